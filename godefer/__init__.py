@@ -1,0 +1,31 @@
+"""Go's defer, panic and recover for Python: a clean-up stands next to what it cleans up, and always runs."""
+
+from godefer._decorate import with_defers as with_defers
+from godefer._errors import DeferError as DeferError
+from godefer._statements import ausing as ausing
+from godefer._statements import defer as defer
+from godefer._statements import errdefer as errdefer
+from godefer._statements import okdefer as okdefer
+from godefer._statements import using as using
+from godefer._unwind import Panic as Panic
+from godefer._unwind import panic as panic
+from godefer._unwind import recover as recover
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DeferError",
+    "Panic",
+    "ausing",
+    "defer",
+    "errdefer",
+    "okdefer",
+    "panic",
+    "recover",
+    "using",
+    "with_defers",
+]
+
+for _name in __all__:
+    globals()[_name].__module__ = "godefer"
+del _name

@@ -1,0 +1,157 @@
+"""DeferError, and the wording of every error that godefer raises.
+
+One place for the words, so that they stay alike: each names the culprit, its place, and what to write instead.
+Nothing here decides; the functions take what is known and return the exception to raise.
+"""
+
+from __future__ import annotations
+
+import types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
+
+DECORATE_NEXT_TO_DEF = "put @with_defers on the line right above its own `def`, below any other decorator"
+
+
+class DeferError(RuntimeError):
+    """godefer was misused: a `defer` that belongs to no decorated function, or a decoration that cannot work.
+
+    The message names the function, its file and line, and says what to write instead (rules D3, N and A). It is
+    raised where the misuse stands, before anything is registered, so no deferred call is lost by it. Go reports the
+    same kind of mistake from ``runtime/panic.go``, where ``deferproc`` throws "defer on system stack".
+
+    Example:
+        >>> from godefer import DeferError, defer
+        >>> def helper():
+        ...     defer(print, "never registered")
+        >>> try:
+        ...     helper()
+        ... except DeferError as e:
+        ...     print(str(e).partition(" (")[0])
+        defer() stands in helper
+    """
+
+
+def place(code: CodeType, line: int) -> str:
+    """``file:line``, as an editor and a terminal can open it."""
+    return f"{code.co_filename}:{line}"
+
+
+def callable_name(fn: object) -> str:
+    """The name a reader would look for: the qualified name, or the repr of what has none."""
+    name = getattr(fn, "__qualname__", None) or getattr(fn, "__name__", None)
+    return name if isinstance(name, str) else repr(fn)
+
+
+def no_decorated_function(statement: str, frame: FrameType) -> DeferError:
+    """D3: *statement* was called in *frame*, which is not the body of a decorated function."""
+    code = frame.f_code
+    return DeferError(
+        f"{statement}() stands in {code.co_qualname} ({place(code, frame.f_lineno)}), "
+        f"which is {_what(frame)}; {_instead(statement, frame)}"
+    )
+
+
+def _what(frame: FrameType) -> str:
+    name = frame.f_code.co_name
+    if name == "<module>":
+        return "module level, not a function"
+    if name == "<lambda>":
+        return "a lambda without @with_defers of its own"
+    if name == "<genexpr>":
+        return "a generator expression, a function of its own"
+    if not frame.f_code.co_flags & _OPTIMIZED:
+        return "not the body of a function"
+    return "not decorated with @with_defers"
+
+
+_OPTIMIZED = 0x1  # inspect.CO_OPTIMIZED: set for functions, clear for modules, class bodies and exec'd text
+
+
+def _instead(statement: str, frame: FrameType) -> str:
+    name = frame.f_code.co_name
+    if name == "<genexpr>":
+        return "use a list comprehension or a `for` statement in the decorated function itself"
+    if name == "<lambda>":
+        return f"call {statement}() in the body of the decorated function, or make the lambda a decorated `def`"
+    if name == "<module>" or not frame.f_code.co_flags & _OPTIMIZED:
+        return f"move it into a function, and {DECORATE_NEXT_TO_DEF}"
+    return (
+        f"to run the call when {name} exits, {DECORATE_NEXT_TO_DEF}; "
+        f"to run it when a caller of {name} exits, call {statement}() in that caller's body"
+    )
+
+
+def deferred_statement(statement: str, frame: FrameType) -> DeferError:
+    """D3: *statement* itself was deferred, so that it was called after the body it could belong to had ended."""
+    return DeferError(
+        f"{statement}() was itself deferred, and was called when the function had already exited "
+        f"(from {place(frame.f_code, frame.f_lineno)}); defer a decorated function that calls {statement}() instead"
+    )
+
+
+def not_async(frame: FrameType) -> DeferError:
+    """`ausing` in a function that cannot await its exit."""
+    code = frame.f_code
+    return DeferError(
+        f"ausing() stands in {code.co_qualname} ({place(code, frame.f_lineno)}), which is not an async function and "
+        f"could not await the exit; make it `async def`, or use using() with a synchronous context manager"
+    )
+
+
+def awaited_too_late(acm: object) -> DeferError:
+    """`ausing(...)` was awaited when its function had already exited."""
+    return DeferError(
+        f"ausing({callable_name(type(acm))} object) was awaited after its function had exited; "
+        f"write `x = await ausing(...)` in the function's own body"
+    )
+
+
+def needs_open_coding(fn: object, result: object) -> DeferError:
+    """N: named results are compiled into the function, which this version does not do."""
+    return DeferError(
+        f"with_defers(result={result!r}): named results need the function to be recompiled (open-coded defers), "
+        f"which this version of godefer cannot do yet for {callable_name(fn)}; return the value instead"
+    )
+
+
+def not_decoratable(thing: object) -> TypeError:
+    """A: a class, or something that cannot be called."""
+    if isinstance(thing, type):
+        return TypeError(
+            f"with_defers takes a function, not the class {thing.__qualname__}; decorate the methods that call defer()"
+        )
+    return TypeError(
+        f"with_defers takes a function, not {thing!r} of type {type(thing).__qualname__}; "
+        f"write @with_defers (or @with_defers(result='name')) above a `def`"
+    )
+
+
+def coroutine_dropped(coroutine: object) -> TypeError:
+    """D6: a deferred call in a synchronous function returned a coroutine object."""
+    name = callable_name(coroutine)
+    return TypeError(
+        f"{name} is async and would never have run: it was deferred in a function that is not async; "
+        f"make the function `async def`, or defer something that runs {name} to its end"
+    )
+
+
+def not_exception_types(types_given: tuple[object, ...]) -> TypeError | None:
+    """P3: what `recover(...)` was given, if one of it is not an exception type."""
+    for given in types_given:
+        if not (isinstance(given, type) and issubclass(given, BaseException)):
+            return TypeError(f"recover() takes exception types, such as recover(OSError), not {given!r}")
+    return None
+
+
+def add_called_not_passed(error: TypeError, fn: object) -> None:
+    """D7: say what probably happened when the callee turned out to be None or a coroutine object."""
+    if fn is None:
+        error.add_note("The deferred callee is None: was the function called instead of passed, as in defer(f.close())?")
+    elif isinstance(fn, types.CoroutineType):
+        error.add_note(
+            f"The deferred callee is a coroutine object: was {fn.__qualname__} called instead of passed, "
+            f"as in defer({fn.__name__}())?"
+        )

@@ -1,0 +1,27 @@
+"""Decorated callable objects: a transparent proxy whose call has defers of its own.
+
+In a module of its own because wrapt takes longer to import than all of godefer, and few programs decorate an object.
+"""
+
+from __future__ import annotations
+
+from types import FunctionType, MethodType
+
+import wrapt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class DeferringObject(wrapt.ObjectProxy):  # type: ignore[misc]  # wrapt is untyped in places
+    """The object itself for every use but calling it."""
+
+    def __init__(self, wrapped: Any, call: FunctionType) -> None:
+        super().__init__(wrapped)
+        self._self_call = call
+
+    @property
+    def __call__(self) -> MethodType:
+        # A property, not a method: the call then needs no frame of its own, and `self` is the real object.
+        return MethodType(self._self_call, self.__wrapped__)

@@ -1,0 +1,319 @@
+"""What stands in a decorated function's body: defer, errdefer, okdefer, using, ausing.
+
+Each finds the frame record of the invocation it stands in, then puts one `_defer` node on its list; the two steps
+together are Go's ``deferproc`` (``runtime/panic.go``).
+
+Finding the record is Go's `sp` check. The caller's frame `sp` is the body of a decorated function exactly if the frame
+that called it is the wrapper made for that very code (`_wrapper` leaves the function as the last constant of its
+wrapper's code); the record is then a local variable of that wrapper. One step up and never further, so a helper can
+not attach a call to some decorated function that happens to be up the stack (D3), and there is no "current function" in a
+thread or a context that a suspended generator, a child task or a greenlet could see (D4).
+
+Reading another frame's locals copies them all before 3.13, so `_live` remembers the answer, from the first `defer` of
+an invocation until its calls run. Rejected: entering every call into such a table from the wrapper, which is as fast
+with one defer, but charges the calls that defer nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from godefer import _errors
+from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, _frame, newdefer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+    from types import CodeType, FrameType
+    from typing import Any, ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+_getframe = sys._getframe
+
+_live: dict[FrameType, _frame] = {}  # sp -> its frame record
+
+# The loops of _unwind that run deferred calls, for the error when `defer` itself was deferred.
+unwinders: set[CodeType] = set()
+# The generator of _wrapper that stands between the wrapper and the body of a generator or coroutine.
+delegates: set[CodeType] = set()
+
+COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
+_ASYNC = 0x80 | 0x200  # inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
+def defer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    """Run ``fn(*args, **kwargs)`` when the decorated function exits, however it exits.
+
+    The callee and its arguments are evaluated now (D1); the calls run last in, first out, when this invocation of the
+    function returns, raises, is cancelled or closed (D2), and all of them run whatever the others do (D5). What `fn`
+    returns is dropped; in an async function an awaitable result is awaited (D6).
+
+    Args:
+        fn: What to call. Whether it is callable shows when it is called, as in Go (D7).
+        *args: Its positional arguments.
+        **kwargs: Its keyword arguments.
+
+    Raises:
+        DeferError: This is not the body of a function decorated with `with_defers` (D3).
+
+    After Go's ``defer`` statement; ``deferproc`` in ``runtime/panic.go``.
+
+    Example:
+        >>> from godefer import defer, with_defers
+        >>> @with_defers
+        ... def greet(name):
+        ...     defer(print, "bye", name)
+        ...     print("hello", name)
+        >>> greet("Ada")
+        hello Ada
+        bye Ada
+    """
+    sp = _getframe(1)
+    frame = _live.get(sp) or findframe("defer", sp)
+    d = newdefer()
+    d.fn = fn
+    d.args = args
+    if kwargs:
+        d.kwargs = kwargs
+    d.pc = frame.sp.f_lasti  # type: ignore[union-attr]  # findframe has set it
+    d.link = frame.link
+    frame.link = d
+
+
+def errdefer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    """Run ``fn(*args, **kwargs)`` when the decorated function exits by an exception, and only then.
+
+    Every BaseException counts, so a cancelled task and a closed generator are failures too (D10). What decides is the
+    moment its turn comes: if a deferred call that ran earlier recovered, the function is returning; if one raised, it is failing.
+    `sys.exception()` is the exception in flight. Otherwise it is as `defer`.
+
+    Args:
+        fn: What to call.
+        *args: Its positional arguments.
+        **kwargs: Its keyword arguments.
+
+    Raises:
+        DeferError: This is not the body of a function decorated with `with_defers` (D3).
+
+    After Zig's ``errdefer`` and D's ``scope(failure)``.
+
+    Example:
+        >>> from godefer import errdefer, with_defers
+        >>> @with_defers
+        ... def half(n):
+        ...     errdefer(print, "no half of", n)
+        ...     if n % 2:
+        ...         raise ValueError(n)
+        ...     return n // 2
+        >>> half(4)
+        2
+        >>> half(5)
+        Traceback (most recent call last):
+          ...
+        ValueError: 5
+    """
+    _deferproc("errdefer", FAILING, fn, args, kwargs)
+
+
+def okdefer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    """Run ``fn(*args, **kwargs)`` when the decorated function returns, and only then.
+
+    What decides is the moment its turn comes (D10), as for `errdefer`. Otherwise it is as `defer`.
+
+    Args:
+        fn: What to call.
+        *args: Its positional arguments.
+        **kwargs: Its keyword arguments.
+
+    Raises:
+        DeferError: This is not the body of a function decorated with `with_defers` (D3).
+
+    After D's ``scope(success)``.
+
+    Example:
+        >>> from godefer import okdefer, with_defers
+        >>> @with_defers
+        ... def save(text):
+        ...     okdefer(print, "saved")
+        ...     return len(text)
+        >>> save("abc")
+        saved
+        3
+    """
+    _deferproc("okdefer", RETURNING, fn, args, kwargs)
+
+
+def using(cm: AbstractContextManager[T, bool | None]) -> T:
+    """Enter a context manager now, and exit it when the decorated function exits.
+
+    Equal to a ``with`` statement whose block is the rest of the function (D11): the exit gets the exception's details, in last-in-first-out
+    order with the deferred calls, and a true result of it suppresses the exception.
+
+    Args:
+        cm: The context manager.
+
+    Returns:
+        What entering it gave.
+
+    Raises:
+        DeferError: This is not the body of a function decorated with `with_defers` (D3); nothing was entered.
+        TypeError: *cm* is not a context manager, in the words of the ``with`` statement.
+
+    After ``using`` of C# and JavaScript; PEP 343 defines the protocol.
+
+    Example:
+        >>> from godefer import using, with_defers
+        >>> import io
+        >>> @with_defers
+        ... def first_line(text):
+        ...     f = using(io.StringIO(text))
+        ...     return f.readline(), f
+        >>> line, f = first_line("one\\ntwo\\n")
+        >>> line, f.closed
+        ('one\\n', True)
+    """
+    sp = _getframe(1)
+    frame = _live.get(sp) or findframe("using", sp)
+    pc = frame.sp.f_lasti  # type: ignore[union-attr]
+    enter, leave = special(cm, "__enter__"), special(cm, "__exit__")
+    if enter is None or leave is None:
+        with cm:  # the interpreter's own TypeError, in the words of this version
+            pass
+    value: T = enter()
+    _push(frame, EXIT, leave, (), None, pc)
+    return value
+
+
+def ausing(acm: AbstractAsyncContextManager[T, bool | None]) -> Awaitable[T]:
+    """Enter an asynchronous context manager now, and exit it when the decorated async function exits.
+
+    Write ``conn = await ausing(pool.acquire())``. Equal to an ``async with`` statement whose block is the rest of the
+    function (D11).
+
+    Args:
+        acm: The asynchronous context manager.
+
+    Returns:
+        An awaitable that enters *acm* and gives what entering it gave.
+
+    Raises:
+        DeferError: This is not the body of an async function decorated with `with_defers` (D3), or the awaitable was
+            awaited after the function had exited; the context manager is then not left open.
+        TypeError: *acm* is not an asynchronous context manager, in the words of the ``async with`` statement.
+
+    After `using`, with the prefix of ``contextlib.aclosing``; PEP 492 defines the protocol.
+
+    Example:
+        >>> import asyncio, contextlib
+        >>> from godefer import ausing, with_defers
+        >>> @contextlib.asynccontextmanager
+        ... async def connection():
+        ...     print("open")
+        ...     yield "conn"
+        ...     print("close")
+        >>> @with_defers
+        ... async def query():
+        ...     conn = await ausing(connection())
+        ...     print("query on", conn)
+        >>> asyncio.run(query())
+        open
+        query on conn
+        close
+    """
+    sp = _getframe(1)
+    frame = _live.get(sp) or findframe("ausing", sp)
+    body: FrameType = frame.sp  # type: ignore[assignment]
+    if not body.f_code.co_flags & _ASYNC:
+        raise _errors.not_async(body)
+    return _enter_async(acm, frame, body.f_lasti)
+
+
+async def _enter_async(acm: Any, frame: _frame, pc: int) -> Any:
+    if frame.ended:
+        raise _errors.awaited_too_late(acm)
+    enter, leave = special(acm, "__aenter__"), special(acm, "__aexit__")
+    if enter is None or leave is None:
+        async with acm:  # the interpreter's own TypeError, in the words of this version
+            pass
+    value = await enter()
+    if frame.ended:  # handed to a task that outlived the function
+        error = _errors.awaited_too_late(acm)
+        try:
+            await leave(type(error), error, None)
+            raise error
+        finally:
+            del error  # it holds this frame by its traceback
+    _push(frame, ASYNC_EXIT, leave, (), None, pc)
+    return value
+
+
+def special(thing: object, name: str) -> Any:
+    """The special method *name* of *thing*, looked up and bound as the interpreter does it: on the type; or None."""
+    cls = type(thing)
+    for base in cls.__mro__:
+        if name in base.__dict__:
+            found = base.__dict__[name]
+            bind = getattr(type(found), "__get__", None)
+            return found if bind is None else bind(found, thing, cls)
+    return None
+
+
+def _deferproc(statement: str, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    sp = _getframe(2)
+    frame = _live.get(sp) or findframe(statement, sp)
+    _push(frame, when, fn, args, kwargs or None, frame.sp.f_lasti)  # type: ignore[union-attr]
+
+
+def _push(
+    frame: _frame, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, pc: int
+) -> None:
+    d: _defer = newdefer()
+    d.when = when
+    d.fn = fn
+    d.args = args
+    d.kwargs = kwargs
+    d.pc = pc
+    d.link = frame.link
+    frame.link = d
+
+
+def findframe(statement: str, caller: FrameType) -> _frame:
+    """The frame record of the invocation whose body *caller* is; a DeferError if it is none (D3)."""
+    sp = function_frame(caller)
+    frame = _live.get(sp)
+    if frame is not None:
+        return frame
+    wrapper = sp.f_back
+    if wrapper is not None and wrapper.f_code in delegates:
+        wrapper = wrapper.f_back
+    if wrapper is None or not wraps(wrapper.f_code, sp.f_code):
+        if sp.f_code in unwinders:
+            raise _errors.deferred_statement(statement, sp)
+        raise _errors.no_decorated_function(statement, sp)
+    frame = wrapper.f_locals["_godefer_frame"]
+    frame.sp = sp
+    _live[sp] = frame
+    return frame
+
+
+def function_frame(frame: FrameType) -> FrameType:
+    """*frame*, or, before 3.12 (PEP 709), the frame in which the comprehension stands whose frame it is (D3)."""
+    while frame.f_code.co_name in COMPREHENSIONS and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def wraps(wrapper: CodeType, body: CodeType) -> bool:
+    """Is *wrapper* the code of the wrapper made for *body*?"""
+    consts = wrapper.co_consts
+    return bool(consts) and getattr(consts[-1], "__code__", None) is body
+
+
+def end(frame: _frame) -> None:
+    """The body is over: forget how to find its record."""
+    frame.ended = True
+    if frame.sp is not None:
+        _live.pop(frame.sp, None)

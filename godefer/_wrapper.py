@@ -1,0 +1,290 @@
+"""The wrapper of the runtime way: a function that runs the body, then its deferred calls.
+
+It is made from a template, once for each kind (function, generator, coroutine function, async generator) and signature, since only a
+function with the body's own parameters rejects wrong arguments at the call for *every* kind: a generator or a coroutine with
+``*args, **kwargs`` would do so when it is first resumed. It is also what `inspect` calls a generator, a coroutine function
+or an async generator exactly if the body is one, and passing arguments on costs less than packing them twice.
+
+What the template calls is put in as constants of the code, in place of strings that begin with "@". So the wrapper has the
+body's globals and closure cells, and its code can be given to an existing function (see `_decorate`); the body itself
+is the last constant, by which `_statements.wraps` knows the wrapper.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import CodeType, FunctionType, coroutine
+
+from godefer._record import _frame
+from godefer._statements import delegates
+from godefer._unwind import WRAPPER, adeferreturn, agopanic, deferreturn, gopanic, without_runtime_frames
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+    from types import AsyncGeneratorType, CoroutineType, GeneratorType
+    from typing import Any
+
+_VARARGS, _VARKEYWORDS = 0x4, 0x8  # inspect.CO_VARARGS, CO_VARKEYWORDS
+_GENERATOR, _COROUTINE, _ITERABLE_COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200
+
+
+def wrap(fn: FunctionType) -> FunctionType:
+    """A new function that runs *fn* with defers of its own, and is *fn* for all who ask (A)."""
+    factory, placeholder = _factory(fn)
+    closure = tuple(_cell(fn, name) for name in factory.co_freevars)
+    code = _fill(placeholder, fn.__code__, fn)
+    consts = tuple(code if c is placeholder else c for c in factory.co_consts)
+    make = FunctionType(factory.replace(co_consts=consts), fn.__globals__, closure=closure or None)
+    wrapper: FunctionType = make(fn.__defaults__, fn.__kwdefaults__)
+    _copy_identity(fn, wrapper)
+    wrapper.__wrapped__ = fn  # type: ignore[attr-defined]
+    return wrapper
+
+
+def wrap_in_place(fn: FunctionType) -> None:
+    """Make *fn* itself run with defers of its own, for those who hold on to it already."""
+    body = FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
+    body.__kwdefaults__ = fn.__kwdefaults__
+    _copy_identity(fn, body)
+    code = _fill(_factory(fn)[1], fn.__code__, body)
+    fn.__code__ = code
+    fn.__wrapped__ = body  # type: ignore[attr-defined]
+
+
+def is_wrapper(fn: FunctionType) -> bool:
+    """Was *fn* made here?"""
+    return fn.__code__.co_filename == WRAPPER
+
+
+def _cell(fn: FunctionType, name: str) -> Any:
+    return fn.__closure__[fn.__code__.co_freevars.index(name)]  # type: ignore[index]
+
+
+def _copy_identity(source: FunctionType, target: FunctionType) -> None:
+    target.__name__ = source.__name__
+    target.__qualname__ = source.__qualname__
+    target.__module__ = source.__module__
+    target.__doc__ = source.__doc__
+    target.__dict__.update(source.__dict__)
+    if sys.version_info >= (3, 14):
+        target.__annotate__ = source.__annotate__  # PEP 649: handed on, never evaluated here
+    else:
+        target.__annotations__ = source.__annotations__
+    if sys.version_info >= (3, 12):
+        target.__type_params__ = source.__type_params__
+
+
+def _fill(placeholder: CodeType, body_code: CodeType, body: FunctionType) -> CodeType:
+    """The wrapper's code for *body*, from the template's."""
+    consts = tuple(_RUNTIME.get(c, c) if type(c) is str else c for c in placeholder.co_consts)
+    flags = placeholder.co_flags | (body_code.co_flags & _ITERABLE_COROUTINE)
+    return placeholder.replace(
+        co_consts=(*(body if c == "@body" and type(c) is str else c for c in consts), body),
+        co_name=body_code.co_name,
+        co_qualname=body_code.co_qualname,
+        co_flags=flags,
+    )
+
+
+_factories: dict[tuple[object, ...], tuple[CodeType, CodeType]] = {}
+
+
+def _factory(fn: FunctionType) -> tuple[CodeType, CodeType]:
+    """The code that makes a wrapper for functions like *fn*, and, inside it, the wrapper's code, still without the body."""
+    code = fn.__code__
+    shape = (
+        code.co_flags & (_VARARGS | _VARKEYWORDS | _GENERATOR | _COROUTINE | _ASYNC_GENERATOR),
+        code.co_posonlyargcount,
+        code.co_argcount,
+        code.co_kwonlyargcount,
+        code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + 2],
+        code.co_freevars,
+        len(fn.__defaults__ or ()),
+        tuple(fn.__kwdefaults__ or ()),
+    )
+    if shape not in _factories:
+        _factories[shape] = _compile(fn)
+    return _factories[shape]
+
+
+def _compile(fn: FunctionType) -> tuple[CodeType, CodeType]:
+    code = fn.__code__
+    text = _source(fn)
+    module = compile(text, WRAPPER, "exec", dont_inherit=True, optimize=0)
+    cells = next(c for c in module.co_consts if isinstance(c, CodeType))
+    factory = next(c for c in cells.co_consts if isinstance(c, CodeType))
+    placeholder = next(c for c in factory.co_consts if isinstance(c, CodeType))
+    if placeholder.co_freevars != code.co_freevars:
+        msg = f"internal error: the wrapper of {code.co_qualname} has other closure variables; please report it"
+        raise SystemError(msg)
+    return factory, placeholder
+
+
+def _source(fn: FunctionType) -> str:
+    """The template's text for functions like *fn*."""
+    flags = fn.__code__.co_flags
+    awaits = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
+    parameters, arguments = _parameters(fn)
+    call = f"{_const('body')}({arguments})"
+    if flags & _ASYNC_GENERATOR:
+        run = _RUN_ASYNC_GENERATOR.format(call=call, start=_const("start"), strip=_const("strip"))
+    elif flags & _COROUTINE:
+        run = f"_godefer_result = await {_const('delegate')}({call}, _godefer_frame)"
+    elif flags & _GENERATOR:
+        run = f"_godefer_result = yield from {_const('delegate')}({call}, _godefer_frame)"
+    else:
+        run = f"_godefer_result = {call}"
+    return _TEMPLATE.format(
+        cells=", ".join(fn.__code__.co_freevars),
+        keep=", ".join(fn.__code__.co_freevars) or "None",
+        parameters=parameters,
+        run=run,
+        define="async def" if awaits else "def",
+        await_="await " if awaits else "",
+        frame=_const("frame"),
+        gopanic=_const("agopanic" if awaits else "gopanic"),
+        deferreturn=_const("adeferreturn" if awaits else "deferreturn"),
+        return_="return" if flags & _ASYNC_GENERATOR else "return _godefer_result",
+    )
+
+
+def _const(name: str) -> str:
+    # Calling a literal directly is a SyntaxWarning; the condition is gone from the compiled code.
+    return f"('@{name}' if 1 else 0)"
+
+
+def _parameters(fn: FunctionType) -> tuple[str, str]:
+    """The text of the parameters of *fn*, with their defaults, and that of a call which passes them all on."""
+    code = fn.__code__
+    names = code.co_varnames
+    positional = names[: code.co_argcount]
+    keywords = names[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    extra = iter(names[code.co_argcount + code.co_kwonlyargcount :])
+    first_default = len(positional) - len(fn.__defaults__ or ())
+    parameters, arguments = [], list(positional)
+    for i, name in enumerate(positional):
+        default = f"=_godefer_defaults[{i - first_default}]" if i >= first_default else ""
+        parameters.append(name + default)
+        if i + 1 == code.co_posonlyargcount:
+            parameters.append("/")
+    if code.co_flags & _VARARGS:
+        name = next(extra)
+        parameters.append("*" + name)
+        arguments.append("*" + name)
+    elif keywords:
+        parameters.append("*")
+    for name in keywords:
+        default = f"=_godefer_kwdefaults[{name!r}]" if name in (fn.__kwdefaults__ or ()) else ""
+        parameters.append(name + default)
+        arguments.append(f"{name}={name}")
+    if code.co_flags & _VARKEYWORDS:
+        name = next(extra)
+        parameters.append("**" + name)
+        arguments.append("**" + name)
+    return ", ".join(parameters), ", ".join(arguments)
+
+
+# Raising sets __context__ to what the caller is handling, which is at the end of the chain already: put it back.
+_TEMPLATE = """\
+def _godefer_cells({cells}):
+    def _godefer_factory(_godefer_defaults, _godefer_kwdefaults):
+        {define} _godefer_wrapper({parameters}):
+            if 0:
+                {keep}
+            _godefer_frame = {frame}()
+            _godefer_raise = _godefer_result = None
+            try:
+                {run}
+            except BaseException:
+                _godefer_raise = {await_}{gopanic}(_godefer_frame)
+            while _godefer_frame.sp is not None:
+                try:
+                    {await_}{deferreturn}(_godefer_frame)
+                except BaseException:
+                    _godefer_raise = {await_}{gopanic}(_godefer_frame)
+            if _godefer_raise is not None:
+                _godefer_context = _godefer_raise.__context__
+                try:
+                    raise _godefer_raise
+                finally:
+                    _godefer_raise.__context__ = _godefer_context
+                    _godefer_raise = _godefer_context = _godefer_result = None
+            {return_}
+        return _godefer_wrapper
+"""
+
+# What was thrown in is thrown on outside of the `except`, so that the body is not run inside of a handler.
+_RUN_ASYNC_GENERATOR = """\
+_godefer_body = {call}
+                _godefer_result = {start}(_godefer_body)
+                while True:
+                    _godefer_result = await _godefer_result
+                    try:
+                        _godefer_result = _godefer_body.asend((yield _godefer_result))
+                    except BaseException as _godefer_thrown:
+                        _godefer_result = _godefer_body.athrow({strip}(_godefer_thrown))
+            except StopAsyncIteration:
+                _godefer_result = None"""
+
+
+@coroutine
+def delegate(
+    body: GeneratorType[Any, Any, Any] | CoroutineType[Any, Any, Any], frame: _frame
+) -> Generator[Any, Any, Any]:
+    """``yield from body``, except that ``close()`` lets the body say how it ends.
+
+    PEP 380 has ``yield from`` close the body and raise GeneratorExit whatever it answered, so a body that
+    catches GeneratorExit and returns would seem to fail; here the frame record remembers it.
+    """
+    step: Callable[[Any], Any] = body.send
+    value = None
+    closing = False
+    try:
+        while True:
+            item = step(value)
+            value = None
+            try:
+                value = yield item
+                step = body.send
+            except BaseException as thrown:
+                closing = isinstance(thrown, GeneratorExit)
+                step, value = body.throw, strip(thrown)
+    except StopIteration as stop:
+        frame.returned = closing
+        return stop.value
+    finally:
+        value = None
+
+
+def start(body: AsyncGeneratorType[Any, Any]) -> Awaitable[Any]:
+    """The first step of an async generator's body, kept from the event loop.
+
+    The loop is told of every async generator that is iterated, to close it at the end. It must know the wrapper alone,
+    or it would close the body under the wrapper's hands.
+    """
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return body.__anext__()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+
+
+def strip(thrown: BaseException) -> BaseException:
+    """What was thrown into the wrapper, as it was thrown, to throw it into the body."""
+    return thrown.with_traceback(without_runtime_frames(thrown.__traceback__))
+
+
+delegates.add(delegate.__code__)
+
+_RUNTIME = {
+    "@frame": _frame,
+    "@gopanic": gopanic,
+    "@agopanic": agopanic,
+    "@deferreturn": deferreturn,
+    "@adeferreturn": adeferreturn,
+    "@delegate": delegate,
+    "@start": start,
+    "@strip": strip,
+}
