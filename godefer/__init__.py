@@ -26,6 +26,5 @@ __all__ = [
     "with_defers",
 ]
 
-for _name in __all__:
-    globals()[_name].__module__ = "godefer"
-del _name
+for _public in (DeferError, Panic, ausing, defer, errdefer, okdefer, panic, recover, using, with_defers):
+    _public.__module__ = "godefer"

@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     F = TypeVar("F")
 else:
 
-    def overload(fn):
-        return fn
+    def overload(_: object) -> None:
+        """Stand in for typing's, which costs more to import than all of godefer."""
 
 
 @overload
 def with_defers(fn: F, /) -> F: ...
 @overload
-def with_defers(*, result: str | tuple[str, ...] | None = None) -> Callable[[F], F]: ...
-def with_defers(fn: Any = None, /, *, result: str | tuple[str, ...] | None = None) -> Any:
+def with_defers(*, result: str | tuple[str, ...] | None = None) -> Callable[[F], F]: ...  # noqa: F811
+def with_defers(fn: Any = None, /, *, result: str | tuple[str, ...] | None = None) -> Any:  # noqa: F811
     """Give every call of the decorated function its own last-in-first-out list of deferred calls.
 
     Decorates functions, methods, lambdas, coroutine functions, generators and async generators; each stays what it was.
@@ -77,8 +77,8 @@ def _with_result(fn: Any, result: object) -> Any:
     raise _errors.needs_open_coding(fn, result)
 
 
-def _decorated(fn: Any) -> Any:
-    kind = type(fn)
+def _decorated(fn: Any) -> Any:  # noqa: PLR0911  # one for each kind
+    kind: Any = type(fn)
     if kind is FunctionType:
         return _function(fn)
     if isinstance(fn, type) or not (callable(fn) or isinstance(fn, _DESCRIPTORS) or _functools(fn)):
@@ -90,17 +90,19 @@ def _decorated(fn: Any) -> Any:
         return kind(*(accessor and _decorated(accessor) for accessor in accessors), fn.__doc__)
     if isinstance(fn, MethodType):
         return MethodType(_decorated(fn.__func__), fn.__self__)
-    if _functools(fn) == "cached_property":
-        again = kind.__new__(kind)
-        again.__dict__.update(fn.__dict__, func=_decorated(fn.func))
-        return again
     if _functools(fn):
-        again = kind(_decorated(fn.func), *fn.args, **fn.keywords)
-        again.__dict__.update(fn.__dict__)
-        if _functools(fn) == "partialmethod":  # which keeps all it has in its dict
-            again.func = _decorated(fn.func)
-        return again
+        return _holder(kind, fn, _functools(fn))
     return _object(fn)
+
+
+def _holder(kind: Any, fn: Any, name: str) -> Any:
+    """A functools object that holds a function, again, around the decorated one."""
+    func = _decorated(fn.func)
+    again = kind.__new__(kind) if name == "cached_property" else kind(func, *fn.args, **fn.keywords)
+    again.__dict__.update(fn.__dict__)
+    if name != "partial":  # those keep the function in their dict
+        again.func = func
+    return again
 
 
 _DESCRIPTORS = (classmethod, property)  # which cannot be called
@@ -134,8 +136,8 @@ def _object(fn: Any) -> Any:
         if not is_wrapper(target):
             wrap_in_place(target)
         return fn
-    call = getattr(type(fn), "__call__", None)
-    if type(call) is not FunctionType or type(fn).__module__ == "godefer._object":
+    call = _statements.special_function(fn, "__call__")
+    if call is None or type(fn).__module__ == "godefer._object":
         return fn  # no Python body in sight where a `defer` could stand, or decorated already
     from godefer._object import DeferringObject  # noqa: PLC0415  # wrapt is slow to import
 
@@ -172,22 +174,22 @@ def _mentions(fn: FunctionType, code: CodeType) -> bool:
     """Does *code*, of *fn* or of a comprehension in it, use a name that means a statement of ours, or godefer itself?"""
     for name in code.co_names:
         value = fn.__globals__.get(name, _builtin(fn, name))
-        if id(value) in _STATEMENTS or name == "godefer" or (
-            isinstance(value, ModuleType) and value.__name__ == "godefer"
+        if (
+            id(value) in _STATEMENTS
+            or name == "godefer"
+            or (isinstance(value, ModuleType) and value.__name__ == "godefer")
         ):
             return True
     for name in code.co_freevars:
         if name in fn.__code__.co_freevars and id(_content(fn, name)) in _STATEMENTS:
             return True
     return any(
-        _mentions(fn, c)
-        for c in code.co_consts
-        if isinstance(c, CodeType) and c.co_name in _statements.COMPREHENSIONS
+        _mentions(fn, c) for c in code.co_consts if isinstance(c, CodeType) and c.co_name in _statements.COMPREHENSIONS
     )
 
 
 def _builtin(fn: FunctionType, name: str) -> object:
-    return fn.__builtins__.get(name)
+    return fn.__builtins__.get(name)  # type: ignore[attr-defined]  # since 3.10
 
 
 def _content(fn: FunctionType, name: str) -> object:

@@ -138,6 +138,11 @@ def coroutine_dropped(coroutine: object) -> TypeError:
     )
 
 
+def internal(where: str) -> SystemError:
+    """Something that cannot be, as Go's ``throw``."""
+    return SystemError(f"internal error in {where}; please report it")
+
+
 def not_exception_types(types_given: tuple[object, ...]) -> TypeError | None:
     """P3: what `recover(...)` was given, if one of it is not an exception type."""
     for given in types_given:
@@ -149,7 +154,9 @@ def not_exception_types(types_given: tuple[object, ...]) -> TypeError | None:
 def add_called_not_passed(error: TypeError, fn: object) -> None:
     """D7: say what probably happened when the callee turned out to be None or a coroutine object."""
     if fn is None:
-        error.add_note("The deferred callee is None: was the function called instead of passed, as in defer(f.close())?")
+        error.add_note(
+            "The deferred callee is None: was the function called instead of passed, as in defer(f.close())?"
+        )
     elif isinstance(fn, types.CoroutineType):
         error.add_note(
             f"The deferred callee is a coroutine object: was {fn.__qualname__} called instead of passed, "

@@ -6,15 +6,12 @@ In a module of its own because wrapt takes longer to import than all of godefer,
 from __future__ import annotations
 
 from types import FunctionType, MethodType
+from typing import Any
 
 import wrapt
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
-
-class DeferringObject(wrapt.ObjectProxy):  # type: ignore[misc]  # wrapt is untyped in places
+class DeferringObject(wrapt.ObjectProxy[Any]):
     """The object itself for every use but calling it."""
 
     def __init__(self, wrapped: Any, call: FunctionType) -> None:

@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from godefer import _errors
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,17 +130,14 @@ class _frame:
 _pool: deque[_defer] = deque(maxlen=POOL_SIZE)
 
 
-def newdefer(
-    _pop: Callable[[], _defer] = _pool.pop,
-) -> _defer:
+def newdefer(_pop: Callable[[], _defer] = _pool.pop) -> _defer:
     """A clean node, from the pool if there is one. Go: ``newdefer`` in ``runtime/panic.go``."""
     try:
         d = _pop()
     except IndexError:
         return _defer()
     if d.panic is not None:
-        msg = "internal error: newdefer: a node with a panic on it came out of the pool; please report it"
-        raise SystemError(msg)
+        raise _errors.internal("newdefer: a node with a panic on it came out of the pool")
     return d
 
 

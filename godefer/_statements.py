@@ -17,9 +17,10 @@ with one defer, but charges the calls that defer nothing.
 from __future__ import annotations
 
 import sys
+from types import FunctionType, MethodType
 
 from godefer import _errors
-from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, _frame, newdefer
+from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, _frame, newdefer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -171,9 +172,9 @@ def using(cm: AbstractContextManager[T, bool | None]) -> T:
         ... def first_line(text):
         ...     f = using(io.StringIO(text))
         ...     return f.readline(), f
-        >>> line, f = first_line("one\\ntwo\\n")
+        >>> line, f = first_line("one")
         >>> line, f.closed
-        ('one\\n', True)
+        ('one', True)
     """
     sp = _getframe(1)
     frame = _live.get(sp) or findframe("using", sp)
@@ -181,7 +182,7 @@ def using(cm: AbstractContextManager[T, bool | None]) -> T:
     enter, leave = special(cm, "__enter__"), special(cm, "__exit__")
     if enter is None or leave is None:
         with cm:  # the interpreter's own TypeError, in the words of this version
-            pass
+            raise _errors.internal("using")
     value: T = enter()
     _push(frame, EXIT, leave, (), None, pc)
     return value
@@ -237,7 +238,7 @@ async def _enter_async(acm: Any, frame: _frame, pc: int) -> Any:
     enter, leave = special(acm, "__aenter__"), special(acm, "__aexit__")
     if enter is None or leave is None:
         async with acm:  # the interpreter's own TypeError, in the words of this version
-            pass
+            raise _errors.internal("ausing")
     value = await enter()
     if frame.ended:  # handed to a task that outlived the function
         error = _errors.awaited_too_late(acm)
@@ -261,13 +262,19 @@ def special(thing: object, name: str) -> Any:
     return None
 
 
+def special_function(thing: object, name: str) -> FunctionType | None:
+    """The Python function that is the special method *name* of *thing*, if it is one."""
+    method = special(thing, name)
+    return method.__func__ if isinstance(method, MethodType) and isinstance(method.__func__, FunctionType) else None
+
+
 def _deferproc(statement: str, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     sp = _getframe(2)
     frame = _live.get(sp) or findframe(statement, sp)
     _push(frame, when, fn, args, kwargs or None, frame.sp.f_lasti)  # type: ignore[union-attr]
 
 
-def _push(
+def _push(  # noqa: PLR0913, PLR0917  # the fields of the node
     frame: _frame, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, pc: int
 ) -> None:
     d: _defer = newdefer()
@@ -293,10 +300,10 @@ def findframe(statement: str, caller: FrameType) -> _frame:
         if sp.f_code in unwinders:
             raise _errors.deferred_statement(statement, sp)
         raise _errors.no_decorated_function(statement, sp)
-    frame = wrapper.f_locals["_godefer_frame"]
-    frame.sp = sp
-    _live[sp] = frame
-    return frame
+    record: _frame = wrapper.f_locals["_godefer_frame"]
+    record.sp = sp
+    _live[sp] = record
+    return record
 
 
 def function_frame(frame: FrameType) -> FrameType:

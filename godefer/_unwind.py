@@ -63,14 +63,14 @@ if TYPE_CHECKING:
     E = TypeVar("E", bound=BaseException)
 else:
 
-    def overload(fn):
-        return fn
+    def overload(_: object) -> None:
+        """Stand in for typing's, which costs more to import than all of godefer."""
 
 
 WRAPPER = "<godefer wrapper>"  # the file name of every wrapper's code, of which no line is the user's
 
 
-class Panic(RuntimeError):
+class Panic(RuntimeError):  # noqa: N818  # Go's name
     """What `panic` raises: a Go panic, with the value it was given as ``value``.
 
     ``value`` is any object, None too (P1). After Go's ``panic``; ``gopanic`` in ``runtime/panic.go``.
@@ -115,8 +115,8 @@ def panic(value: object) -> NoReturn:
 @overload
 def recover() -> Exception | None: ...
 @overload
-def recover(*types: type[E]) -> E | None: ...
-def recover(*types: type[BaseException]) -> BaseException | None:
+def recover(*types: type[E]) -> E | None: ...  # noqa: F811
+def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
     """Inside a deferred call: stop the exception in flight and return it.
 
     It does so if it is called directly by a deferred function that is run because of that exception (P2). Otherwise,
@@ -321,8 +321,7 @@ def newpanic(frame: _frame, replaced: _panic | None) -> _panic:
     """The record of the exception being handled, its traceback made to start in the user's code (P6)."""
     exc = sys.exception()
     if exc is None:
-        msg = "internal error: newpanic: no exception is being handled; please report it"
-        raise SystemError(msg)
+        raise _errors.internal("newpanic: no exception is being handled")
     d = frame.running
     if d is None:
         exc = before_pep_479(exc)

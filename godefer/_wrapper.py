@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from types import CodeType, FunctionType, coroutine
 
+from godefer import _errors
 from godefer._record import _frame
 from godefer._statements import delegates
 from godefer._unwind import WRAPPER, adeferreturn, agopanic, deferreturn, gopanic, without_runtime_frames
@@ -22,7 +23,7 @@ from godefer._unwind import WRAPPER, adeferreturn, agopanic, deferreturn, gopani
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
-    from types import AsyncGeneratorType, CoroutineType, GeneratorType
+    from types import AsyncGeneratorType
     from typing import Any
 
 _VARARGS, _VARKEYWORDS = 0x4, 0x8  # inspect.CO_VARARGS, CO_VARKEYWORDS
@@ -116,8 +117,7 @@ def _compile(fn: FunctionType) -> tuple[CodeType, CodeType]:
     factory = next(c for c in cells.co_consts if isinstance(c, CodeType))
     placeholder = next(c for c in factory.co_consts if isinstance(c, CodeType))
     if placeholder.co_freevars != code.co_freevars:
-        msg = f"internal error: the wrapper of {code.co_qualname} has other closure variables; please report it"
-        raise SystemError(msg)
+        raise _errors.internal(f"wrap: the wrapper of {code.co_qualname} has other closure variables")
     return factory, placeholder
 
 
@@ -229,16 +229,14 @@ _godefer_body = {call}
 
 
 @coroutine
-def delegate(
-    body: GeneratorType[Any, Any, Any] | CoroutineType[Any, Any, Any], frame: _frame
-) -> Generator[Any, Any, Any]:
+def delegate(body: Any, frame: _frame) -> Generator[Any, Any, Any]:
     """``yield from body``, except that ``close()`` lets the body say how it ends.
 
     PEP 380 has ``yield from`` close the body and raise GeneratorExit whatever it answered, so a body that
     catches GeneratorExit and returns would seem to fail; here the frame record remembers it.
     """
     step: Callable[[Any], Any] = body.send
-    value = None
+    value: Any = None
     closing = False
     try:
         while True:
