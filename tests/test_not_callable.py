@@ -1,0 +1,139 @@
+"""A callee that cannot be called fails when it is called, at exit, as a nil function does in Go: rule D7."""
+
+import asyncio
+import traceback
+
+import pytest
+
+from godefer import defer, errdefer, okdefer
+
+NOT_CALLABLE = [None, 42, "text", [], object()]
+
+
+def hints(error):
+    """The notes of *error*, but for the one on where the call was deferred."""
+    return [note for note in getattr(error, "__notes__", []) if not note.startswith("deferred at ")]
+
+
+@pytest.mark.parametrize("callee", NOT_CALLABLE, ids=lambda callee: type(callee).__name__)
+@pytest.mark.parametrize("kind", ["function", "generator", "coroutine"])
+def test_it_fails_at_the_exit_and_the_others_run(way, callee, kind):
+    """The statement itself accepts the callee; the exit raises the interpreter's TypeError, and the others run (D7)."""
+    ran = []
+
+    @way
+    def function():
+        defer(ran.append, 1)
+        defer(callee)
+        defer(ran.append, 2)
+        ran.append("body")
+
+    @way
+    def generator():
+        defer(ran.append, 1)
+        defer(callee)
+        defer(ran.append, 2)
+        yield
+        ran.append("body")
+
+    @way
+    async def coroutine():
+        defer(ran.append, 1)
+        defer(callee)
+        defer(ran.append, 2)
+        ran.append("body")
+
+    calls = {
+        "function": function,
+        "generator": lambda: list(generator()),
+        "coroutine": lambda: asyncio.run(coroutine()),
+    }
+    with pytest.raises(TypeError) as expected:
+        callee()
+    with pytest.raises(TypeError) as caught:
+        calls[kind]()
+    assert caught.value.args == expected.value.args
+    assert ran == ["body", 2, 1]
+
+
+def test_the_traceback_shows_the_statement(way):
+    """The last line of the traceback is the `defer` statement that was given the callee (D7)."""
+
+    @way
+    def f(callee):
+        defer(int)
+        defer(callee)
+        defer(int)
+
+    with pytest.raises(TypeError) as caught:
+        f(42)
+    last = traceback.extract_tb(caught.value.__traceback__)[-1]
+    assert (last.filename, last.name, last.line) == (__file__, "f", "defer(callee)")
+
+
+@pytest.mark.parametrize("callee", [None, 42], ids=["None", "42"])
+def test_what_was_in_flight_is_the_context(way, callee):
+    """When the body has failed, its exception is the context of the TypeError (D7, D5)."""
+
+    @way
+    def f():
+        defer(callee)
+        raise LookupError("body")
+
+    with pytest.raises(TypeError) as caught:
+        f()
+    assert caught.value.__context__.args == ("body",)
+
+
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+def test_none_gets_a_note_that_asks_whether_it_was_called(way, kind):
+    """For None a note asks whether the function was called instead of passed, as in `defer(f.close())` (D7)."""
+
+    @way
+    def function(close):
+        defer(close())
+
+    @way
+    async def coroutine(close):
+        defer(close())
+
+    with pytest.raises(TypeError) as caught:
+        function(lambda: None) if kind == "function" else asyncio.run(coroutine(lambda: None))
+    (note,) = hints(caught.value)
+    assert "called instead of passed" in note
+    assert "defer(f.close())" in note
+
+
+def test_the_note_comes_with_the_other_statements_too(way):
+    """`errdefer(None)` and `okdefer(None)` fail like `defer(None)`, when their turn comes and only then (D7, D10)."""
+
+    @way
+    def f(error):
+        errdefer(None)
+        okdefer(None, 1)
+        if error:
+            raise error
+
+    for error in [None, LookupError("body")]:
+        with pytest.raises(TypeError, match="'NoneType' object is not callable") as caught:
+            f(error)
+        assert "called instead of passed" in hints(caught.value)[0]
+
+
+def test_other_errors_get_no_note(way):
+    """Wrong arguments, other callees and TypeErrors from inside a callee get no such note (D7)."""
+
+    def inside(nothing=None):
+        nothing()
+
+    def no_arguments():
+        pass
+
+    @way
+    def f(callee, *args):
+        defer(callee, *args)
+
+    for callee, args in [(42, ()), (no_arguments, (1,)), (inside, ()), (int, (None,))]:
+        with pytest.raises(TypeError) as caught:
+            f(callee, *args)
+        assert hints(caught.value) == []
