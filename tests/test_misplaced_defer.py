@@ -1,0 +1,515 @@
+"""A statement that stands in no decorated function's body is a DeferError, and is attached to nobody: rule D3."""
+
+import asyncio
+import contextlib
+import runpy
+import sys
+import threading
+
+import pytest
+
+from godefer import DeferError, ausing, defer, errdefer, okdefer, using, with_defers
+
+STATEMENTS = [defer, errdefer, okdefer]
+
+
+def here(offset=0):
+    """``file:line`` of the line that calls this, or of one *offset* lines below."""
+    return f"{__file__}:{sys._getframe(1).f_lineno + offset}"
+
+
+def statement_ids(statement):
+    return statement.__name__
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=statement_ids)
+def test_in_a_helper(statement):
+    """In a helper that is not decorated it raises, and nothing is attached to the decorated caller (D3)."""
+    ran, place = [], []
+
+    def helper():
+        place.append(here(1))
+        statement(ran.append, "of the helper")
+
+    @with_defers
+    def f():
+        defer(ran.append, "of f")
+        helper()
+
+    with pytest.raises(DeferError) as caught:
+        f()
+    assert ran == ["of f"]
+    message = str(caught.value)
+    assert message.startswith(f"{statement.__name__}() stands in {helper.__qualname__} ({place[0]})")
+    assert "right above its own `def`" in message
+    assert "@with_defers" in message
+    assert f"call {statement.__name__}() in that caller's body" in message
+
+
+def test_the_caller_goes_on_when_it_handles_the_error(way):
+    """A caller that handles the error keeps its own calls, and gets none of the helper's (D3)."""
+    ran = []
+
+    def helper():
+        defer(ran.append, "of the helper")
+
+    @way
+    def f():
+        defer(ran.append, "before")
+        with contextlib.suppress(DeferError):
+            helper()
+        defer(ran.append, "after")
+
+    f()
+    assert ran == ["after", "before"]
+
+
+def test_without_any_decorated_function_around():
+    """In a function that nobody decorated it raises just the same (D3)."""
+
+    def f():
+        defer(print)
+
+    with pytest.raises(DeferError, match="not decorated with @with_defers"):
+        f()
+
+
+def test_using_enters_nothing():
+    """A misplaced `using` does not enter its context manager (D3, D11)."""
+    entered = []
+
+    @contextlib.contextmanager
+    def block():
+        entered.append(1)
+        yield
+
+    def helper():
+        using(block())
+
+    @with_defers
+    def f():
+        helper()
+
+    with pytest.raises(DeferError, match="using\\(\\) stands in .*helper"):
+        f()
+    assert entered == []
+
+
+def test_ausing_enters_nothing():
+    """A misplaced `ausing` raises at the call, before anything is awaited or entered (D3, D11)."""
+    entered = []
+
+    @contextlib.asynccontextmanager
+    async def block():
+        entered.append(1)
+        yield
+
+    async def helper():
+        awaitable = ausing(block())
+        entered.append(2)
+        await awaitable
+
+    @with_defers
+    async def f():
+        await helper()
+
+    with pytest.raises(DeferError, match="ausing\\(\\) stands in .*helper"):
+        asyncio.run(f())
+    assert entered == []
+
+
+@pytest.mark.parametrize("called", ["called", "passed on"])
+def test_in_a_lambda(called):
+    """A lambda is a function of its own, wherever it is called (D3)."""
+    ran = []
+
+    @with_defers
+    def f():
+        defer(ran.append, "of f")
+        fn = lambda i: defer(ran.append, i)
+        if called == "called":
+            fn(1)
+        else:
+            list(map(fn, [1]))
+
+    with pytest.raises(DeferError) as caught:
+        f()
+    assert ran == ["of f"]
+    assert "<lambda>" in str(caught.value)
+    assert "call defer() in the body of the decorated function" in str(caught.value)
+
+
+def test_in_a_generator_expression():
+    """A generator expression is a function of its own; the message offers a comprehension or a loop (D3)."""
+    ran = []
+
+    @with_defers
+    def f():
+        defer(ran.append, "of f")
+        return list(defer(ran.append, i) for i in range(3))
+
+    with pytest.raises(DeferError) as caught:
+        f()
+    assert ran == ["of f"]
+    message = str(caught.value)
+    assert "<genexpr>" in message
+    assert "generator expression" in message
+    assert "list comprehension or a `for` statement" in message
+
+
+def test_in_an_asynchronous_generator_expression():
+    """An asynchronous generator expression is a function of its own too (D3)."""
+    ran = []
+
+    async def numbers():
+        yield 1
+
+    @with_defers
+    async def f():
+        defer(ran.append, "of f")
+        async for _ in (defer(ran.append, i) async for i in numbers()):
+            pass
+
+    with pytest.raises(DeferError, match="generator expression"):
+        asyncio.run(f())
+    assert ran == ["of f"]
+
+
+@pytest.mark.parametrize("kind", ["function", "generator", "coroutine"])
+def test_in_a_nested_function(kind):
+    """A function inside a decorated function is not decorated by that (D3)."""
+    ran = []
+
+    def nested_generator():
+        defer(ran.append, "nested")
+        yield
+
+    @with_defers
+    def f():
+        defer(ran.append, "of f")
+
+        def nested():
+            defer(ran.append, "nested")
+
+        nested()
+
+    @with_defers
+    def g():
+        defer(ran.append, "of f")
+
+        def nested():
+            defer(ran.append, "nested")
+            yield
+
+        yield from nested()
+
+    @with_defers
+    async def h():
+        defer(ran.append, "of f")
+
+        async def nested():
+            defer(ran.append, "nested")
+
+        await nested()
+
+    calls = {"function": f, "generator": lambda: list(g()), "coroutine": lambda: asyncio.run(h())}
+    with pytest.raises(DeferError, match=r"<locals>\.nested \("):
+        calls[kind]()
+    assert ran == ["of f"]
+
+
+def test_a_decorated_nested_function_has_its_own(way):
+    """A decorated function inside a decorated function keeps its calls to itself (D3, D4)."""
+    ran = []
+
+    @way
+    def f():
+        defer(ran.append, "of f")
+        nested()
+        ran.append("nested has returned")
+
+    @way
+    def nested():
+        defer(ran.append, "of nested")
+
+    f()
+    assert ran == ["of nested", "nested has returned", "of f"]
+
+
+def test_in_a_class_body():
+    """The body of a class inside a decorated function is not the function's body (D3)."""
+    ran = []
+
+    @with_defers
+    def f():
+        defer(ran.append, "of f")
+
+        class Inner:
+            defer(ran.append, "of the class")
+
+    with pytest.raises(DeferError) as caught:
+        f()
+    assert ran == ["of f"]
+    assert "Inner" in str(caught.value)
+    assert "not the body of a function" in str(caught.value)
+
+
+def test_at_module_level_in_executed_text():
+    """At module level it raises and says to move it into a decorated function (D3)."""
+    text = "from godefer import defer\n\ndefer(print, 'never')\n"
+    with pytest.raises(DeferError) as caught:
+        exec(compile(text, "settings.py", "exec"), {})
+    message = str(caught.value)
+    assert message.startswith("defer() stands in <module> (settings.py:3), which is module level")
+    assert "move it into a function" in message
+    assert "@with_defers" in message
+
+
+def test_at_module_level_of_a_file(tmp_path):
+    """A module that runs as a program gets the error with its own file and line (D3)."""
+    path = tmp_path / "program.py"
+    path.write_text("import godefer\n\n\ngodefer.defer(print, 'never')\n")
+    with pytest.raises(DeferError) as caught:
+        runpy.run_path(str(path))
+    assert f"<module> ({path}:4)" in str(caught.value)
+
+
+def test_in_text_that_a_decorated_function_executes():
+    """Text under `exec` in a decorated function is not its body (D3)."""
+    ran = []
+
+    @with_defers
+    def f():
+        defer(ran.append, "of f")
+        exec("defer(ran.append, 'of the text')", {"defer": defer, "ran": ran})
+
+    with pytest.raises(DeferError):
+        f()
+    assert ran == ["of f"]
+
+
+def test_in_a_thread_started_by_a_decorated_function():
+    """A function that runs in another thread is not part of the function that started the thread (D3, D4)."""
+    ran, errors = [], []
+
+    def work():
+        try:
+            defer(ran.append, "of the thread")
+        except DeferError as e:
+            errors.append(str(e))
+
+    @with_defers
+    def f():
+        defer(ran.append, "of f")
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    f()
+    assert ran == ["of f"]
+    assert len(errors) == 1
+
+
+def test_the_undecorated_function_under_a_decorated_one():
+    """The function that was decorated, called without its decorator, has nobody to run its calls (D3)."""
+    ran = []
+
+    def f():
+        defer(ran.append, 1)
+
+    decorated = with_defers(f)
+
+    @with_defers
+    def g():
+        defer(ran.append, "of g")
+        f()
+
+    for call in (f, g):
+        with pytest.raises(DeferError, match="not decorated"):
+            call()
+    assert ran == ["of g"]
+    decorated()
+    assert ran == ["of g", 1]
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=statement_ids)
+@pytest.mark.parametrize("error", [None, LookupError("body")], ids=["returns", "raises"])
+def test_a_statement_that_is_itself_deferred(statement, error):
+    """`defer(defer, f)` fails when its turn comes, since the function has exited by then; the others run (D3)."""
+    ran = []
+
+    @with_defers
+    def f():
+        defer(ran.append, 1)
+        defer(statement, ran.append, "never")
+        defer(ran.append, 2)
+        if error:
+            raise error
+
+    with pytest.raises(DeferError) as caught:
+        f()
+    assert ran == [2, 1]
+    message = str(caught.value)
+    assert f"{statement.__name__}() was itself deferred" in message
+    assert f"defer a decorated function that calls {statement.__name__}() instead" in message
+    assert caught.value.__context__ is error
+
+
+def test_a_statement_that_is_itself_deferred_in_an_async_function():
+    """`defer(defer, f)` fails in an async function as well (D3)."""
+    ran = []
+
+    @with_defers
+    async def f():
+        defer(ran.append, 1)
+        defer(defer, ran.append, "never")
+        defer(ran.append, 2)
+
+    with pytest.raises(DeferError, match="was itself deferred"):
+        asyncio.run(f())
+    assert ran == [2, 1]
+
+
+def test_in_a_deferred_function_that_is_not_decorated(way):
+    """A deferred function has no defers of its own unless it is decorated (D3)."""
+    ran = []
+
+    def cleanup():
+        defer(ran.append, "of cleanup")
+
+    @way
+    def f():
+        defer(ran.append, 1)
+        defer(cleanup)
+        defer(ran.append, 2)
+
+    with pytest.raises(DeferError, match=r"<locals>\.cleanup \("):
+        f()
+    assert ran == [2, 1]
+
+
+@pytest.mark.parametrize("kind", ["list", "set", "dict", "nested", "nested in a lambda's call"])
+def test_comprehensions_count_as_part_of_the_function(kind):
+    """In a list, set or dict comprehension it defers to the exit of the function, on every Python version (D3)."""
+    ran = []
+
+    @with_defers
+    def f():
+        defer(ran.append, "first")
+        if kind == "list":
+            [defer(ran.append, i) for i in range(3)]
+        elif kind == "set":
+            {defer(ran.append, i) for i in range(3)}
+        elif kind == "dict":
+            {i: defer(ran.append, i) for i in range(3)}
+        elif kind == "nested":
+            [[defer(ran.append, i + j) for j in range(0, 3, 2)] for i in range(2)]
+        else:
+            (lambda values: values)([defer(ran.append, i) for i in range(3)])
+        ran.append("body")
+
+    f()
+    assert ran == ["body", *([3, 1, 2, 0] if kind == "nested" else [2, 1, 0]), "first"]
+
+
+def test_comprehensions_in_generators_and_async_functions():
+    """Comprehensions count as part of generators and async functions too, asynchronous ones included (D3)."""
+    ran = []
+
+    async def numbers():
+        for i in range(2):
+            await asyncio.sleep(0)
+            yield i
+
+    async def number(i):
+        await asyncio.sleep(0)
+        return i
+
+    @with_defers
+    def g():
+        [defer(ran.append, i) for i in range(2)]
+        yield
+
+    @with_defers
+    async def f():
+        [defer(ran.append, i) async for i in numbers()]
+        {defer(ran.append, await number(i)) for i in range(2, 4)}
+        ran.append("body")
+
+    list(g())
+    assert ran == [1, 0]
+    ran.clear()
+    asyncio.run(f())
+    assert ran == ["body", 3, 2, 1, 0]
+
+
+def test_a_comprehension_in_a_helper():
+    """A comprehension in a helper counts as part of the helper, which the message names (D3)."""
+    ran = []
+
+    def helper():
+        [defer(ran.append, i) for i in range(3)]
+
+    @with_defers
+    def f():
+        defer(ran.append, "of f")
+        helper()
+
+    with pytest.raises(DeferError, match=r"<locals>\.helper \("):
+        f()
+    assert ran == ["of f"]
+
+
+def test_a_comprehension_in_a_generator_expression_and_in_a_lambda():
+    """A comprehension counts as part of what directly surrounds it, here no decorated function (D3)."""
+    ran = []
+
+    @with_defers
+    def f():
+        return list([defer(ran.append, j) for j in range(2)] for i in range(2))
+
+    @with_defers
+    def g():
+        (lambda: [defer(ran.append, j) for j in range(2)])()
+
+    with pytest.raises(DeferError, match="<genexpr>"):
+        f()
+    with pytest.raises(DeferError, match="<lambda>"):
+        g()
+    assert ran == []
+
+
+def test_a_generator_driven_by_a_decorated_function():
+    """An undecorated generator that a decorated function iterates is not part of it (D3)."""
+    ran = []
+
+    def numbers():
+        defer(ran.append, "of numbers")
+        yield 1
+
+    @with_defers
+    def f():
+        defer(ran.append, "of f")
+        for _ in numbers():
+            pass
+
+    with pytest.raises(DeferError, match="numbers"):
+        f()
+    assert ran == ["of f"]
+
+
+def test_a_misplaced_statement_in_a_decorated_generator_drives_nothing():
+    """While a decorated generator is suspended, a statement elsewhere does not find it (D3, D4)."""
+    ran = []
+
+    @with_defers
+    def g():
+        defer(ran.append, "of g")
+        yield
+
+    generator = g()
+    next(generator)
+    with pytest.raises(DeferError):
+        defer(ran.append, "of the test")
+    generator.close()
+    assert ran == ["of g"]

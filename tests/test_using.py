@@ -1,0 +1,744 @@
+"""`using` equals `with`, and `ausing` equals `async with`: rule D11."""
+
+import asyncio
+import contextlib
+import gc
+import io
+import sys
+import threading
+import traceback
+
+import pytest
+
+from godefer import DeferError, ausing, defer, errdefer, okdefer, using, with_defers
+
+
+class Manager:
+    """A context manager that writes down all that happens to it."""
+
+    def __init__(self, events, name="cm", *, value="entered", result=None, enter_raises=None, exit_raises=None):
+        self.events = events
+        self.name = name
+        self.value = value
+        self.result = result
+        self.enter_raises = enter_raises
+        self.exit_raises = exit_raises
+
+    def __enter__(self):
+        self.events.append(f"enter {self.name}")
+        if self.enter_raises:
+            raise self.enter_raises
+        return self.value
+
+    def __exit__(self, kind, error, tb):
+        frames = [frame.f_code.co_name for frame, _ in traceback.walk_tb(tb)]
+        self.events.append((f"exit {self.name}", kind, error, frames, sys.exception()))
+        if self.exit_raises:
+            raise self.exit_raises
+        return self.result
+
+    async def __aenter__(self):
+        await asyncio.sleep(0)
+        return self.__enter__()
+
+    async def __aexit__(self, kind, error, tb):
+        await asyncio.sleep(0)
+        return self.__exit__(kind, error, tb)
+
+
+class NoBool:
+    """A result that must not be tested for truth."""
+
+    def __bool__(self):
+        raise ZeroDivisionError("tested for truth")
+
+
+def outcome(function, *args):
+    """What a call comes to: its value, or its exception and the chain of that."""
+    try:
+        return "returned", function(*args)
+    except BaseException as e:
+        chain = []
+        error = e
+        while error is not None:
+            chain.append((type(error), error.args))
+            error = error.__context__
+        return "raised", chain
+
+
+# The same function with `with` and with `using`. Both are called f, so that tracebacks agree.
+
+
+def fails(error):
+    if error is not None:
+        raise error
+
+
+def pair_of_functions(way):
+    @way
+    def f(manager, error):
+        entered = using(manager)
+        manager.events.append(entered)
+        fails(error)
+        return "result"
+
+    deferring = f
+
+    def f(manager, error):
+        with manager as entered:
+            manager.events.append(entered)
+            fails(error)
+            return "result"
+
+    return deferring, f
+
+
+def pair_of_coroutine_functions(way):
+    @way
+    async def f(manager, error):
+        entered = await ausing(manager)
+        manager.events.append(entered)
+        fails(error)
+        return "result"
+
+    deferring = f
+
+    async def f(manager, error):
+        async with manager as entered:
+            manager.events.append(entered)
+            fails(error)
+            return "result"
+
+    return lambda *args: run(deferring(*args)), lambda *args: run(f(*args))
+
+
+def run(coroutine):
+    """Run a coroutine that never really waits, in the caller's own context."""
+    try:
+        while True:
+            coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+
+
+PAIRS = pytest.mark.parametrize("pair", [pair_of_functions, pair_of_coroutine_functions], ids=["using", "ausing"])
+
+CASES = {
+    "returns": ({}, None),
+    "returns, true result": ({"result": True}, None),
+    "returns, result that has no truth": ({"result": NoBool()}, None),
+    "returns, exit raises": ({"exit_raises": OSError("exit")}, None),
+    "raises": ({}, LookupError("body")),
+    "raises, false result": ({"result": 0}, LookupError("body")),
+    "raises, true result": ({"result": "yes"}, LookupError("body")),
+    "raises, result that has no truth": ({"result": NoBool()}, LookupError("body")),
+    "raises, exit raises": ({"exit_raises": OSError("exit")}, LookupError("body")),
+    "enter raises": ({"enter_raises": OSError("enter")}, None),
+    "exits": ({}, SystemExit(3)),
+    "exits, true result": ({"result": True}, SystemExit(3)),
+    "is interrupted, true result": ({"result": 1}, KeyboardInterrupt()),
+    "is closed, true result": ({"result": 1}, GeneratorExit()),
+    "is cancelled": ({}, asyncio.CancelledError("stop")),
+    "is cancelled, true result": ({"result": True}, asyncio.CancelledError("stop")),
+}
+
+
+@PAIRS
+@pytest.mark.parametrize("inside_except", [False, True], ids=["", "inside an except of the caller"])
+@pytest.mark.parametrize("case", CASES)
+def test_equal_to_the_statement(way, pair, case, inside_except):
+    """Entering, the exit's arguments, its truth, what leaves and its chain are those of the statement (D11)."""
+    options, error = CASES[case]
+
+    def both():
+        results = []
+        for function in pair(way):
+            if error is not None:
+                error.__context__ = error.__traceback__ = None
+            for failure in ("enter_raises", "exit_raises"):
+                if options.get(failure):
+                    options[failure].__context__ = options[failure].__traceback__ = None
+            events = []
+            results.append((outcome(function, Manager(events, **options), error), events))
+        return results
+
+    if inside_except:
+        try:
+            raise KeyError("handled by the caller")
+        except KeyError:
+            ours, theirs = both()
+    else:
+        ours, theirs = both()
+    assert ours == theirs
+
+
+@PAIRS
+def test_the_exit_gets_the_details_of_the_exception(way, pair):
+    """The exit gets type, exception and a traceback that starts in the function, while it is being handled (D11)."""
+    events = []
+    error = LookupError("body")
+    with pytest.raises(LookupError):
+        pair(way)[0](Manager(events), error)
+    assert events == ["enter cm", "entered", ("exit cm", LookupError, error, ["f", "fails"], error)]
+
+
+@PAIRS
+def test_the_exit_gets_none_on_the_normal_exit(way, pair):
+    """On the normal exit the exit gets None three times, and no exception is being handled (D11)."""
+    events = []
+    assert pair(way)[0](Manager(events), None) == "result"
+    assert events == ["enter cm", "entered", ("exit cm", None, None, [], None)]
+
+
+def names(events):
+    return [event if isinstance(event, str) else event[0] for event in events]
+
+
+@pytest.mark.parametrize("error", [None, ValueError()], ids=["returns", "raises"])
+def test_using_takes_turns_with_the_other_statements(way, error):
+    """Entering happens at once, exiting in last-in-first-out order with all deferred calls (D11, D2)."""
+    events = []
+
+    @way
+    def f():
+        defer(events.append, "defer 1")
+        using(Manager(events, "a"))
+        errdefer(events.append, "errdefer")
+        okdefer(events.append, "okdefer")
+        second = using(Manager(events, "b", value="value of b"))
+        defer(events.append, second)
+        fails(error)
+
+    with pytest.raises(ValueError) if error else contextlib.nullcontext():
+        f()
+    middle = "errdefer" if error else "okdefer"
+    assert names(events) == ["enter a", "enter b", "value of b", "exit b", middle, "exit a", "defer 1"]
+
+
+def test_ausing_takes_turns_with_the_other_statements(way):
+    """In an async function, sync and async context managers and deferred calls share one order (D11, D2)."""
+    events = []
+
+    async def later(name):
+        await asyncio.sleep(0)
+        events.append(name)
+
+    @way
+    async def f():
+        defer(later, "defer 1")
+        first = await ausing(Manager(events, "a", value="value of a"))
+        using(Manager(events, "b"))
+        await ausing(Manager(events, "c"))
+        defer(later, first)
+
+    asyncio.run(f())
+    assert names(events) == ["enter a", "enter b", "enter c", "value of a", "exit c", "exit b", "exit a", "defer 1"]
+
+
+def test_in_a_loop_and_a_condition(way):
+    """`using` may stand anywhere, and each time it runs it enters one more (D11, D8)."""
+    events = []
+
+    @way
+    def f(n):
+        for i in range(n):
+            if i != 1:
+                using(Manager(events, i))
+        return "result"
+
+    assert f(3) == "result"
+    assert names(events) == ["enter 0", "enter 2", "exit 2", "exit 0"]
+
+
+def test_ausing_in_a_loop_and_a_condition(way):
+    """`await ausing` may stand anywhere, and each time it runs it enters one more (D11, D8)."""
+    events = []
+
+    @way
+    async def f(n):
+        for i in range(n):
+            if i != 1:
+                await ausing(Manager(events, i))
+        return "result"
+
+    assert asyncio.run(f(3)) == "result"
+    assert names(events) == ["enter 0", "enter 2", "exit 2", "exit 0"]
+
+
+def test_after_a_true_result_the_function_returns(way):
+    """What remains runs as on a normal return, and a value that `return` had evaluated is returned (D11, P4)."""
+    events = []
+
+    def fail():
+        raise ValueError("deferred")
+
+    @way
+    def f():
+        defer(lambda: events.append(sys.exception()))
+        using(Manager(events, "outer"))
+        okdefer(events.append, "okdefer")
+        errdefer(events.append, "errdefer")
+        using(Manager(events, "inner", result=True))
+        defer(fail)
+        return "evaluated"
+
+    assert f() == "evaluated"
+    assert names(events[:4]) == ["enter outer", "enter inner", "exit inner", "okdefer"]
+    assert events[4:] == [("exit outer", None, None, [], None), None]
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_a_suppressed_exception_ends_what_it_had_replaced(way, error):
+    """When a deferred call replaces an exit and `suppress` stops the replacement, nothing goes on, as after `with` (D11)."""
+
+    def fail():
+        raise ValueError("deferred")
+
+    @way
+    def f():
+        using(contextlib.suppress(ValueError))
+        defer(fail)
+        raise error
+
+    def by_hand():
+        with contextlib.suppress(ValueError):
+            try:
+                raise error
+            finally:
+                fail()
+
+    assert outcome(f) == outcome(by_hand) == ("returned", None)
+
+
+def test_what_entering_raises_leaves_the_function(way):
+    """A context manager that cannot be entered is not exited; what was deferred before it runs (D11)."""
+    events = []
+
+    @way
+    def f():
+        defer(events.append, "deferred before")
+        using(Manager(events, enter_raises=OSError("enter")))
+        defer(events.append, "never reached")
+
+    with pytest.raises(OSError, match="enter"):
+        f()
+    assert events == ["enter cm", "deferred before"]
+
+
+def test_the_standard_librarys_context_managers(way, tmp_path):
+    """Files, locks, generators under `contextmanager`, `closing` and stacks work as in `with` (D11)."""
+    lock = threading.Lock()
+    events = []
+
+    @contextlib.contextmanager
+    def block(name):
+        events.append(f"enter {name}")
+        try:
+            yield name
+        except LookupError as e:
+            events.append(f"{name} handles {e!r}")
+            raise
+        finally:
+            events.append(f"exit {name}")
+
+    path = tmp_path / "text"
+
+    @way
+    def f():
+        file = using(path.open("w"))
+        using(lock)
+        buffer = using(contextlib.closing(io.StringIO()))
+        stack = using(contextlib.ExitStack())
+        stack.callback(events.append, "stack")
+        events.append(using(block("a")))
+        file.write("written")
+        events.append(lock.locked())
+        kept.append((file, buffer))
+        raise LookupError("body")
+
+    kept = []
+    with pytest.raises(LookupError):
+        f()
+    assert events == ["enter a", "a", True, "a handles LookupError('body')", "exit a", "stack"]
+    assert not lock.locked()
+    assert all(thing.closed for thing in kept[0])
+    assert path.read_text() == "written"
+
+
+def test_in_a_generator(way):
+    """In a generator the context manager stays entered between the values, and is exited at its end (D11, D2)."""
+    events = []
+
+    @way
+    def g():
+        yield using(Manager(events))
+        yield 2
+
+    generator = g()
+    assert [next(generator), next(generator)] == ["entered", 2]
+    assert events == ["enter cm"]
+    assert list(generator) == []
+    assert names(events) == ["enter cm", "exit cm"]
+
+
+def test_closing_a_generator(way):
+    """The exit gets the GeneratorExit of a generator that is closed, and may suppress it, as in `with` (D11)."""
+
+    @way
+    def g(manager):
+        using(manager)
+        yield
+
+    deferring = g
+
+    def g(manager):
+        with manager:
+            yield
+
+    for result in [None, True]:
+        logs = []
+        for function in (deferring, g):
+            events = []
+            generator = function(Manager(events, result=result))
+            next(generator)
+            generator.close()
+            logs.append([(e[0], e[1], e[3]) if isinstance(e, tuple) else e for e in events])
+        assert logs[0] == logs[1] == ["enter cm", ("exit cm", GeneratorExit, ["g"])]
+
+
+def test_ausing_in_an_async_generator(way):
+    """In an async generator `ausing` works as in a coroutine function (D11)."""
+    events = []
+
+    @way
+    async def g():
+        value = await ausing(Manager(events))
+        yield value
+        yield 2
+
+    async def main(stop_early):
+        generator = g()
+        async for value in generator:
+            events.append(value)
+            if stop_early:
+                await generator.aclose()
+
+    for stop_early, last, kind in [(False, [2], None), (True, [], GeneratorExit)]:
+        events.clear()
+        asyncio.run(main(stop_early))
+        assert events[:-1] == ["enter cm", "entered", *last]
+        assert events[-1][:2] == ("exit cm", kind)
+
+
+def test_a_cancelled_task_exits_its_context_managers(way):
+    """Cancelling a task gives the exit the CancelledError, and the exit may still await (D11, D2)."""
+    events = []
+
+    @way
+    async def f():
+        await ausing(Manager(events))
+        await asyncio.Event().wait()
+
+    async def main():
+        task = asyncio.create_task(f())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert asyncio.run(main())
+    assert names(events) == ["enter cm", "exit cm"]
+    assert events[-1][1] is asyncio.CancelledError
+
+
+# How the special methods are found
+
+
+class Descriptor:
+    """A special method that writes down when it is looked up and when it is called."""
+
+    def __init__(self, events, result=None):
+        self.events = events
+        self.result = result
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, thing, owner):
+        self.events.append(f"look up {self.name}")
+
+        def call(*args):
+            self.events.append(f"call {self.name}")
+            return self.result
+
+        return call
+
+
+def test_the_special_methods_are_looked_up_as_by_with(way):
+    """Both methods are looked up once, in the statement's order, before entering; never on the instance (D11)."""
+
+    def log(function):
+        events = []
+
+        class Instrumented:
+            __enter__ = Descriptor(events)
+            __exit__ = Descriptor(events)
+
+            def __getattr__(self, name):
+                raise AssertionError(f"{name} was looked up on the instance")
+
+        manager = Instrumented()
+        manager.__dict__["__enter__"] = manager.__dict__["__exit__"] = None
+        function(manager)
+        return events
+
+    @way
+    def ours(manager):
+        using(manager)
+
+    def theirs(manager):
+        with manager:
+            pass
+
+    assert log(ours) == log(theirs)
+
+
+class EntersOnly:
+    def __enter__(self):
+        raise AssertionError("entered")
+
+    async def __aenter__(self):
+        raise AssertionError("entered")
+
+
+class ExitsOnly:
+    def __exit__(self, *details):
+        raise AssertionError("exited")
+
+    async def __aexit__(self, *details):
+        raise AssertionError("exited")
+
+
+class OnInstance:
+    def __init__(self):
+        self.__enter__ = self.__aenter__ = lambda: None
+        self.__exit__ = self.__aexit__ = lambda *details: None
+
+
+class SyncOnly:
+    def __enter__(self):
+        raise AssertionError("entered")
+
+    def __exit__(self, *details):
+        raise AssertionError("exited")
+
+
+class AsyncOnly:
+    async def __aenter__(self):
+        raise AssertionError("entered")
+
+    async def __aexit__(self, *details):
+        raise AssertionError("exited")
+
+
+class Disabled(Manager):
+    __enter__ = __aenter__ = None
+
+
+NO_MANAGERS = [None, 7, object(), Manager, EntersOnly(), ExitsOnly(), OnInstance(), Disabled([])]
+
+
+def name_of(thing):
+    return thing.__name__ if isinstance(thing, type) else type(thing).__name__
+
+
+@pytest.mark.parametrize("thing", [*NO_MANAGERS, AsyncOnly()], ids=name_of)
+def test_what_is_no_context_manager(way, thing):
+    """It gives the TypeError of `with`, word for word, and what was deferred before runs (D11)."""
+    ran = []
+
+    @way
+    def f():
+        defer(ran.append, "deferred before")
+        using(thing)
+
+    def by_hand():
+        with thing:
+            pass
+
+    with pytest.raises(TypeError) as expected:
+        by_hand()
+    with pytest.raises(TypeError) as caught:
+        f()
+    assert caught.value.args == expected.value.args
+    assert ran == ["deferred before"]
+
+
+@pytest.mark.parametrize("thing", [*NO_MANAGERS, SyncOnly()], ids=name_of)
+def test_what_is_no_async_context_manager(way, thing):
+    """It gives the TypeError of `async with`, word for word, and what was deferred before runs (D11)."""
+    ran = []
+
+    @way
+    async def f():
+        defer(ran.append, "deferred before")
+        await ausing(thing)
+
+    async def by_hand():
+        async with thing:
+            pass
+
+    with pytest.raises(TypeError) as expected:
+        asyncio.run(by_hand())
+    with pytest.raises(TypeError) as caught:
+        asyncio.run(f())
+    assert caught.value.args == expected.value.args
+    assert ran == ["deferred before"]
+
+
+@pytest.mark.parametrize("method", ["__aenter__", "__aexit__"])
+@pytest.mark.parametrize("error", [None, LookupError("body")], ids=["returns", "raises"])
+def test_an_async_context_manager_whose_methods_are_not_async(way, method, error):
+    """A method that gives nothing that can be awaited fails in the words of `async with` (D11)."""
+
+    class Half(Manager):
+        pass
+
+    setattr(Half, method, lambda *args: 7)
+
+    @way
+    async def f():
+        await ausing(Half([]))
+        fails(error)
+
+    async def by_hand():
+        async with Half([]):
+            fails(error)
+
+    def both():
+        for function in (f, by_hand):
+            if error is not None:
+                error.__context__ = None
+            yield outcome(lambda function=function: asyncio.run(function()))
+
+    ours, theirs = both()
+    assert ours == theirs
+
+
+# `ausing` in the wrong place, or at the wrong time
+
+
+@pytest.mark.parametrize("kind", ["function", "generator"])
+def test_ausing_in_a_function_that_is_not_async(kind):
+    """It is a DeferError that names the function and its place and says what to write; nothing is entered (D11)."""
+    events = []
+
+    @with_defers
+    def connect():
+        defer(events.append, "deferred before")
+        ausing(Manager(events))
+
+    @with_defers
+    def generate():
+        defer(events.append, "deferred before")
+        ausing(Manager(events))
+        yield
+
+    with pytest.raises(DeferError) as caught:
+        connect() if kind == "function" else next(generate())
+    message = str(caught.value)
+    function = connect if kind == "function" else generate
+    assert function.__qualname__ in message
+    assert f"{__file__}:{function.__wrapped__.__code__.co_firstlineno + 3}" in message
+    assert "async def" in message
+    assert "using()" in message
+    assert events == ["deferred before"]
+
+
+def test_ausing_that_is_awaited_when_the_function_has_exited():
+    """It is a DeferError that names the context manager, which is never entered (D11)."""
+    events = []
+
+    @with_defers
+    async def f():
+        return ausing(Manager(events))
+
+    async def main():
+        late = await f()
+        await late
+
+    with pytest.raises(DeferError, match="Manager") as caught:
+        asyncio.run(main())
+    assert "await ausing" in str(caught.value)
+    assert events == []
+
+
+def test_ausing_whose_function_exits_while_it_enters():
+    """A context manager that was being entered by another task is exited again at once, with the DeferError (D11)."""
+    events = []
+
+    class Slow(Manager):
+        async def __aenter__(self):
+            for _ in range(5):
+                await asyncio.sleep(0)
+            return await super().__aenter__()
+
+    @with_defers
+    async def f():
+        task = asyncio.create_task(_awaited(ausing(Slow(events))))
+        await asyncio.sleep(0)
+        return task
+
+    async def _awaited(awaitable):
+        return await awaitable
+
+    async def main():
+        task = await f()
+        assert events == []
+        await task
+
+    with pytest.raises(DeferError, match="Slow") as caught:
+        asyncio.run(main())
+    assert names(events) == ["enter cm", "exit cm"]
+    assert events[-1][1:3] == (DeferError, caught.value)
+
+
+def test_ausing_entered_concurrently():
+    """Several context managers may be entered at the same time; each is exited when the function exits (D11)."""
+    events = []
+
+    @with_defers
+    async def f():
+        values = await asyncio.gather(*[ausing(Manager(events, i, value=i)) for i in range(3)])
+        events.append("body")
+        return values
+
+    assert asyncio.run(f()) == [0, 1, 2]
+    assert sorted(names(events)[:3]) == ["enter 0", "enter 1", "enter 2"]
+    assert events[3] == "body"
+    assert sorted(names(events)[4:]) == ["exit 0", "exit 1", "exit 2"]
+
+
+@pytest.mark.parametrize("result", [None, True], ids=["raises", "suppresses"])
+def test_nothing_of_the_context_manager_is_kept(way, result):
+    """When the function has exited, nothing keeps the context manager or what it gave alive (D11, D9)."""
+    alive = []
+
+    class Counted(Manager):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            alive.append(self.name)
+
+        def __del__(self):
+            alive.remove(self.name)
+
+    @way
+    def f():
+        using(Counted([], "a", result=result))
+        raise LookupError
+
+    with pytest.raises(LookupError) if result is None else contextlib.nullcontext():
+        f()
+    gc.collect()  # the Manager's own list of events holds tracebacks
+    assert alive == []
