@@ -1,0 +1,130 @@
+"""What importing godefer costs, what it needs, and what it shows."""
+
+import importlib.metadata
+import importlib.resources
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import godefer
+
+PARENT = str(Path(godefer.__file__).resolve().parent.parent)
+SLOW = ["asyncio", "functools", "inspect", "typing", "typing_extensions", "wrapt"]
+
+
+def modules_after(*statements):
+    """The modules that the statements import into an interpreter that has nothing but the builtin start-up."""
+    # -I and -S keep site-packages and its start-up hooks out, which import what they like.
+    code = "\n".join(
+        [
+            "import sys",
+            "before = set(sys.modules)",
+            f"sys.path[:0] = {[PARENT, *(path for path in sys.path if 'site-packages' in path)]!r}",
+            *statements,
+            "print(*sorted(set(sys.modules) - before))",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_import_is_light():
+    """`import godefer` imports none of the big modules, wrapt and typing-extensions included."""
+    loaded = modules_after("import godefer")
+    assert "godefer" in loaded
+    assert [name for name in SLOW if name in loaded] == []
+
+
+def test_importtime_agrees():
+    """The interpreter's own import trace of `import godefer` shows none of the big modules either."""
+    env = {**os.environ, "PYTHONPATH": PARENT}
+    command = [sys.executable, "-S", "-X", "importtime", "-c", "import godefer"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    loaded = re.findall(r"^import time: +\d+ \| +\d+ \| +(\S+)$", done.stderr, re.MULTILINE)
+    assert "godefer._wrapper" in loaded
+    assert [name for name in SLOW if name in loaded] == []
+
+
+PLAIN = """\
+from godefer import defer, recover, with_defers
+def f():
+    defer(str)
+    defer(recover)
+    return 1
+def gen():
+    defer(str)
+    yield 1
+async def work():
+    defer(str)
+class Thing:
+    @with_defers
+    @staticmethod
+    def static():
+        defer(str)
+assert with_defers(f)() == 1
+assert list(with_defers(gen)()) == [1]
+try:
+    with_defers(work)().send(None)
+except StopIteration:
+    pass
+Thing.static()
+"""
+
+
+def test_plain_functions_stay_light():
+    """Decorating and calling functions, generators, coroutines and methods imports neither wrapt nor asyncio."""
+    loaded = modules_after(PLAIN)
+    assert [name for name in ("asyncio", "wrapt") if name in loaded] == []
+
+
+OBJECT = """\
+from godefer import defer, with_defers
+class Thing:
+    def __call__(self):
+        defer(seen.append, "exits")
+seen = []
+with_defers(Thing())()
+assert seen == ["exits"]
+"""
+
+
+def test_a_callable_object_imports_wrapt():
+    """Decorating a callable object imports wrapt, at that moment (R2)."""
+    assert "wrapt" in modules_after(OBJECT)
+
+
+def test_dependencies():
+    """At run time godefer needs wrapt and typing-extensions, and nothing else."""
+    required = [line for line in importlib.metadata.requires("godefer") if "extra ==" not in line]
+    assert sorted(re.match(r"[\w-]+", line)[0] for line in required) == ["typing-extensions", "wrapt"]
+
+
+def test_version():
+    """The installed version is the one the package states."""
+    assert importlib.metadata.version("godefer") == godefer.__version__
+
+
+def test_typed():
+    """The package says that it is typed (PEP 561)."""
+    assert importlib.resources.files("godefer").joinpath("py.typed").is_file()
+
+
+@pytest.mark.parametrize("name", godefer.__all__)
+def test_public_names(name):
+    """Every public name says that it is from `godefer`, and tells what it is for."""
+    thing = getattr(godefer, name)
+    assert thing.__module__ == "godefer"
+    assert thing.__name__ == thing.__qualname__ == name
+    assert len(thing.__doc__.splitlines()[0]) > 20
+
+
+def test_nothing_else_is_public():
+    """What the package shows without an underscore is `__all__`, and its modules are private."""
+    namespace = {}
+    exec("from godefer import *", namespace)
+    assert set(namespace) - {"__builtins__"} == set(godefer.__all__)
+    assert [name for name in vars(godefer) if not name.startswith("_") and name not in godefer.__all__] == []
