@@ -1,0 +1,116 @@
+"""Every Python block of README.md and docs/, and every example in a docstring of godefer, is a test.
+
+A Python block in a Markdown file is executed; a block marked ``text`` right below it is what it must have printed, and
+a block marked ``pycon`` is a session at the prompt, checked line by line. The blocks of a file share their names, as they do for its
+reader, and run in an empty temporary directory, so what they do to files is done for real.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import os
+import re
+import tempfile
+from bisect import bisect
+from pathlib import Path
+
+from sybil import Sybil
+from sybil.document import PythonDocStringDocument
+from sybil.evaluators.doctest import DocTestEvaluator
+from sybil.parsers.abstract.doctest import DocTestStringParser
+from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
+from sybil.parsers.rest import DocTestParser
+from sybil.region import Region
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from sybil import Document, Example
+
+OPTIONS = doctest.ELLIPSIS
+
+
+class MarkdownBlocks:
+    """A Sybil parser for the fenced blocks."""
+
+    def __init__(self) -> None:
+        self.blocks = RawFencedCodeBlockLexer(re.compile(r"[ {.]*(?P<language>\w*).*\n"))
+        self.sessions = DocTestStringParser(DocTestEvaluator(OPTIONS))
+
+    def __call__(self, document: Document) -> Iterator[Region]:
+        """Yield a region for each block that is code."""
+        code: Region | None = None
+        for block in self.blocks(document):
+            language, text = block.lexemes["language"], block.lexemes["source"]
+            if language == "pycon":
+                for line in self.sessions(text, document.path):
+                    line.adjust(block, text)
+                    yield line
+            elif language == "python":
+                code = Region(block.start, block.end, (text, None), execute)
+                yield code
+            elif language in {"py", "python3", "Python"}:
+                message = f"{document.path}: a block marked {language!r} is not run; mark it 'python'"
+                raise ValueError(message)
+            elif language == "text" and code is not None and not document.text[code.end : block.start].strip():
+                code.parsed = (code.parsed[0], text)
+
+
+def execute(example: Example) -> str:
+    """Run a block; the result is what is wrong with its output."""
+    __tracebackhide__ = True
+    code, expected = example.parsed
+    # The leading lines make tracebacks, and inspect, point into the Markdown file.
+    compiled = compile("\n" * (example.line + code.line_offset) + code, example.path, "exec", dont_inherit=True)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compiled, example.namespace)  # noqa: S102  # the project's own documentation
+    if expected is None or doctest.OutputChecker().check_output(expected, out.getvalue(), OPTIONS):
+        return ""
+    return f"Expected:\n{expected}\nGot:\n{out.getvalue()}"
+
+
+def enter_empty_directory(namespace: dict[str, Any]) -> None:
+    """Begin a document: as a main program, in a directory of its own."""
+    namespace["__name__"] = "__main__"
+    stack = namespace["__leave__"] = contextlib.ExitStack()
+    directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="godefer-docs-"))
+    stack.callback(os.chdir, Path.cwd())
+    os.chdir(directory)
+
+
+def leave_directory(namespace: dict[str, Any]) -> None:
+    """End a document."""
+    namespace["__leave__"].close()
+
+
+class Docstrings(PythonDocStringDocument):
+    """The docstrings of a module. Each has names of its own: an example imports what it needs, as its reader would."""
+
+    def examples(self) -> Iterator[Example]:
+        """Give the examples the namespace of their docstring."""
+        starts = [start for start, _, _ in self.extract_docstrings(self.text)]
+        starts.sort()
+        namespaces: dict[int, dict[str, Any]] = {}
+        for example in super().examples():
+            example.namespace = namespaces.setdefault(bisect(starts, example.start), {"__name__": "__main__"})
+            yield example
+
+    def __init__(self, text: str, path: str) -> None:
+        super().__init__(text, path)
+        self.pop_evaluator(self.import_document)
+
+
+pytest_collect_file = (
+    Sybil(
+        [MarkdownBlocks()],
+        patterns=["README.md", "docs/*.md"],
+        setup=enter_empty_directory,
+        teardown=leave_directory,
+    )
+    + Sybil([DocTestParser(OPTIONS)], patterns=["godefer/*.py"], document_types={".py": Docstrings})
+).pytest()

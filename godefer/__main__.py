@@ -1,0 +1,60 @@
+"""python -m godefer: the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from godefer import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the subcommand that *arguments* name; the result is the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `python -m godefer demo | head`: the reader has seen enough
+        # The interpreter flushes stdout once more when it exits, and must not fail again.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m godefer",
+        description="Go's defer, panic and recover for Python.",
+    )
+    parser.add_argument("--version", action="version", version=f"godefer {__version__}")
+    subcommands = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
+
+    demo = subcommands.add_parser(
+        "demo",
+        help="show what godefer does, on real files, a database, threads and tasks",
+        description=(
+            "Copy a file, move money in a SQLite database, guard a section with a lock, recover a panic, and download in "
+            "asyncio: each step prints the code it runs and what happened in which order, then checks what is left "
+            "behind. Everything happens in a temporary directory, which is removed at the end. The exit status is 0 if every step "
+            "checked out, else 1. Colours are used on a terminal, unless NO_COLOR is set."
+        ),
+    )
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _demo(_options: argparse.Namespace) -> int:
+    from godefer import _demo  # noqa: PLC0415  # it imports asyncio and sqlite3, which no other subcommand needs
+
+    return 0 if _demo.run(sys.stdout) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
