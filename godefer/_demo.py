@@ -314,7 +314,7 @@ async def _downloads(report: _Report, directory: Path) -> None:
     half = directory / "half.txt"
     with _watching(download) as happened:
         task = asyncio.create_task(download(port, half))
-        while not half.with_suffix(".part").exists():  # noqa: ASYNC110  # nothing tells of a new file
+        while not any(event.what == "write half.part" for event in happened):
             await asyncio.sleep(0.001)
         task.cancel()
         await asyncio.wait([task])
@@ -420,6 +420,7 @@ class _Report:
     def __init__(self, out: TextIO) -> None:
         self.out = out
         self.steps = 0
+        self.checks = 0
         self.blank = True
         self.failures: list[str] = []
         self.colours = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -457,6 +458,7 @@ class _Report:
 
     def check(self, what: str, held: bool) -> None:  # noqa: FBT001  # a call reads like a sentence
         self.say("   ", self.paint("32", "ok") if held else self.paint("31", "FAILED"), f"  {what}")
+        self.checks += 1
         if not held:
             self.failures.append(f"step {self.steps}: {what}")
 
@@ -471,7 +473,7 @@ class _Report:
     def end(self) -> None:
         self.say()
         if self.failures:
-            self.say(self.paint("31", f"{len(self.failures)} checks FAILED:"))
+            self.say(self.paint("31", f"{len(self.failures)} of {self.checks} checks FAILED:"))
             for failure in self.failures:
                 self.say(f"  {failure}")
         else:
