@@ -2,6 +2,8 @@
 
 from godefer._decorate import with_defers as with_defers
 from godefer._errors import DeferError as DeferError
+from godefer._explain import Explanation as Explanation
+from godefer._explain import explain as explain
 from godefer._statements import ausing as ausing
 from godefer._statements import defer as defer
 from godefer._statements import errdefer as errdefer
@@ -15,10 +17,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DeferError",
+    "Explanation",
     "Panic",
     "ausing",
     "defer",
     "errdefer",
+    "explain",
     "okdefer",
     "panic",
     "recover",
@@ -26,5 +30,18 @@ __all__ = [
     "with_defers",
 ]
 
-for _public in (DeferError, Panic, ausing, defer, errdefer, okdefer, panic, recover, using, with_defers):
+for _public in (
+    DeferError,
+    Explanation,
+    Panic,
+    ausing,
+    defer,
+    errdefer,
+    explain,
+    okdefer,
+    panic,
+    recover,
+    using,
+    with_defers,
+):
     _public.__module__ = "godefer"

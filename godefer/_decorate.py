@@ -13,15 +13,20 @@ at the end of the last; a ``contextmanager`` runs it when the call is long over;
 from __future__ import annotations
 
 import sys
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType
 
 from godefer import _errors, _statements
-from godefer._wrapper import is_wrapper, wrap, wrap_in_place
+from godefer._names import mentions_godefer
+from godefer._open import Decision, decision_on, enabled, open_code, remember
+from godefer._rebuild import make_function
+from godefer._wrapper import wrap, wrap_in_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, TypeVar, overload
+
+    from godefer._open import Result
 
     F = TypeVar("F")
 else:
@@ -67,37 +72,31 @@ def with_defers(fn: Any = None, /, *, result: str | tuple[str, ...] | None = Non
         0
     """
     if fn is None:
-        return lambda fn: with_defers(fn) if result is None else _with_result(fn, result)
-    if result is not None:
-        return _with_result(fn, result)
-    return _decorated(fn)
+        return lambda fn: _decorated(fn, result)
+    return _decorated(fn, result)
 
 
-def _with_result(fn: Any, result: object) -> Any:
-    raise _errors.needs_open_coding(fn, result)
-
-
-def _decorated(fn: Any) -> Any:  # noqa: PLR0911  # one for each kind
+def _decorated(fn: Any, result: Result) -> Any:
     kind: Any = type(fn)
     if kind is FunctionType:
-        return _function(fn)
+        return _function(fn, result)
     if isinstance(fn, type) or not (callable(fn) or isinstance(fn, _DESCRIPTORS) or _functools(fn)):
         raise _errors.not_decoratable(fn)
     if isinstance(fn, (staticmethod, classmethod)):
-        return kind(_decorated(fn.__func__))
+        return kind(_decorated(fn.__func__, result))
     if isinstance(fn, property):
         accessors = (fn.fget, fn.fset, fn.fdel)
-        return kind(*(accessor and _decorated(accessor) for accessor in accessors), fn.__doc__)
+        return kind(*(accessor and _decorated(accessor, result) for accessor in accessors), fn.__doc__)
     if isinstance(fn, MethodType):
-        return MethodType(_decorated(fn.__func__), fn.__self__)
+        return MethodType(_decorated(fn.__func__, result), fn.__self__)
     if _functools(fn):
-        return _holder(kind, fn, _functools(fn))
-    return _object(fn)
+        return _holder(kind, fn, _decorated(fn.func, result))
+    return _object(fn, result)
 
 
-def _holder(kind: Any, fn: Any, name: str) -> Any:
+def _holder(kind: Any, fn: Any, func: Any) -> Any:
     """A functools object that holds a function, again, around the decorated one."""
-    func = _decorated(fn.func)
+    name = _functools(fn)
     again = kind.__new__(kind) if name == "cached_property" else kind(func, *fn.args, **fn.keywords)
     again.__dict__.update(fn.__dict__)
     if name != "partial":  # those keep the function in their dict
@@ -118,36 +117,67 @@ def _functools(fn: object) -> str:
     return ""
 
 
-def _function(fn: FunctionType) -> FunctionType:
-    if is_wrapper(fn):
+def _function(fn: FunctionType, result: Result) -> FunctionType:
+    if decision_on(fn.__code__) is not None:
         return fn
     target = _wrapped_body(fn)
-    if target is None or target is fn:
-        return wrap(fn)
-    if not is_wrapper(target):
-        wrap_in_place(target)
-    return fn
+    if target is not None and target is not fn:
+        _decorate_in_place(target, result)
+        return fn
+    decision = _decide(fn, result)
+    if decision.code is not None:
+        return make_function(decision.code, fn)
+    wrapper = wrap(fn)
+    remember(wrapper.__code__, decision)
+    return wrapper
 
 
-def _object(fn: Any) -> Any:
+def _decorate_in_place(fn: FunctionType, result: Result) -> None:
+    if decision_on(fn.__code__) is not None:
+        return
+    decision = _decide(fn, result)
+    if decision.code is not None:
+        fn.__code__ = decision.code
+    else:
+        wrap_in_place(fn)
+        remember(fn.__code__, decision)
+
+
+def _decide(fn: FunctionType, result: Result) -> Decision:
+    """How to run *fn*."""
+    if result is not None:
+        error = _errors.bad_result(fn, result)
+        if error is not None:
+            raise error
+        decision = open_code(fn, result)
+        if decision.code is None:
+            raise _errors.needs_open_coding(fn, result, decision.reason)
+        return decision
+    if not enabled():
+        return Decision(fn.__code__, reason="the environment says GODEFER_OPEN_CODED=0")
+    return open_code(fn)
+
+
+def _object(fn: Any, result: Result) -> Any:
     """Whatever else can be called: a cache or another decorator's object around a function, or an object with ``__call__``."""
     target = _wrapped_body(fn)
     if target is not None:
-        if not is_wrapper(target):
-            wrap_in_place(target)
+        _decorate_in_place(target, result)
         return fn
     call = _statements.special_function(fn, "__call__")
     if call is None or type(fn).__module__ == "godefer._object":
         return fn  # no Python body in sight where a `defer` could stand, or decorated already
     from godefer._object import DeferringObject  # noqa: PLC0415  # wrapt is slow to import
 
-    return DeferringObject(fn, _function(call))
+    return DeferringObject(fn, _function(call, result))
 
 
 def _wrapped_body(fn: Any) -> FunctionType | None:
     """The first function, on the way that ``__wrapped__`` shows, that is decorated already or mentions a statement of ours."""
     for candidate in _unwrapped(fn):
-        if type(candidate) is FunctionType and (is_wrapper(candidate) or _mentions(candidate, candidate.__code__)):
+        if type(candidate) is FunctionType and (
+            decision_on(candidate.__code__) is not None or mentions_godefer(candidate)
+        ):
             return candidate
     return None
 
@@ -163,39 +193,3 @@ def _unwrapped(fn: Any) -> Iterator[Any]:
             fn = fn.func
         else:
             fn = getattr(fn, "__wrapped__", None)
-
-
-_STATEMENTS = frozenset(
-    map(id, (_statements.defer, _statements.errdefer, _statements.okdefer, _statements.using, _statements.ausing))
-)
-
-
-def _mentions(fn: FunctionType, code: CodeType) -> bool:
-    """Does *code*, of *fn* or of a comprehension in it, use a name that means a statement of ours, or godefer itself?"""
-    for name in code.co_names:
-        value = fn.__globals__.get(name, _builtin(fn, name))
-        if (
-            id(value) in _STATEMENTS
-            or name == "godefer"
-            or (isinstance(value, ModuleType) and value.__name__ == "godefer")
-        ):
-            return True
-    for name in code.co_freevars:
-        if name in fn.__code__.co_freevars and id(_content(fn, name)) in _STATEMENTS:
-            return True
-    return any(
-        _mentions(fn, c) for c in code.co_consts if isinstance(c, CodeType) and c.co_name in _statements.COMPREHENSIONS
-    )
-
-
-def _builtin(fn: FunctionType, name: str) -> object:
-    return fn.__builtins__.get(name)  # type: ignore[attr-defined]  # since 3.10
-
-
-def _content(fn: FunctionType, name: str) -> object:
-    """What the closure variable *name* of *fn* holds, if it holds anything yet."""
-    cells = dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))
-    try:
-        return cells[name].cell_contents
-    except ValueError:
-        return None

@@ -6,11 +6,9 @@ Nothing here decides; the functions take what is known and return the exception 
 
 from __future__ import annotations
 
-import types
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import CodeType, FrameType
+    from types import CodeType, FrameType, FunctionType
 
 DECORATE_NEXT_TO_DEF = "put @with_defers on the line right above its own `def`, below any other decorator"
 
@@ -109,11 +107,39 @@ def awaited_too_late(acm: object) -> DeferError:
     )
 
 
-def needs_open_coding(fn: object, result: object) -> DeferError:
-    """N: named results are compiled into the function, which this version does not do."""
+def needs_open_coding(fn: FunctionType, result: object, reason: str) -> DeferError:
+    """N and R3: named results are compiled into the function, so they need its source."""
+    code = fn.__code__
     return DeferError(
-        f"with_defers(result={result!r}): named results need the function to be recompiled (open-coded defers), "
-        f"which this version of godefer cannot do yet for {callable_name(fn)}; return the value instead"
+        f"with_defers(result={result!r}) on {code.co_qualname} ({place(code, code.co_firstlineno)}): named results need "
+        f"the function to be recompiled from its source, and {reason}; return the value instead"
+    )
+
+
+def bad_result(fn: FunctionType, result: object) -> DeferError | None:
+    """N: what is wrong with the names in ``with_defers(result=…)`` for *fn*, if something is."""
+    code = fn.__code__
+    names = (result,) if isinstance(result, str) else result
+    parameters = code.co_varnames[
+        : code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 0x4) + bool(code.co_flags & 0x8)
+    ]
+    wrong = ""
+    if not isinstance(names, tuple) or not names or not all(isinstance(name, str) for name in names):
+        wrong = "result must be a name, or a tuple of names, such as result='err' or result=('n', 'err')"
+    elif len(set(names)) != len(names):
+        wrong = "the names must differ"
+    elif code.co_flags & 0x200:
+        wrong = "an async generator returns no value; write @with_defers without result"
+    else:
+        for name in names:
+            if name in parameters:
+                wrong = f"{name!r} is a parameter; name a local variable, which starts as None"
+            elif name not in code.co_varnames and name not in code.co_cellvars:
+                wrong = f"{name!r} is not a local variable of it; assign to {name} in the body"
+    if not wrong:
+        return None
+    return DeferError(
+        f"with_defers(result={result!r}) on {code.co_qualname} ({place(code, code.co_firstlineno)}): {wrong}"
     )
 
 
@@ -152,13 +178,20 @@ def not_exception_types(types_given: tuple[object, ...]) -> TypeError | None:
 
 
 def add_called_not_passed(error: TypeError, fn: object) -> None:
-    """D7: say what probably happened when the callee turned out to be None or a coroutine object."""
+    """D7: say what probably happened when the callee turned out to be None."""
     if fn is None:
         error.add_note(
             "The deferred callee is None: was the function called instead of passed, as in defer(f.close())?"
         )
-    elif isinstance(fn, types.CoroutineType):
-        error.add_note(
-            f"The deferred callee is a coroutine object: was {fn.__qualname__} called instead of passed, "
-            f"as in defer({fn.__name__}())?"
-        )
+
+
+def none_called() -> TypeError:
+    """D7: what calling None raises, with the note."""
+    error = TypeError("'NoneType' object is not callable")
+    add_called_not_passed(error, None)
+    return error
+
+
+def not_decorated(fn: object) -> DeferError:
+    """R4: `explain` was asked about a function that is not decorated."""
+    return DeferError(f"{callable_name(fn)} is not decorated with @with_defers, so there is nothing to explain")

@@ -8,7 +8,8 @@ What became of each field of Go's `_defer`:
 
 - ``fn``: kept; with ``args`` and ``kwargs``, since Python has no closure over evaluated arguments (D1).
 - ``link``: kept; the node that was deferred before this one, or, in nobody's list, None.
-- ``pc``: kept; where the `defer` statement stands, as the index of its last instruction in the code (`f_lasti`).
+- ``pc``: kept; where the `defer` statement stands, as the index of its last instruction in the code (`f_lasti`); in
+  the nodes made for an open-coded function that is failing, minus its line, or 0 if the function's frame shows it.
 - ``sp``: moved to the frame record, which has one for all its nodes: the frame whose `defer` statements belong to it.
 - ``_panic``: kept as ``panic``; the panic because of which the call is running, None at any other time.
 - ``started``: became the frame record's ``running``: one call runs at a time, so one field for all nodes is enough.
@@ -67,15 +68,14 @@ class _defer:
 class _panic:
     """An exception in flight through one invocation, as Go's `_panic` is a panic in flight through a goroutine.
 
-    ``link`` is the panic that this one replaced. Only a panic that nothing may stop but its own name (Go's Goexit: here
-    SystemExit, CancelledError and their like) is remembered there: it goes on when what replaced it is recovered.
+    Go's ``link``, to the panics that this one aborted, is gone: what they were is on the exception's ``__context__``, and
+    the one that may have to go on, on the exception itself (`_unwind.abort`).
     """
 
-    __slots__ = ("context", "exc", "link", "recovered", "traceback")
+    __slots__ = ("context", "exc", "recovered", "traceback")
 
-    def __init__(self, exc: BaseException, link: _panic | None) -> None:
+    def __init__(self, exc: BaseException) -> None:
         self.exc: BaseException | None = exc
-        self.link = link
         self.recovered = False
         self.context: BaseException | None = None
         self.traceback: TracebackType | None = None
@@ -95,21 +95,10 @@ class _panic:
         """The arguments of a context manager's exit (PEP 343)."""
         return type(self.exc), self.exc, self.exc.__traceback__  # type: ignore[union-attr]
 
-    def suppress(self) -> None:
-        """A context manager's exit said so: as after `with`, nothing goes on."""
-        self.recovered = True
-        self.link = None
-
-    def aborted_exit(self) -> _panic | None:
-        """Be done with this panic, and give the exit that it had replaced and that goes on without it, if any."""
-        aborted = self.link
-        self.take()
-        return aborted
-
     def take(self) -> BaseException | None:
         """Be done with this panic and hand its exception over: a finished panic must not keep it alive (D9)."""
         exc = self.exc
-        self.exc = self.context = self.traceback = self.link = None
+        self.exc = self.context = self.traceback = None
         return exc
 
 

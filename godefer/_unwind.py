@@ -149,23 +149,40 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
     if types and (error := _errors.not_exception_types(types)) is not None:
         raise error
     p = _recoverable(function_frame(sys._getframe(1)))
-    if p is None or p.recovered or not isinstance(p.exc, types or Exception):
+    if p is None:
+        return None
+    if isinstance(p, list):  # of `_cold.unwind`: the exception, while it is not recovered
+        exc = p[0] if len(p) == 1 else None
+        if not isinstance(exc, types or Exception):
+            return None
+        p.clear()
+        aborted = aborted_exit(exc)
+        if aborted is not None:
+            p += (None, aborted)
+        return exc
+    if p.recovered or not isinstance(p.exc, types or Exception):
         return None
     p.recovered = True
     return p.exc
 
 
-def _recoverable(caller: FrameType) -> _panic | None:
-    """The panic because of which *caller* was called by `gopanic` itself, if it was."""
-    if caller.f_code in _PANICKING:  # defer(recover), on the function's own panic
+def _recoverable(caller: FrameType) -> _panic | list[BaseException | None] | None:
+    """The panic because of which *caller* was called by the runtime itself, if it was."""
+    called_by = caller.f_back
+    if caller.f_code in _PANICKING or caller.f_code in unwinding:  # defer(recover), on the function's own panic
         return None
     if caller.f_code in _RETURNING:  # defer(recover), run when the function that says it is returning
-        called_by = _above_wrapper(caller.f_back)
-    else:
-        called_by = caller.f_back
-        if called_by is not None and (called_by.f_code in delegates or wraps(called_by.f_code, caller.f_code)):
-            called_by = _above_wrapper(called_by)
-    if called_by is None or called_by.f_code not in _PANICKING:
+        if called_by is not None and called_by.f_code in finishers:
+            called_by = called_by.f_back
+        called_by = _above_wrapper(called_by)
+    elif called_by is not None and (called_by.f_code in delegates or wraps(called_by.f_code, caller.f_code)):
+        called_by = _above_wrapper(called_by)
+    if called_by is None:
+        return None
+    if called_by.f_code in unwinding:
+        p: list[BaseException | None] = called_by.f_locals["p"]
+        return p
+    if called_by.f_code not in _PANICKING:
         return None
     running: _defer | None = called_by.f_locals["frame"].running
     return None if running is None else running.panic
@@ -231,6 +248,7 @@ def gopanic(frame: _frame) -> BaseException | None:
     if closed_by_returning(frame):
         return None
     p = newpanic(frame, None)
+    suppressed = False  # by a context manager's exit: as after `with`, nothing goes on
     while frame.link is not None:
         try:
             p.save()
@@ -245,8 +263,7 @@ def gopanic(frame: _frame) -> BaseException | None:
                         continue
                     frame.running = d
                     if d.when == EXIT:
-                        if d.fn(*p.details()):
-                            p.suppress()
+                        p.recovered = suppressed = bool(d.fn(*p.details()))
                     else:
                         d.panic = p
                         if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
@@ -257,10 +274,11 @@ def gopanic(frame: _frame) -> BaseException | None:
             except BaseException:
                 p = newpanic(frame, p)
         if p.recovered:
-            aborted = p.aborted_exit()
+            aborted = None if suppressed else aborted_exit(p.exc)
+            p.take()
             if aborted is None:
                 return None
-            p = aborted
+            p, aborted = _panic(aborted), None
     frame.sp = None
     return p.take()
 
@@ -271,6 +289,7 @@ async def agopanic(frame: _frame) -> BaseException | None:
     if closed_by_returning(frame):
         return None
     p = newpanic(frame, None)
+    suppressed = False  # by a context manager's exit: as after `with`, nothing goes on
     while frame.link is not None:
         try:
             p.save()
@@ -285,11 +304,9 @@ async def agopanic(frame: _frame) -> BaseException | None:
                         continue
                     frame.running = d
                     if d.when == EXIT:
-                        if d.fn(*p.details()):
-                            p.suppress()
+                        p.recovered = suppressed = bool(d.fn(*p.details()))
                     elif d.when == ASYNC_EXIT:
-                        if await d.fn(*p.details()):
-                            p.suppress()
+                        p.recovered = suppressed = bool(await d.fn(*p.details()))
                     else:
                         d.panic = p
                         if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
@@ -301,10 +318,11 @@ async def agopanic(frame: _frame) -> BaseException | None:
             except BaseException:
                 p = newpanic(frame, p)
         if p.recovered:
-            aborted = p.aborted_exit()
+            aborted = None if suppressed else aborted_exit(p.exc)
+            p.take()
             if aborted is None:
                 return None
-            p = aborted
+            p, aborted = _panic(aborted), None
     frame.sp = None
     return p.take()
 
@@ -329,19 +347,46 @@ def newpanic(frame: _frame, replaced: _panic | None) -> _panic:
     else:
         frame.running = None
         blame(exc, d, frame.sp)  # type: ignore[arg-type]  # a frame with a running call has a body
+        if replaced is not None and d.when < EXIT:
+            remember_exit(replaced.exc, exc, recovered=replaced.recovered)
         freedefer(d)
-    if replaced is not None and (replaced.recovered or isinstance(replaced.exc, Exception)):
-        replaced = replaced.aborted_exit()
-    p = _panic(exc, replaced)
+    if replaced is not None:
+        replaced.take()
+    p = _panic(exc)
     del exc
     return p
+
+
+def remember_exit(was: BaseException | None, exc: BaseException, *, recovered: bool) -> None:
+    """A deferred call that ran because of *was* raised *exc*: if an exit was thereby aborted, remember it on *exc*.
+
+    On the exception, so that it is found wherever that is recovered, in this function or in a caller of it. Not in its
+    ``__context__``, which looks the same when an `except` clause dealt with the exit and then raised something else.
+    """
+    aborted = getattr(was, _ABORTED, None) if recovered or isinstance(was, Exception) else was
+    if aborted is not None and aborted is not exc:
+        BaseException.__setattr__(exc, _ABORTED, aborted)  # a frozen dataclass's own would refuse
+
+
+def aborted_exit(exc: BaseException | None) -> BaseException | None:
+    """The exit that the recovered *exc* had aborted, and that goes on now, if there is one."""
+    aborted: BaseException | None = getattr(exc, _ABORTED, None)
+    if aborted is not None:
+        BaseException.__delattr__(exc, _ABORTED)
+    return aborted
+
+
+_ABORTED = "__godefer_aborted_exit__"
 
 
 def blame(exc: BaseException, d: _defer, sp: FrameType) -> None:
     """Let the traceback of what the call raised lead through the `defer` statement that ordered it (P6)."""
     code = sp.f_code
-    line = next((n for start, stop, n in code.co_lines() if start <= d.pc < stop and n is not None), sp.f_lineno)
     tb = without_runtime_frames(exc.__traceback__)
+    if d.pc <= 0:  # an open-coded function: it is in the traceback, where another line of it may be missing
+        exc.__traceback__ = TracebackType(tb, sp, -1, -d.pc) if d.pc else tb
+        return
+    line = next((n for start, stop, n in code.co_lines() if start <= d.pc < stop and n is not None), sp.f_lineno)
     if tb is None and isinstance(exc, TypeError):  # it was the call itself that failed (D7)
         _errors.add_called_not_passed(exc, d.fn)
     exc.__traceback__ = TracebackType(tb, sp, d.pc, line)
@@ -356,7 +401,7 @@ def without_runtime_frames(tb: TracebackType | None) -> TracebackType | None:
 
 
 def is_runtime(code: CodeType) -> bool:
-    return code.co_filename == WRAPPER or code in unwinders or code in delegates or code is drop.__code__
+    return code.co_filename == WRAPPER or code in unwinders or code in delegates or code in helpers
 
 
 def before_pep_479(exc: BaseException) -> BaseException:
@@ -392,6 +437,12 @@ def is_generator_coroutine(result: object) -> TypeGuard[GeneratorType[Any, Any, 
     """Is *result* a generator made by a function under ``types.coroutine``?"""
     return isinstance(result, GeneratorType) and bool(result.gi_code.co_flags & 0x100)  # CO_ITERABLE_COROUTINE
 
+
+# The functions of _cold that run one call of an open-coded function because of an exception.
+unwinding: set[CodeType] = set()
+# What runs remaining calls for an open-coded function, and whatever else of the runtime's can be in a traceback.
+finishers: set[CodeType] = set()
+helpers: set[CodeType] = {drop.__code__}
 
 _RETURNING = {deferreturn.__code__, adeferreturn.__code__}
 _PANICKING = {gopanic.__code__, agopanic.__code__}

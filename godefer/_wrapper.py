@@ -16,6 +16,7 @@ import sys
 from types import CodeType, FunctionType, coroutine
 
 from godefer import _errors
+from godefer._rebuild import copy_identity, innermost, make_function
 from godefer._record import _frame
 from godefer._statements import delegates
 from godefer._unwind import WRAPPER, adeferreturn, agopanic, deferreturn, gopanic, without_runtime_frames
@@ -32,13 +33,7 @@ _GENERATOR, _COROUTINE, _ITERABLE_COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x10
 
 def wrap(fn: FunctionType) -> FunctionType:
     """A new function that runs *fn* with defers of its own, and is *fn* for all who ask (A)."""
-    factory, placeholder = _factory(fn)
-    closure = tuple(_cell(fn, name) for name in factory.co_freevars)
-    code = _fill(placeholder, fn.__code__, fn)
-    consts = tuple(code if c is placeholder else c for c in factory.co_consts)
-    make = FunctionType(factory.replace(co_consts=consts), fn.__globals__, closure=closure or None)
-    wrapper: FunctionType = make(fn.__defaults__, fn.__kwdefaults__)
-    _copy_identity(fn, wrapper)
+    wrapper = make_function(_fill(_template(fn), fn.__code__, fn), fn)
     wrapper.__wrapped__ = fn  # type: ignore[attr-defined]
     return wrapper
 
@@ -47,33 +42,9 @@ def wrap_in_place(fn: FunctionType) -> None:
     """Make *fn* itself run with defers of its own, for those who hold on to it already."""
     body = FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
     body.__kwdefaults__ = fn.__kwdefaults__
-    _copy_identity(fn, body)
-    code = _fill(_factory(fn)[1], fn.__code__, body)
-    fn.__code__ = code
+    copy_identity(fn, body)
+    fn.__code__ = _fill(_template(fn), fn.__code__, body)
     fn.__wrapped__ = body  # type: ignore[attr-defined]
-
-
-def is_wrapper(fn: FunctionType) -> bool:
-    """Was *fn* made here?"""
-    return fn.__code__.co_filename == WRAPPER
-
-
-def _cell(fn: FunctionType, name: str) -> Any:
-    return fn.__closure__[fn.__code__.co_freevars.index(name)]  # type: ignore[index]
-
-
-def _copy_identity(source: FunctionType, target: FunctionType) -> None:
-    target.__name__ = source.__name__
-    target.__qualname__ = source.__qualname__
-    target.__module__ = source.__module__
-    target.__doc__ = source.__doc__
-    target.__dict__.update(source.__dict__)
-    if sys.version_info >= (3, 14):
-        target.__annotate__ = source.__annotate__  # PEP 649: handed on, never evaluated here
-    else:
-        target.__annotations__ = source.__annotations__
-    if sys.version_info >= (3, 12):
-        target.__type_params__ = source.__type_params__
 
 
 def _fill(placeholder: CodeType, body_code: CodeType, body: FunctionType) -> CodeType:
@@ -88,11 +59,11 @@ def _fill(placeholder: CodeType, body_code: CodeType, body: FunctionType) -> Cod
     )
 
 
-_factories: dict[tuple[object, ...], tuple[CodeType, CodeType]] = {}
+_templates: dict[tuple[object, ...], CodeType] = {}
 
 
-def _factory(fn: FunctionType) -> tuple[CodeType, CodeType]:
-    """The code that makes a wrapper for functions like *fn*, and, inside it, the wrapper's code, still without the body."""
+def _template(fn: FunctionType) -> CodeType:
+    """The wrapper's code for functions like *fn*, still without the body."""
     code = fn.__code__
     shape = (
         code.co_flags & (_VARARGS | _VARKEYWORDS | _GENERATOR | _COROUTINE | _ASYNC_GENERATOR),
@@ -101,24 +72,12 @@ def _factory(fn: FunctionType) -> tuple[CodeType, CodeType]:
         code.co_kwonlyargcount,
         code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + 2],
         code.co_freevars,
-        len(fn.__defaults__ or ()),
-        tuple(fn.__kwdefaults__ or ()),
     )
-    if shape not in _factories:
-        _factories[shape] = _compile(fn)
-    return _factories[shape]
-
-
-def _compile(fn: FunctionType) -> tuple[CodeType, CodeType]:
-    code = fn.__code__
-    text = _source(fn)
-    module = compile(text, WRAPPER, "exec", dont_inherit=True, optimize=0)
-    cells = next(c for c in module.co_consts if isinstance(c, CodeType))
-    factory = next(c for c in cells.co_consts if isinstance(c, CodeType))
-    placeholder = next(c for c in factory.co_consts if isinstance(c, CodeType))
-    if placeholder.co_freevars != code.co_freevars:
-        raise _errors.internal(f"wrap: the wrapper of {code.co_qualname} has other closure variables")
-    return factory, placeholder
+    if shape not in _templates:
+        _templates[shape] = innermost(compile(_source(fn), WRAPPER, "exec", dont_inherit=True, optimize=0), 2)
+        if _templates[shape].co_freevars != code.co_freevars:
+            raise _errors.internal(f"wrap: the wrapper of {code.co_qualname} has other closure variables")
+    return _templates[shape]
 
 
 def _source(fn: FunctionType) -> str:
@@ -155,77 +114,67 @@ def _const(name: str) -> str:
 
 
 def _parameters(fn: FunctionType) -> tuple[str, str]:
-    """The text of the parameters of *fn*, with their defaults, and that of a call which passes them all on."""
+    """The text of the parameters of *fn*, and that of a call which passes them all on."""
     code = fn.__code__
     names = code.co_varnames
     positional = names[: code.co_argcount]
     keywords = names[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
     extra = iter(names[code.co_argcount + code.co_kwonlyargcount :])
-    first_default = len(positional) - len(fn.__defaults__ or ())
-    parameters, arguments = [], list(positional)
-    for i, name in enumerate(positional):
-        default = f"=_godefer_defaults[{i - first_default}]" if i >= first_default else ""
-        parameters.append(name + default)
-        if i + 1 == code.co_posonlyargcount:
-            parameters.append("/")
+    parameters, arguments = list(positional), list(positional)
+    if code.co_posonlyargcount:
+        parameters.insert(code.co_posonlyargcount, "/")
     if code.co_flags & _VARARGS:
-        name = next(extra)
-        parameters.append("*" + name)
-        arguments.append("*" + name)
+        parameters.append("*" + next(extra))
+        arguments.append(parameters[-1])
     elif keywords:
         parameters.append("*")
-    for name in keywords:
-        default = f"=_godefer_kwdefaults[{name!r}]" if name in (fn.__kwdefaults__ or ()) else ""
-        parameters.append(name + default)
-        arguments.append(f"{name}={name}")
+    parameters += keywords
+    arguments += [f"{name}={name}" for name in keywords]
     if code.co_flags & _VARKEYWORDS:
-        name = next(extra)
-        parameters.append("**" + name)
-        arguments.append("**" + name)
+        parameters.append("**" + next(extra))
+        arguments.append(parameters[-1])
     return ", ".join(parameters), ", ".join(arguments)
 
 
 # Raising sets __context__ to what the caller is handling, which is at the end of the chain already: put it back.
 _TEMPLATE = """\
 def _godefer_cells({cells}):
-    def _godefer_factory(_godefer_defaults, _godefer_kwdefaults):
-        {define} _godefer_wrapper({parameters}):
-            if 0:
-                {keep}
-            _godefer_frame = {frame}()
-            _godefer_raise = _godefer_result = None
+    {define} _godefer_wrapper({parameters}):
+        if 0:
+            {keep}
+        _godefer_frame = {frame}()
+        _godefer_raise = _godefer_result = None
+        try:
+            {run}
+        except BaseException:
+            _godefer_raise = {await_}{gopanic}(_godefer_frame)
+        while _godefer_frame.sp is not None:
             try:
-                {run}
+                {await_}{deferreturn}(_godefer_frame)
             except BaseException:
                 _godefer_raise = {await_}{gopanic}(_godefer_frame)
-            while _godefer_frame.sp is not None:
-                try:
-                    {await_}{deferreturn}(_godefer_frame)
-                except BaseException:
-                    _godefer_raise = {await_}{gopanic}(_godefer_frame)
-            if _godefer_raise is not None:
-                _godefer_context = _godefer_raise.__context__
-                try:
-                    raise _godefer_raise
-                finally:
-                    _godefer_raise.__context__ = _godefer_context
-                    _godefer_raise = _godefer_context = _godefer_result = None
-            {return_}
-        return _godefer_wrapper
+        if _godefer_raise is not None:
+            _godefer_context = _godefer_raise.__context__
+            try:
+                raise _godefer_raise
+            finally:
+                _godefer_raise.__context__ = _godefer_context
+                _godefer_raise = _godefer_context = _godefer_result = None
+        {return_}
 """
 
 # What was thrown in is thrown on outside of the `except`, so that the body is not run inside of a handler.
 _RUN_ASYNC_GENERATOR = """\
 _godefer_body = {call}
-                _godefer_result = {start}(_godefer_body)
-                while True:
-                    _godefer_result = await _godefer_result
-                    try:
-                        _godefer_result = _godefer_body.asend((yield _godefer_result))
-                    except BaseException as _godefer_thrown:
-                        _godefer_result = _godefer_body.athrow({strip}(_godefer_thrown))
-            except StopAsyncIteration:
-                _godefer_result = None"""
+            _godefer_result = {start}(_godefer_body)
+            while True:
+                _godefer_result = await _godefer_result
+                try:
+                    _godefer_result = _godefer_body.asend((yield _godefer_result))
+                except BaseException as _godefer_thrown:
+                    _godefer_result = _godefer_body.athrow({strip}(_godefer_thrown))
+        except StopAsyncIteration:
+            _godefer_result = None"""
 
 
 @coroutine

@@ -2,24 +2,33 @@
 
 import pytest
 
-from godefer import with_defers
+from godefer import explain, with_defers
 
-WAYS = ["runtime"]
+WAYS = ["open-coded", "runtime"]
 
 
 class Way:
     """`@way` is `@with_defers`, made to run the function the way that `name` says."""
 
-    def __init__(self, name):
+    def __init__(self, name, monkeypatch):
         self.name = name
+        self.monkeypatch = monkeypatch
 
     def __repr__(self):
         return f"<way {self.name}>"
 
     def __call__(self, fn=None, /, **options):
-        return with_defers(fn, **options) if fn is not None else with_defers(**options)
+        if fn is None:
+            return lambda fn: self(fn, **options)
+        with self.monkeypatch.context() as patch:
+            patch.setenv("GODEFER_OPEN_CODED", "1" if self.name == "open-coded" else "0")
+            decorated = with_defers(fn, **options) if options else with_defers(fn)
+        explanation = explain(decorated)
+        if explanation.way != self.name:
+            pytest.fail(f"meant to be run {self.name}: {explanation}")
+        return decorated
 
 
 @pytest.fixture(params=WAYS)
-def way(request):
-    return Way(request.param)
+def way(request, monkeypatch):
+    return Way(request.param, monkeypatch)

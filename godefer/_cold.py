@@ -1,0 +1,247 @@
+"""What an open-coded function calls: nothing when it returns, these when it fails.
+
+`_lower` writes the normal exit into the function, call by call. When an exception is in flight, and that is rare and may be slow, the
+function hands a list of pending calls to the runtime's own loops: it builds a frame record and nodes for them, and lets
+`_unwind.gopanic` do what it does for a wrapper. A single call is so common that `unwind` runs it without a record.
+
+Lists (the calls deferred in loops) arrive as `_lower` links them: tuples ``(link, site, fn, *arguments)`` or, where the list
+has a single site, ``(link, fn, *arguments)``; *sites* says what each site's arguments are. Like nodes, they are linked backwards.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import CoroutineType
+
+from godefer import _errors
+from godefer._record import _defer, _frame, newdefer
+from godefer._statements import special
+from godefer._unwind import (
+    adeferreturn,
+    agopanic,
+    awaitable,
+    deferreturn,
+    drop,
+    finishers,
+    gopanic,
+    helpers,
+    remember_exit,
+    unwinding,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, NoReturn
+
+    Site = tuple[int, int, int, tuple[str, ...], bool]  # when, line, positionals, keywords, starred
+
+GOING = "@going"  # an answer of unwind_list: the exception goes on; a string, so that the lowered code can hold it
+
+
+def noop(*_args: object, **_kwargs: object) -> None:
+    """What stands in a call's place once it has run."""
+
+
+def nil(*_args: object, **_kwargs: object) -> NoReturn:
+    """What stands in the place of a callee that is None: it fails when it is called, as in Go (D7)."""
+    raise _errors.none_called()
+
+
+def unwind(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bool:
+    """Run one call because of the exception being handled; True if it recovered, False if that goes on.
+
+    This is `gopanic` for a single call, without a record: an error path, but one that people time. ``p`` is all that `recover`
+    needs: the exception, and a place to say that it is recovered.
+    """
+    p = [sys.exception()]
+    try:
+        if (result := fn(*args) if kwargs is None else fn(*args, **kwargs)) is not None:
+            drop(result)
+    except BaseException:
+        abort(p)
+        raise
+    if len(p) == 1:
+        return False
+    if not p:
+        return True
+    context = p[1].__context__  # type: ignore[union-attr]
+    try:
+        raise p[1]  # type: ignore[misc]  # the exit that the recovered exception had aborted
+    finally:
+        p[1].__context__ = context  # type: ignore[union-attr]  # which raising has set to what is being handled
+        del p, context
+
+
+async def aunwind(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bool:
+    """`unwind`, for an async function."""
+    p = [sys.exception()]
+    try:
+        if (result := fn(*args) if kwargs is None else fn(*args, **kwargs)) is not None and awaitable(result):
+            await result
+    except BaseException:
+        abort(p)
+        raise
+    if len(p) == 1:
+        return False
+    if not p:
+        return True
+    context = p[1].__context__  # type: ignore[union-attr]
+    try:
+        raise p[1]  # type: ignore[misc]
+    finally:
+        p[1].__context__ = context  # type: ignore[union-attr]
+        del p, context
+
+
+def abort(p: list[BaseException | None]) -> None:
+    """The call of `unwind` raised: see `_unwind.abort`."""
+    exc = sys.exception()
+    if exc is not None:
+        remember_exit(p[-1] if p else None, exc, recovered=len(p) != 1)
+    del exc
+
+
+def unwind_list(pending: Any, sites: tuple[Site, ...]) -> Any:
+    """Run a list of calls because of the exception being handled.
+
+    GOING if that exception goes on, which the function can raise again itself; after a recovery, a record of the calls that
+    remain, for `finish`. An exception that has taken over is raised from here.
+    """
+    frame = record(pending, sites, sys._getframe(1))
+    error = gopanic(frame)
+    if error is None:
+        return frame
+    if error is sys.exception():
+        del error
+        return GOING
+    context = error.__context__
+    try:
+        raise error
+    finally:
+        error.__context__ = context  # which raising has set to what is being handled
+        del error, context
+
+
+async def aunwind_list(pending: Any, sites: tuple[Site, ...]) -> Any:
+    """`unwind_list`, for an async function."""
+    frame = record(pending, sites, sys._getframe(1))
+    error = await agopanic(frame)
+    if error is None:
+        return frame
+    if error is sys.exception():
+        del error
+        return GOING
+    context = error.__context__
+    try:
+        raise error
+    finally:
+        error.__context__ = context
+        del error, context
+
+
+def finish(frame: _frame) -> None:
+    """Run the calls that a recovery left, as on a normal return."""
+    error = None
+    while frame.sp is not None:
+        try:
+            deferreturn(frame)
+        except BaseException:
+            error = gopanic(frame)
+    if error is not None:
+        context = error.__context__
+        try:
+            raise error
+        finally:
+            error.__context__ = context
+            del error, context
+
+
+async def afinish(frame: _frame) -> None:
+    """`finish`, for an async function."""
+    error = None
+    while frame.sp is not None:
+        try:
+            await adeferreturn(frame)
+        except BaseException:
+            error = await agopanic(frame)
+    if error is not None:
+        context = error.__context__
+        try:
+            raise error
+        finally:
+            error.__context__ = context
+            del error, context
+
+
+def enter(cm: Any) -> tuple[Any, Any]:
+    """Enter a context manager: its exit, and what entering gave."""
+    enter, leave = special(cm, "__enter__"), special(cm, "__exit__")
+    if enter is None or leave is None:
+        with cm:  # the interpreter's own TypeError, in the words of this version
+            raise _errors.internal("enter")
+    return leave, enter()
+
+
+async def aenter(acm: Any) -> tuple[Any, Any]:
+    """`enter`, for an asynchronous context manager."""
+    enter, leave = special(acm, "__aenter__"), special(acm, "__aexit__")
+    if enter is None or leave is None:
+        async with acm:  # the interpreter's own TypeError, in the words of this version
+            raise _errors.internal("aenter")
+    return leave, await enter()
+
+
+def record(pending: Any, sites: tuple[Site, ...], sp: FrameType) -> _frame:
+    """A frame record with nodes for a list of calls."""
+    frame = _frame()
+    frame.sp = sp
+    last: _defer | None = None
+    single = len(sites) == 1
+    while pending is not None:
+        if single:
+            pending, fn, *rest = pending
+            when, line, positionals, keywords, starred = sites[0]
+        else:
+            pending, site, fn, *rest = pending
+            when, line, positionals, keywords, starred = sites[site]
+        d = newdefer()
+        # The function's own line in the traceback is the only site's, or the first one's.
+        d.when, d.pc, d.fn = when, 0 if single else -line, fn
+        if starred:
+            d.args, d.kwargs = rest[0], rest[1] or None
+        else:
+            d.args = tuple(rest[:positionals])
+            d.kwargs = dict(zip(keywords, rest[positionals:], strict=True)) or None
+        if last is None:
+            frame.link = d
+        else:
+            last.link = d
+        last = d
+    return frame
+
+
+for _helper in (noop, nil, unwind, aunwind, unwind_list, aunwind_list, finish, afinish, enter, aenter):
+    helpers.add(_helper.__code__)
+unwinding.update((unwind.__code__, aunwind.__code__))
+finishers.update((finish.__code__, afinish.__code__))
+
+# What the lowered code names, put into it as constants.
+RUNTIME: dict[str, Any] = {
+    "@noop": noop,
+    "@nil": nil,
+    "@unwind": unwind,
+    "@aunwind": aunwind,
+    "@unwind_list": unwind_list,
+    "@aunwind_list": aunwind_list,
+    GOING: GOING,
+    "@finish": finish,
+    "@afinish": afinish,
+    "@enter": enter,
+    "@aenter": aenter,
+    "@drop": drop,
+    "@awaitable": awaitable,
+    "@type": type,
+    "@coroutine": CoroutineType,
+    "@dict": dict,
+}

@@ -1,0 +1,120 @@
+"""explain: how a decorated function is run, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import FunctionType, MethodType
+
+from godefer import _errors
+from godefer._open import decision_on, lowered_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+
+@dataclass(frozen=True)
+class DeferSite:
+    """One statement of an open-coded function.
+
+    Attributes:
+        line: Its line in the function's file.
+        statement: ``defer``, ``errdefer``, ``okdefer``, ``using`` or ``ausing``.
+        shape: ``inline``, ``conditional`` or ``list``.
+    """
+
+    line: int
+    statement: str
+    shape: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `explain` found.
+
+    Attributes:
+        function: The function's qualified name.
+        file: The file that it was compiled from.
+        line: Its first line there.
+        way: ``open-coded`` (R1) or ``runtime`` (R2).
+        reason: Why it is not open-coded; empty if it is.
+        defers: Its statements, if it is open-coded.
+        lowered: The source that it was compiled from, if it is open-coded. Names that begin with ``@`` are godefer's.
+    """
+
+    function: str
+    file: str
+    line: int
+    way: str
+    reason: str
+    defers: tuple[DeferSite, ...]
+    lowered: str
+
+    def __str__(self) -> str:
+        """The explanation in lines, as the command prints it."""
+        head = f"{self.function} ({self.file}:{self.line}): {self.way}"
+        if self.reason:
+            return f"{head}\n  because {self.reason}"
+        lines = [f"  line {d.line}: {d.statement}, {d.shape}" for d in self.defers]
+        return "\n".join((head, *lines))
+
+
+def explain(fn: Callable[..., Any]) -> Explanation:
+    """Tell how a decorated function is run, and why (R4).
+
+    Args:
+        fn: A function that `with_defers` has decorated, or what holds one: a method, a property, another decorator's function
+            around it.
+
+    Returns:
+        The way, the reason, and for each statement its line and shape.
+
+    Raises:
+        DeferError: *fn* is not decorated.
+
+    After ``go build -gcflags=-d=defer``, which prints the same of each `defer` of a Go program.
+
+    Example:
+        >>> from godefer import defer, explain, with_defers
+        >>> @with_defers
+        ... def copy(n):
+        ...     for i in range(n):
+        ...         defer(print, i)
+        >>> explain(copy).way in {"open-coded", "runtime"}
+        True
+    """
+    for candidate in _candidates(fn):
+        decision = decision_on(candidate.__code__)
+        if decision is None:
+            continue
+        code, plan = decision.original, decision.plan
+        return Explanation(
+            function=candidate.__qualname__,
+            file=code.co_filename,
+            line=code.co_firstlineno,
+            way="runtime" if plan is None else "open-coded",
+            reason=decision.reason,
+            defers=() if plan is None else tuple(DeferSite(*site) for site in plan.sites),
+            lowered="" if plan is None else lowered_text(candidate, decision),
+        )
+    raise _errors.not_decorated(fn)
+
+
+def _candidates(fn: Any) -> Iterator[FunctionType]:
+    """The functions that *fn* is made of."""
+    queue, seen = [fn], set()
+    while queue:
+        part = queue.pop(0)
+        if part is None or id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, FunctionType):
+            yield part
+        if isinstance(part, MethodType):
+            queue.append(part.__func__)
+            continue
+        queue += (getattr(part, name, None) for name in _HOLD)
+
+
+_HOLD = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel", "_self_call")

@@ -1,0 +1,543 @@
+"""Where each defer goes: a function's AST in, the AST of the same function with its deferred calls inlined out.
+
+Pure: no exec, no inspect, nothing is looked up. The caller says which names mean godefer's; the answer is a `Plan`, or a reason (a
+string) why the function cannot be lowered. The shapes, from what they are made of:
+
+*inline*: the statement stands at the top level of the body, so from there on its call is pending. The rest of the
+function goes into a ``try``; which calls are pending is the position in the code, and no flag or record exists::
+
+    @f0 = <callee>
+    @a0_0 = <argument>
+    try:
+        <the rest of the function>
+    except:                                   # panicking: cold
+        @t = @f0
+        @f0 = @noop
+        if @unwind(...) is @going: raise      # `raise` alone: the traceback stays clean
+        return @R                             # recovered: what is outside runs as on a normal return
+    finally:
+        if (@r := @f0(@a0_0)) is not None: @r = @drop(@r)
+
+`errdefer` is the ``except`` alone, `okdefer` the ``finally`` alone, `using` a native ``with`` around the rest.
+
+*conditional*: inside an ``if``, ``match``, ``try`` or ``with``, but in no loop. The same, around the whole top-level statement, with a slot
+that is None until the call is pending.
+
+*list*: in a loop, or more than the interpreter's limit of nested blocks allows. Pending calls are linked tuples in one hidden local,
+drained at the exit. The drain can be interrupted by a call that raises, so it is inside of a second ``try``, whose ``except``
+hands what is left to `_cold.unwind`. Rejected for the others too: one list for all is simpler, but costs three times as much.
+
+`@R` holds what a ``return`` evaluated, where a recovery further out can see it (P4). Hidden names begin with ``@``, which no
+source can write. Exit calls have the position of their statement, for tracebacks; glue has the position -1, that is none.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING
+from godefer._scan import Scan, Unclear, scan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from godefer._scan import Names, Site
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+NESTING = 8  # slots nested at most, as in Go; two blocks each of the interpreter's twenty
+
+_WHEN = {"defer": ALWAYS, "errdefer": FAILING, "okdefer": RETURNING, "using": EXIT, "ausing": ASYNC_EXIT}
+_GLUE: dict[str, Any] = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_col_offset": -1}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a function was lowered: its statements, each with its line and shape."""
+
+    sites: tuple[tuple[int, str, str], ...]
+
+
+def lower(
+    node: Function,
+    names: Names,
+    *,
+    asynchronous_generator: bool = False,
+    result: Sequence[str] | str | None = None,
+    nesting: int = NESTING,
+) -> Plan | str:
+    """Put the deferred calls of *node* where they run; *node* itself is changed.
+
+    Args:
+        node: The function's definition.
+        names: What its names mean.
+        asynchronous_generator: Whether it is one, in which ``return`` takes no value.
+        result: The named results: one name, or several.
+        nesting: How many slots may be nested before the others go into a list.
+
+    Returns:
+        The plan, or the reason why the function cannot be lowered; *node* is then as it was.
+    """
+    head = 1 if ast.get_docstring(node, clean=False) is not None else 0
+    try:
+        found = scan(node.body[head:], names)
+    except Unclear as reason:
+        return str(reason)
+    if not found.sites and result is None:
+        return "there is no defer statement in its body"
+    lowering = _Lowering(
+        asynchronous=isinstance(node, ast.AsyncFunctionDef),
+        returns_value=not asynchronous_generator,
+        nesting=nesting,
+    )
+    node.body[head:] = lowering.function(node.body[head:], found, result)
+    return Plan(tuple((site.line, site.statement, site.shape) for site in found.sites))
+
+
+def _at(node: ast.AST) -> dict[str, Any]:
+    return {
+        "lineno": node.lineno,  # type: ignore[attr-defined]
+        "col_offset": node.col_offset,  # type: ignore[attr-defined]
+        "end_lineno": node.end_lineno,  # type: ignore[attr-defined]
+        "end_col_offset": node.end_col_offset,  # type: ignore[attr-defined]
+    }
+
+
+def _load(name: str, at: dict[str, Any] = _GLUE) -> ast.Name:
+    return ast.Name(name, ast.Load(), **at)
+
+
+def _const(value: Any, at: dict[str, Any] = _GLUE) -> ast.Constant:
+    return ast.Constant(value, **at)
+
+
+def _assign(name: str, value: ast.expr, at: dict[str, Any] = _GLUE) -> ast.Assign:
+    return ast.Assign([ast.Name(name, ast.Store(), **at)], value, **at)
+
+
+def _unpack(targets: Sequence[str], value: ast.expr, at: dict[str, Any] = _GLUE) -> ast.Assign:
+    names: list[ast.expr] = [ast.Name(name, ast.Store(), **at) for name in targets]
+    return ast.Assign([ast.Tuple(names, ast.Store(), **at)], value, **at)
+
+
+def _tuple(items: Iterable[ast.expr], at: dict[str, Any] = _GLUE) -> ast.Tuple:
+    return ast.Tuple(list(items), ast.Load(), **at)
+
+
+def _call(name: str, args: Iterable[ast.expr], at: dict[str, Any] = _GLUE) -> ast.Call:
+    return ast.Call(_const(name, at), list(args), [], **at)
+
+
+def _is_not_none(value: ast.expr) -> ast.Compare:
+    return ast.Compare(value, [ast.IsNot()], [_const(None)], **_GLUE)
+
+
+def _if(test: ast.expr, *body: ast.stmt) -> ast.If:
+    return ast.If(test, list(body), [], **_GLUE)
+
+
+def _raise() -> ast.Raise:
+    return ast.Raise(None, None, **_GLUE)
+
+
+def _try(body: list[ast.stmt], handler: list[ast.stmt], final: list[ast.stmt]) -> ast.Try:
+    handlers = [ast.ExceptHandler(None, None, handler, **_GLUE)] if handler else []
+    return ast.Try(body, handlers, [], final, **_GLUE)
+
+
+class _Call:
+    """The parts of one deferred call: how they are captured, and how the call is made of what was captured."""
+
+    def __init__(self, site: Site, prefix: str) -> None:
+        self.at = _at(site.call)
+        self.callee = site.call.args[0]
+        positional, keywords = site.call.args[1:], site.call.keywords
+        self.starred = any(isinstance(a, ast.Starred) for a in positional) or any(k.arg is None for k in keywords)
+        self.keywords = () if self.starred else tuple(k.arg or "" for k in keywords)
+        self.values: list[ast.expr]
+        if self.starred:
+            mapping = ast.Call(_const("@dict", self.at), [], keywords, **self.at) if keywords else _const(None)
+            self.values = [_tuple(positional, self.at), mapping]
+        else:
+            self.values = [*positional, *(k.value for k in keywords)]
+        self.slots = [f"@a{prefix}_{i}" for i in range(len(self.values))]
+
+    @property
+    def positionals(self) -> int:
+        return 0 if self.starred else len(self.values) - len(self.keywords)
+
+    def checked_callee(self) -> ast.expr:
+        """The callee, or in place of None what fails when it is called (D7)."""
+        callee = ast.NamedExpr(ast.Name("@c", ast.Store(), **self.at), self.callee, **self.at)
+        return ast.IfExp(_is_not_none(callee), _load("@c"), _const("@nil"), **_GLUE)
+
+    def capture(self, slot: str, *, conditional: bool) -> list[ast.stmt]:
+        """Evaluate callee and arguments, left to right (D1), into slots.
+
+        In the place of a callee that is None comes what fails when it is called (D7). A conditional slot is set last, since it
+        says that the call is pending.
+        """
+        callee = "@c" if conditional else slot
+        stmts: list[ast.stmt] = [_assign(callee, self.callee, self.at)]
+        stmts += [
+            _assign(name, value, self.at)
+            for name, value in zip(self.slots, self.values, strict=True)
+            if not isinstance(value, ast.Constant)
+        ]
+        if conditional:
+            checked = ast.IfExp(_is_not_none(_load(callee)), _load(callee), _const("@nil"), **_GLUE)
+            return [*stmts, _assign(slot, checked)]
+        is_none = ast.Compare(_load(callee), [ast.Is()], [_const(None)], **_GLUE)
+        return [*stmts, _if(is_none, _assign(slot, _const("@nil")))]
+
+    def arguments(self) -> list[ast.expr]:
+        """What was captured."""
+        return [
+            value if isinstance(value, ast.Constant) else _load(name, self.at)
+            for name, value in zip(self.slots, self.values, strict=True)
+        ]
+
+    def make(self, callee: ast.expr, arguments: Sequence[ast.expr]) -> ast.Call:
+        """The call, of *callee* with *arguments* as they were captured."""
+        if self.starred:
+            args: list[ast.expr] = [ast.Starred(arguments[0], ast.Load(), **self.at)]
+            mapping = arguments[1]
+            none = isinstance(mapping, ast.Constant)
+            return ast.Call(callee, args, [] if none else [ast.keyword(None, mapping, **self.at)], **self.at)
+        keywords = zip(self.keywords, arguments[self.positionals :], strict=True)
+        named = [ast.keyword(name, value, **self.at) for name, value in keywords]
+        return ast.Call(callee, list(arguments[: self.positionals]), named, **self.at)
+
+    def packed(self) -> tuple[ast.expr, ast.expr]:
+        """What was captured, as a tuple and a dict."""
+        arguments = self.arguments()
+        if self.starred:
+            return arguments[0], arguments[1]
+        positional, named = arguments[: self.positionals], arguments[self.positionals :]
+        keys: list[ast.expr | None] = [_const(name) for name in self.keywords]
+        return _tuple(positional), ast.Dict(keys, named, **_GLUE) if keys else _const(None)
+
+
+class _Lowering:
+    def __init__(self, *, asynchronous: bool, returns_value: bool, nesting: int) -> None:
+        self.asynchronous = asynchronous
+        self.returns_value = returns_value
+        self.nesting = nesting
+        self.number = 0  # of the next slot
+        self.keeps = False  # does @R hold what `return` evaluated?
+        self.result: str | tuple[str, ...] | None = None
+        self.replaced: dict[int, list[ast.stmt]] = {}  # id of a site's statement -> what is in its place
+
+    def function(self, body: list[ast.stmt], found: Scan, result: Sequence[str] | str | None) -> list[ast.stmt]:
+        if result is not None:
+            self.result = result if isinstance(result, str) else tuple(result)
+        self.keeps = result is None and self.returns_value and self._recovery_can_return(body, found)
+        rewritten: list[ast.stmt] = []
+        of_statement: list[list[Site]] = []
+        for statement, sites in zip(body, found.of_statement, strict=True):
+            instead = self._returns(statement, guarded=False)
+            rewritten += instead
+            of_statement += [sites, *([] for _ in instead[1:])]
+        lowered = self.block(rewritten, of_statement)
+        if self.keeps:
+            lowered.insert(0, _assign("@R", _const(None)))
+        return self._named(lowered) if result is not None else lowered
+
+    # --- what `return` does
+
+    @staticmethod
+    def _recovery_can_return(body: list[ast.stmt], found: Scan) -> bool:
+        """Can a call recover what another has raised after a `return` was evaluated (P4)?"""
+        calls = len(found.sites) + sum(site.in_loop for site in found.sites)
+        return calls > 1 and any(_own_returns(body))
+
+    def _returns(self, node: ast.stmt, *, guarded: bool) -> list[ast.stmt]:
+        """*node* with its `return` statements made to set @R, or the named results."""
+        if not (self.keeps or self.result is not None):
+            return [node]
+        if isinstance(node, ast.Return):
+            return self._return(node)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            return [node]
+        ends = isinstance(node, (ast.With, ast.AsyncWith)) or (
+            isinstance(node, (ast.Try, ast.TryStar)) and node.finalbody
+        )
+        wrap = self.keeps and not guarded and bool(ends) and any(_own_returns([node]))
+        for block in _blocks(node):
+            block[:] = [s for child in block for s in self._returns(child, guarded=guarded or wrap)]
+        if wrap:  # what its own exit raises comes from the body: it has not returned
+            return [_try([node], [_assign("@R", _const(None)), _raise()], [])]
+        return [node]
+
+    def _return(self, node: ast.Return) -> list[ast.stmt]:
+        at = _at(node)
+        if self.result is not None:
+            bare = ast.Return(None, **at)
+            if node.value is None:
+                return [bare]
+            if isinstance(self.result, str):
+                return [_assign(self.result, node.value, at), bare]
+            return [_unpack(self.result, node.value, at), bare]
+        if node.value is None or isinstance(node.value, ast.Constant):
+            # A constant need not be kept to be known, but @R is what a recovery returns.
+            value = node.value or _const(None, at)
+            return [_assign("@R", value, at), ast.Return(value, **at)]
+        return [_assign("@R", node.value, at), ast.Return(_load("@R", at), **at)]
+
+    def _give(self) -> ast.Return:
+        """What a recovery returns."""
+        return ast.Return(_load("@R") if self.keeps else None, **_GLUE)
+
+    def _named(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """Named results: they start as None, and are read after the last call."""
+        names = (self.result,) if isinstance(self.result, str) else self.result or ()
+        value = _load(names[0]) if isinstance(self.result, str) else _tuple(map(_load, names))
+        return [
+            *(_assign(name, _const(None)) for name in names),
+            _assign("@x", _const(None)),
+            _try(
+                body,
+                [_assign("@x", _const("set")), _raise()],
+                [_if(ast.Compare(_load("@x"), [ast.Is()], [_const(None)], **_GLUE), ast.Return(value, **_GLUE))],
+            ),
+        ]
+
+    # --- the shapes
+
+    def block(self, body: list[ast.stmt], of_statement: Sequence[Sequence[Site]]) -> list[ast.stmt]:
+        """The statements of the function's top level, from the first with a site on inside of that site's shape."""
+        for i, sites in enumerate(of_statement):
+            if not sites:
+                continue
+            statement, rest = body[i], body[i + 1 :]
+            sites_after = of_statement[i + 1 :]
+            self.nesting -= len(sites)
+            crowded = self.nesting < 1 and (self.nesting < 0 or any(sites_after))
+            if crowded or any(s.in_loop or (s.enters and s.node is not statement) for s in sites):
+                self.nesting += len(sites) - 1
+                every = [*sites, *(s for later in sites_after for s in later)] if crowded else list(sites)
+                return body[:i] + self.listed(statement, rest, sites_after, every, crowded=crowded)
+            if sites[0].node is statement:
+                return body[:i] + self.inline(sites[0], rest, sites_after)
+            return body[:i] + self.conditional(statement, rest, sites_after, sites)
+        return body
+
+    def inline(self, site: Site, rest: list[ast.stmt], after: Sequence[Sequence[Site]]) -> list[ast.stmt]:
+        if site.enters:
+            return self.entered(site, rest, after)
+        call, slot = self._slot(site)
+        inner = self.block(rest, after) or [ast.Pass(**_GLUE)]
+        return [*call.capture(slot, conditional=False), self.region(site, call, slot, inner, conditional=False)]
+
+    def entered(self, site: Site, rest: list[ast.stmt], after: Sequence[Sequence[Site]]) -> list[ast.stmt]:
+        """`using` is a native `with` around the rest (D11)."""
+        node, at = site.node, _at(site.node)
+        target: ast.expr | None = None
+        first: list[ast.stmt] = []
+        if isinstance(node, ast.AnnAssign):
+            target = node.target
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target = node.targets[0]
+        elif isinstance(node, ast.Assign):
+            target = ast.Name("@v", ast.Store(), **at)
+            first = [ast.Assign(node.targets, _load("@v", at), **at), _assign("@v", _const(None))]
+        inner = [*first, *self.block(rest, after)] or [ast.Pass(**_GLUE)]
+        kind = ast.AsyncWith if site.statement == "ausing" else ast.With
+        entered = kind([ast.withitem(site.call.args[0], target)], inner, **at)
+        return [entered, self._give()] if self.keeps else [entered]
+
+    def conditional(
+        self, statement: ast.stmt, rest: list[ast.stmt], after: Sequence[Sequence[Site]], sites: Sequence[Site]
+    ) -> list[ast.stmt]:
+        slots = []
+        for site in sites:
+            site.shape = "conditional"
+            call, slot = self._slot(site)
+            slots.append((site, call, slot))
+            self.replaced[id(site.node)] = call.capture(slot, conditional=True)
+        body = [*self.replace([statement]), *self.block(rest, after)]
+        for site, call, slot in reversed(slots):
+            body = [self.region(site, call, slot, body, conditional=True)]
+        return [*(_assign(slot, _const(None)) for _, _, slot in slots), *body]
+
+    def region(self, site: Site, call: _Call, slot: str, body: list[ast.stmt], *, conditional: bool) -> ast.stmt:
+        """*body* with the call in *slot* pending."""
+        empty = _const(None) if conditional else _const("@noop")
+        taken: list[ast.stmt] = [_assign("@t", _load(slot)), _assign(slot, empty)]
+        panicking: list[ast.stmt] = []
+        if site.statement != "okdefer":
+            args, kwargs = call.packed()
+            parts = [_load("@t"), args, *([] if isinstance(kwargs, ast.Constant) else [kwargs])]
+            panicking = [_if(self._await(_call(self._name("unwind"), parts, call.at), call.at), self._give())]
+            if conditional:
+                panicking = [_if(_is_not_none(_load("@t")), *panicking)]
+        returning: list[ast.stmt] = []
+        if site.statement != "errdefer":
+            returning = [self._exit(call.make(_load(slot, call.at), call.arguments()), call.at)]
+            if conditional:
+                returning = [_if(_is_not_none(_load(slot)), *returning)]
+        return _try(body, [*taken, *panicking, _raise()], returning)
+
+    def _slot(self, site: Site) -> tuple[_Call, str]:
+        number = self.number
+        self.number += 1
+        return _Call(site, str(number)), f"@f{number}"
+
+    def _name(self, name: str) -> str:
+        return f"@a{name}" if self.asynchronous else f"@{name}"
+
+    def _await(self, call: ast.expr, at: dict[str, Any]) -> ast.expr:
+        return ast.Await(call, **at) if self.asynchronous else call
+
+    def _exit(self, call: ast.Call, at: dict[str, Any]) -> ast.stmt:
+        """Make a call on the normal exit, and deal with what it returns (D6), which costs nothing for the usual None."""
+        returned = ast.NamedExpr(ast.Name("@r", ast.Store(), **at), call, **at)
+        if not self.asynchronous:
+            return _if(_is_not_none(returned), _assign("@r", _call("@drop", [_load("@r", at)], at), at))
+        is_coroutine = ast.Compare(_call("@type", [_load("@r")]), [ast.Is()], [_const("@coroutine")], **_GLUE)
+        test = ast.BoolOp(ast.Or(), [is_coroutine, _call("@awaitable", [_load("@r")])], **_GLUE)
+        awaiting = ast.Expr(ast.Await(_load("@r", at), **at), **at)
+        return _if(_is_not_none(returned), _if(test, awaiting), _assign("@r", _const(None)))
+
+    # --- lists
+
+    def listed(
+        self,
+        statement: ast.stmt,
+        rest: list[ast.stmt],
+        after: Sequence[Sequence[Site]],
+        sites: list[Site],
+        *,
+        crowded: bool,
+    ) -> list[ast.stmt]:
+        number = self.number
+        self.number += 1
+        pending, kept = f"@l{number}", f"@k{number}"
+        single = len(sites) == 1
+        calls = []
+        for i, site in enumerate(sites):
+            site.shape = "list"
+            call = None if site.enters else _Call(site, f"{number}_{i}")
+            calls.append((site, call))
+            self.replaced[id(site.node)] = self._push(site, call, pending, None if single else i)
+        body = self.replace([statement, *rest]) if crowded else [*self.replace([statement]), *self.block(rest, after)]
+        draining = ast.While(_is_not_none(_load(pending)), self._drain(calls, pending, single=single), [], **_GLUE)
+        inner = _try(body, [_assign(kept, _load(pending)), _assign(pending, _const(None)), _raise()], [draining])
+        left = ast.IfExp(_is_not_none(_load(kept)), _load(kept), _load(pending), **_GLUE)
+        at = _at(sites[0].call)
+        described = _const(tuple(_describe(site) for site in sites))
+        unwound = self._await(_call(self._name("unwind_list"), (_load("@t"), described), at), at)
+        outer = _try(
+            [inner],
+            [
+                _assign("@t", left),
+                _assign(kept, _const(None)),
+                _assign(pending, _const(None)),
+                _assign(kept, unwound, at),
+                _if(ast.Compare(_load(kept), [ast.Is()], [_const("@going")], **_GLUE), _raise()),
+            ],
+            [],
+        )
+        finishing = ast.Expr(self._await(_call(self._name("finish"), [_load(kept)], at), at), **at)
+        return [
+            _assign(pending, _const(None)),
+            _assign(kept, _const(None)),
+            outer,
+            _if(_is_not_none(_load(kept)), finishing),
+            *([self._give()] if self.keeps else []),
+        ]
+
+    def _push(self, site: Site, call: _Call | None, pending: str, number: int | None) -> list[ast.stmt]:
+        at = _at(site.call)
+        first = [_load(pending), *([] if number is None else [_const(number)])]
+        if call is not None:
+            return [_assign(pending, _tuple([*first, call.checked_callee(), *call.values], at), at)]
+        entering = _call(self._name("enter") if site.statement == "ausing" else "@enter", [site.call.args[0]], at)
+        entered = ast.Await(entering, **at) if site.statement == "ausing" else entering
+        stmts: list[ast.stmt] = [
+            _unpack(("@c", "@v"), entered, at),
+            _assign(pending, _tuple([*first, _load("@c")])),
+        ]
+        if isinstance(site.node, ast.Assign):
+            stmts.append(ast.Assign(site.node.targets, _load("@v", at), **at))
+        elif isinstance(site.node, ast.AnnAssign):
+            stmts.append(ast.Assign([site.node.target], _load("@v", at), **at))
+        return [*stmts, _assign("@v", _const(None))]
+
+    def _drain(self, calls: Sequence[tuple[Site, _Call | None]], pending: str, *, single: bool) -> list[ast.stmt]:
+        if single:
+            site, call = calls[0]
+            slots = call.slots if call is not None else []
+            stmt = _unpack((pending, "@f", *slots), _load(pending))
+            return [stmt, self._drained(site, call, _load("@f"), [_load(name) for name in slots])]
+        chain: list[ast.stmt] = []
+        for i, (site, call) in reversed(list(enumerate(calls))):
+            slots = call.slots if call is not None else []
+            values = [_item("@t", 3 + j) for j in range(len(slots))]
+            drained = self._drained(site, call, _item("@t", 2), values)
+            test = ast.Compare(_item("@t", 1), [ast.Eq()], [_const(i)], **_GLUE)
+            chain = [ast.If(test, [drained], chain, **_GLUE)]
+        return [_assign("@t", _load(pending)), _assign(pending, _item("@t", 0)), *chain]
+
+    def _drained(self, site: Site, call: _Call | None, callee: ast.expr, values: Sequence[ast.expr]) -> ast.stmt:
+        if site.statement == "errdefer":
+            return ast.Pass(**_GLUE)
+        if call is not None:
+            return self._exit(call.make(callee, values), call.at)
+        at = _at(site.call)
+        leaving: ast.expr = ast.Call(callee, [_const(None, at), _const(None, at), _const(None, at)], [], **at)
+        return ast.Expr(ast.Await(leaving, **at) if site.statement == "ausing" else leaving, **at)
+
+    def replace(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """*body* with what stands in the place of its sites."""
+        out: list[ast.stmt] = []
+        for statement in body:
+            if id(statement) in self.replaced:
+                out += self.replaced[id(statement)]
+                continue
+            if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                for block in _blocks(statement):
+                    block[:] = self.replace(block)
+            out.append(statement)
+        return out
+
+
+def _describe(site: Site) -> tuple[Any, ...]:
+    """When a site's call runs, its line, and how its arguments are stored: what `_cold.record` needs."""
+    when = _WHEN[site.statement]
+    if site.enters:
+        return when, site.line, 0, (), False
+    call = _Call(site, "")
+    return when, site.line, call.positionals, call.keywords, call.starred
+
+
+def _item(name: str, index: int) -> ast.Subscript:
+    return ast.Subscript(_load(name), _const(index), ast.Load(), **_GLUE)
+
+
+def _blocks(node: ast.AST) -> list[list[ast.stmt]]:
+    """The lists of statements inside of a statement."""
+    blocks = []
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(node, name, None)
+        if isinstance(block, list) and block:
+            blocks.append(block)
+    for name in ("handlers", "cases"):
+        blocks += [part.body for part in getattr(node, name, ())]
+    return blocks
+
+
+def _own_returns(body: Sequence[ast.stmt]) -> list[ast.Return]:
+    """The `return` statements with a value in the function's own scope."""
+    found: list[ast.Return] = []
+    stack = list(body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Return):
+            found += [node] if node.value is not None else []
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            stack += [child for block in _blocks(node) for child in block]
+    return found

@@ -1,0 +1,85 @@
+"""From code to a function that is the original for all who ask (section A of the rules).
+
+The function is made by the MAKE_FUNCTION instruction: a tiny factory, compiled once for each shape of closure and defaults, has
+the new code put in the place of its own function's code, and is called with the original's closure cells and defaults. The plain
+ways, ``types.FunctionType(…)`` or assigning ``__code__``, ``__defaults__`` or ``__kwdefaults__``, leave calls of the function unspecialized
+for ever on 3.13: 33 instead of 26 ns a call.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import CodeType, FunctionType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def make_function(code: CodeType, original: FunctionType) -> FunctionType:
+    """A function with *code*, and everything else of *original*.
+
+    Args:
+        code: The new code; its free variables are the original's.
+        original: Whose globals, closure cells, defaults and identity it gets.
+    """
+    factory, placeholder = _factory(original)
+    consts = tuple(code if const is placeholder else const for const in factory.co_consts)
+    cells = dict(zip(original.__code__.co_freevars, original.__closure__ or (), strict=True))
+    closure = tuple(cells[name] for name in factory.co_freevars)
+    make = FunctionType(factory.replace(co_consts=consts), original.__globals__, closure=closure or None)
+    function: FunctionType = make(original.__defaults__, original.__kwdefaults__)
+    copy_identity(original, function)
+    return function
+
+
+def copy_identity(original: FunctionType, function: FunctionType) -> None:
+    """Give *function* the name, place, documentation, annotations and attributes of *original*."""
+    function.__name__ = original.__name__
+    function.__qualname__ = original.__qualname__
+    function.__module__ = original.__module__
+    function.__doc__ = original.__doc__
+    function.__dict__.update(original.__dict__)
+    if sys.version_info >= (3, 14):
+        function.__annotate__ = original.__annotate__  # PEP 649: handed on, never evaluated here
+    else:
+        function.__annotations__ = original.__annotations__
+    if sys.version_info >= (3, 12):
+        function.__type_params__ = original.__type_params__
+
+
+def innermost(code: CodeType, depth: int) -> CodeType:
+    """The code *depth* functions down, in code that defines one function at each level."""
+    for _ in range(depth):
+        code = next(const for const in code.co_consts if isinstance(const, CodeType))
+    return code
+
+
+_factories: dict[tuple[Any, ...], tuple[CodeType, CodeType]] = {}
+
+_FACTORY = """\
+def cells({cells}):
+    def factory(_godefer_defaults, _godefer_kwdefaults):
+        def function({parameters}):
+            {cells}
+        return function
+"""
+
+
+def _factory(original: FunctionType) -> tuple[CodeType, CodeType]:
+    """A factory for functions with the closure and the defaults of *original*, and the code in it that is to be replaced."""
+    freevars = original.__code__.co_freevars
+    defaults = len(original.__defaults__ or ())
+    keywords = tuple(original.__kwdefaults__ or ())
+    shape = (freevars, defaults, keywords)
+    if shape not in _factories:
+        parameters = [f"_godefer_{i}=_godefer_defaults[{i}]" for i in range(defaults)]
+        if keywords:
+            parameters.append("*")
+        parameters += [f"{name}=_godefer_kwdefaults[{name!r}]" for name in keywords]
+        text = _FACTORY.format(cells=", ".join(freevars), parameters=", ".join(parameters))
+        if not freevars:
+            text = text.replace("            \n", "            pass\n")
+        module = compile(text, "<godefer factory>", "exec", dont_inherit=True, optimize=0)
+        _factories[shape] = innermost(module, 2), innermost(module, 3)
+    return _factories[shape]

@@ -1,0 +1,174 @@
+"""Where the statements of godefer stand in a function's own scope, or why that cannot be told.
+
+Pure, as `_lower` is: `Names` says which names mean what. A site is a statement of its own: ``defer(…)``, ``errdefer(…)``, ``okdefer(…)``,
+``using(…)`` and ``await ausing(…)``, the last two with or without a target. Any other use of the names in the function's own scope
+(as a value, in a comprehension, in an expression) is a reason for the runtime way. Nested functions, lambdas, generator expressions and
+classes are scopes of their own, in which a `defer` is not this function's (D3): they are left alone.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+_FRAME_READERS = frozenset({"locals", "eval", "exec", "vars", "dir"})
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_LOOPS = (ast.For, ast.AsyncFor, ast.While)
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a function's global, builtin and closure names mean.
+
+    Args:
+        statements: The names that are a statement of godefer, with its own name.
+        modules: The names that are modules.
+        attribute: The statement, if it is one, that ``("module", "attribute", …)`` is.
+    """
+
+    statements: dict[str, str]
+    modules: frozenset[str]
+    attribute: Callable[[tuple[str, ...]], str | None]
+
+
+@dataclass
+class Site:
+    """One statement of godefer."""
+
+    statement: str
+    node: ast.stmt
+    call: ast.Call
+    in_loop: bool
+    shape: str = "inline"
+
+    @property
+    def line(self) -> int:
+        return self.node.lineno
+
+    @property
+    def enters(self) -> bool:
+        """Is it `using` or `ausing`?"""
+        return self.statement.endswith("using")
+
+
+@dataclass
+class Scan:
+    """What a function's body holds: the sites of each statement at its top level, and all of them."""
+
+    of_statement: list[list[Site]] = field(default_factory=list)
+
+    @property
+    def sites(self) -> list[Site]:
+        return [site for sites in self.of_statement for site in sites]
+
+
+class Unclear(Exception):  # noqa: N818  # never leaves this package
+    """The reason why a function cannot be lowered."""
+
+
+def scan(body: Sequence[ast.stmt], names: Names) -> Scan:
+    """Find the sites in *body*; raises `Unclear`."""
+    found = Scan()
+    for statement in body:
+        scanner = _Scanner(names)
+        scanner.statement(statement, in_loop=False)
+        found.of_statement.append(scanner.sites)
+    return found
+
+
+class _Scanner:
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.sites: list[Site] = []
+
+    def statement(self, node: ast.stmt, *, in_loop: bool) -> None:
+        site = self.site(node, in_loop)
+        if site is not None:
+            self.sites.append(site)
+            self.expressions(site.call.args)
+            self.expressions(keyword.value for keyword in site.call.keywords)
+            if isinstance(node, ast.Assign):
+                self.expressions(node.targets)
+        elif isinstance(node, _SCOPES):
+            self.expressions(node.decorator_list)
+            if isinstance(node, ast.ClassDef):
+                self.expressions((*node.bases, *(keyword.value for keyword in node.keywords)))
+            else:
+                self.expressions(node.args.defaults)
+                self.expressions(default for default in node.args.kw_defaults if default is not None)
+        else:
+            self.compound(node, in_loop=in_loop or isinstance(node, _LOOPS))
+
+    def compound(self, node: ast.AST, *, in_loop: bool) -> None:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            self.importing(node)
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            for name in node.names:
+                if name in self.names.statements:
+                    raise Unclear(f"{name} is declared {type(node).__name__.lower()} at line {node.lineno}")
+        for _, value in ast.iter_fields(node):
+            for child in value if isinstance(value, list) else (value,):
+                if isinstance(child, ast.stmt):
+                    self.statement(child, in_loop=in_loop)
+                elif isinstance(child, ast.expr):
+                    self.expressions((child,))
+                elif isinstance(child, ast.AST):  # handlers, cases, patterns, with items
+                    self.compound(child, in_loop=in_loop)
+
+    def importing(self, node: ast.Import | ast.ImportFrom) -> None:
+        modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+        if any(module.partition(".")[0] == "godefer" for module in modules):
+            raise Unclear(f"godefer is imported in the body, at line {node.lineno}")
+
+    def expressions(self, nodes: Iterable[ast.expr]) -> None:
+        stack: list[ast.AST] = list(nodes)
+        while stack:
+            node = stack.pop()
+            if isinstance(node, ast.Lambda):
+                stack.extend(node.args.defaults)
+                stack.extend(default for default in node.args.kw_defaults if default is not None)
+                continue
+            if isinstance(node, ast.GeneratorExp):
+                stack.append(node.generators[0].iter)
+                continue
+            if isinstance(node, (ast.Name, ast.Attribute)):
+                statement = self.meaning(node)
+                if statement is not None:
+                    raise Unclear(f"{statement} is used as a value, or inside an expression, at line {node.lineno}")
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FRAME_READERS:
+                raise Unclear(f"{node.func.id}() could see or need the names of the body, at line {node.lineno}")
+            stack.extend(ast.iter_child_nodes(node))
+
+    def meaning(self, node: ast.expr) -> str | None:
+        """The statement that a name or a dotted name is."""
+        if isinstance(node, ast.Name):
+            return self.names.statements.get(node.id)
+        path: list[str] = []
+        while isinstance(node, ast.Attribute):
+            path.append(node.attr)
+            node = node.value
+        if isinstance(node, ast.Name) and node.id in self.names.modules and path:
+            return self.names.attribute((node.id, *reversed(path)))
+        return None
+
+    def site(self, node: ast.stmt, in_loop: bool) -> Site | None:  # noqa: FBT001
+        if not isinstance(node, (ast.Expr, ast.Assign, ast.AnnAssign)):
+            return None
+        value = node.value
+        awaited = isinstance(value, ast.Await)
+        call = value.value if isinstance(value, ast.Await) else value
+        if not isinstance(call, ast.Call):
+            return None
+        statement = self.meaning(call.func)
+        if statement is None or awaited != (statement == "ausing"):
+            return None
+        if statement in {"using", "ausing"}:
+            if len(call.args) == 1 and not call.keywords and not isinstance(call.args[0], ast.Starred):
+                return Site(statement, node, call, in_loop)
+        elif isinstance(node, ast.Expr) and call.args and not isinstance(call.args[0], ast.Starred):
+            return Site(statement, node, call, in_loop)
+        return None

@@ -1,0 +1,201 @@
+"""From a code object to its verified source: the AST of the very function, or the reason why it cannot be had.
+
+`inspect.getsource` follows ``__wrapped__``, tokenizes, and returns whatever the file holds by now. Here the search starts from the code object,
+and what is found is trusted only after a proof: the unmodified text, compiled once more among skeletons of the scopes that its
+qualified name tells of, must give an equal code object. An edited file, a function made by exec, or one that another tool has
+rewritten (pytest's assertions, for one) fails the proof, and the function is run the runtime way.
+
+Only the function's own lines are parsed, not its module: from the code's first line to the last one that its instructions name, and on
+over blank, comment and deeper lines. That costs the same in a file of five thousand lines. An indented function is parsed below
+``if 1:`` and never dedented, which would change its multi-line strings.
+
+The compiler also looks at the module around: ``X.m()`` is compiled as the call of an attribute, not of a method, if the module imports
+``X``. So the skeletons stand below imports of the names that the function uses and that look imported; if the proof fails, the original's
+instructions tell which were. A module-level ``super`` fails the proof, which is safe.
+"""
+
+from __future__ import annotations
+import __future__ as futures
+
+import ast
+import linecache
+import sys
+import warnings
+from types import CodeType, ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+_NOWHERE: dict[str, Any] = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
+_FUTURES = 0
+for _feature in futures.all_feature_names:
+    _FUTURES |= getattr(futures, _feature).compiler_flag
+
+
+class Source:
+    """A function's definition, and how to compile it, or another body for it, where it stands."""
+
+    def __init__(self, code: CodeType, node: Function, imports: Iterable[str]) -> None:
+        self.code = code
+        self.node = node
+        self.imports = list(imports)
+
+    def compile(self) -> CodeType:
+        """The code of the function as its definition now is. Raises SyntaxError, as `compile` does."""
+        code = self.code
+        imports: list[ast.stmt] = [ast.Import([ast.alias(name, **_NOWHERE)], **_NOWHERE) for name in self.imports]
+        module = ast.Module([*imports, skeleton(self.node, code)], [])
+        with warnings.catch_warnings():  # the compiler has said it all when the function was first compiled
+            warnings.simplefilter("ignore")
+            compiled = compile(module, code.co_filename, "exec", code.co_flags & _FUTURES, dont_inherit=True)
+        for candidate in _codes(compiled):
+            if candidate.co_qualname == code.co_qualname and candidate.co_firstlineno == code.co_firstlineno:
+                return candidate
+        msg = f"{code.co_qualname} is not found where its name says"
+        raise SyntaxError(msg)
+
+
+def find(code: CodeType, module_globals: dict[str, Any]) -> Source | str:
+    """The verified source of *code*; or the reason why there is none.
+
+    Args:
+        code: The function's code.
+        module_globals: The function's globals, by which a loader (zipimport's, for one) is asked for a source that is in no file.
+    """
+    linecache.checkcache(code.co_filename)
+    lines = linecache.getlines(code.co_filename, module_globals)
+    if not lines:
+        return f"the source of {code.co_filename} is not available"
+    if code.co_firstlineno > len(lines):
+        return f"{code.co_filename} has no line {code.co_firstlineno}: it was edited"
+    node = parse(lines, code)
+    if isinstance(node, str):
+        return node
+    for imported in (_look_imported, _are_imported):
+        source = Source(code, node, imported(code, module_globals))
+        try:
+            again = source.compile()
+        except SyntaxError as e:
+            return f"its source does not compile on its own: {e.msg}"
+        if _equal(again, code):
+            return source
+    return (
+        f"{code.co_filename} no longer holds, at line {code.co_firstlineno}, the source of the function that runs: "
+        f"it was edited, or another tool has rewritten the code"
+    )
+
+
+def _equal(one: CodeType, other: CodeType) -> bool:
+    return (
+        one == other
+        and one.co_linetable == other.co_linetable
+        and one.co_exceptiontable == other.co_exceptiontable
+        and one.co_freevars == other.co_freevars
+    )
+
+
+def _look_imported(code: CodeType, module_globals: dict[str, Any]) -> Iterator[str]:
+    """The global names of *code* whose values come from elsewhere: a guess, but a cheap one."""
+    here = module_globals.get("__name__")
+    for name in {name for part in (code, *_codes(code)) for name in part.co_names}:
+        value = module_globals.get(name)
+        if isinstance(value, ModuleType) or getattr(value, "__module__", here) != here:
+            yield name
+
+
+def _are_imported(code: CodeType, _: dict[str, Any]) -> set[str]:
+    """The global names of *code* whose methods it calls as the compiler has it done for imported names."""
+    import dis  # noqa: PLC0415  # slow to import, and rarely needed
+
+    attributes, methods = set(), set()
+    for part in (code, *_codes(code)):
+        previous = None
+        for instruction in dis.get_instructions(part):
+            if previous is not None:
+                if instruction.opname == "LOAD_METHOD" or "|self" in instruction.argrepr:
+                    methods.add(previous)
+                elif instruction.opname == "LOAD_ATTR":
+                    attributes.add(previous)
+            previous = instruction.argval if instruction.opname == "LOAD_GLOBAL" else None
+    return attributes - methods
+
+
+def parse(lines: list[str], code: CodeType) -> Function | str:
+    """The definition that begins at the code's first line."""
+    first = code.co_firstlineno - 1
+    indent = _indent(lines[first])
+    last = max(first + 1, last_line(code))
+    while last < len(lines) and (not lines[last].strip() or _indent(lines[last]) > indent or _is_comment(lines[last])):
+        last += 1
+    text = "".join(lines[first:last])
+    prefix = "\n" * (first - 1) + "if 1:\n" if indent and first else "\n" * first
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(prefix + text, code.co_filename)
+    except (SyntaxError, ValueError):
+        return f"the lines from {first + 1} of {code.co_filename} are not a definition that can be parsed on its own"
+    body = tree.body
+    if len(body) == 1 and isinstance(body[0], ast.If):
+        body = body[0].body
+    if not body or not isinstance(body[0], (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return "it is not made by a `def` statement at the beginning of a line"
+    return body[0]
+
+
+def last_line(code: CodeType) -> int:
+    """The last line that an instruction of *code*, or of code inside it, comes from."""
+    last = max((end for _, end, _, _ in code.co_positions() if end is not None), default=code.co_firstlineno)
+    return max([last, *(last_line(inner) for inner in code.co_consts if isinstance(inner, CodeType))])
+
+
+def skeleton(node: ast.stmt, code: CodeType) -> ast.stmt:
+    """*node* inside of empty scopes as the code's qualified name tells, so that its names mean what they meant.
+
+    A class gives private names and ``__class__``; an enclosing function binds, as its parameters, what the function takes from outside.
+    """
+    parts = code.co_qualname.split(".")[:-1]
+    functions = [i for i, part in enumerate(parts) if part == "<locals>"]
+    outside = [name for name in code.co_freevars if name != "__class__"]
+    i = len(parts) - 1
+    while i >= 0:
+        if parts[i] == "<locals>":
+            i -= 1
+            names = outside if i + 1 == functions[0] else []
+            parameters = ast.arguments([], [ast.arg(name, None, **_NOWHERE) for name in names], None, [], [], None, [])
+            node = _define(ast.FunctionDef, parts[i], parameters, [node])
+        else:
+            node = _define(ast.ClassDef, parts[i], None, [node])
+            if i == 0 and outside and sys.version_info >= (3, 12):  # a generic class (PEP 695)
+                node.type_params = [ast.TypeVar(name, None, **_NOWHERE) for name in outside]
+        i -= 1
+    return node
+
+
+def _define(kind: Any, name: str, parameters: ast.arguments | None, body: list[ast.stmt]) -> Any:
+    if parameters is None:
+        node = kind(name, [], [], body, [], **_NOWHERE)
+    else:
+        node = kind(name, parameters, body, [], None, None, **_NOWHERE)
+    if sys.version_info >= (3, 12):
+        node.type_params = []
+    return node
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield inner
+            yield from _codes(inner)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" \t\f"))
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")
