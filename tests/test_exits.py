@@ -472,6 +472,29 @@ def test_a_deferred_call_that_waits_while_the_coroutine_is_closed(way):
     assert logs[0] == logs[1] == ["waited", "deferred"]
 
 
+def test_a_coroutine_that_waits_while_it_is_closed(way):
+    """A body that waits instead of ending makes `close()` a RuntimeError, and its calls run when it really ends (D2)."""
+    events = []
+
+    @way
+    async def f():
+        defer(events.append, "deferred")
+        try:
+            await Pause()
+        finally:
+            await Pause()
+            events.append("body")
+
+    coroutine = f()
+    coroutine.send(None)
+    with pytest.raises(RuntimeError, match="coroutine ignored GeneratorExit"):
+        coroutine.close()
+    assert events == []
+    with pytest.raises(GeneratorExit):
+        coroutine.send(None)
+    assert events == ["body", "deferred"]
+
+
 def test_a_cancelled_task_stays_cancelled(way):
     """The calls of a cancelled task see the CancelledError, may await, do not recover it; the task is cancelled (P3)."""
     seen = []
