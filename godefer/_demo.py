@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -287,10 +287,9 @@ async def _downloads(report: _Report, directory: Path) -> None:
                 writer.write_eof()
             else:  # the second download stalls half-way
                 writer.write(content[: len(content) // 2])
-            try:
+            rest = b""
+            with suppress(ConnectionResetError):  # if the client closes with bytes still to be read
                 rest = await reader.read()
-            except ConnectionResetError:  # the client closed with bytes still to be read
-                rest = b""
             ended.put_nowait(rest == b"")
 
     target = directory / "whole.txt"
