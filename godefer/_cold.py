@@ -14,7 +14,7 @@ import sys
 from types import CoroutineType
 
 from godefer import _errors
-from godefer._record import _defer, _frame, newdefer
+from godefer._record import _defer, _frame, newdefer, restore_context, save_context
 from godefer._statements import special
 from godefer._unwind import (
     adeferreturn,
@@ -65,12 +65,12 @@ def unwind(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None)
         return False
     if not p:
         return True
-    context = p[1].__context__  # type: ignore[union-attr]
+    saved = save_context(p[1])  # type: ignore[arg-type]
     try:
         raise p[1]  # type: ignore[misc]  # the exit that the recovered exception had aborted
     finally:
-        p[1].__context__ = context  # type: ignore[union-attr]  # which raising has set to what is being handled
-        del p, context
+        restore_context(p[1], saved)  # type: ignore[arg-type]
+        del p, saved
 
 
 async def aunwind(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bool:
@@ -86,12 +86,12 @@ async def aunwind(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None 
         return False
     if not p:
         return True
-    context = p[1].__context__  # type: ignore[union-attr]
+    saved = save_context(p[1])  # type: ignore[arg-type]
     try:
         raise p[1]  # type: ignore[misc]
     finally:
-        p[1].__context__ = context  # type: ignore[union-attr]
-        del p, context
+        restore_context(p[1], saved)  # type: ignore[arg-type]
+        del p, saved
 
 
 def abort(p: list[BaseException | None]) -> None:
@@ -115,12 +115,12 @@ def unwind_list(pending: Any, sites: tuple[Site, ...]) -> Any:
     if error is sys.exception():
         del error
         return GOING
-    context = error.__context__
+    saved = save_context(error)
     try:
         raise error
     finally:
-        error.__context__ = context  # which raising has set to what is being handled
-        del error, context
+        restore_context(error, saved)
+        del error, saved
 
 
 async def aunwind_list(pending: Any, sites: tuple[Site, ...]) -> Any:
@@ -132,12 +132,12 @@ async def aunwind_list(pending: Any, sites: tuple[Site, ...]) -> Any:
     if error is sys.exception():
         del error
         return GOING
-    context = error.__context__
+    saved = save_context(error)
     try:
         raise error
     finally:
-        error.__context__ = context
-        del error, context
+        restore_context(error, saved)
+        del error, saved
 
 
 def finish(frame: _frame) -> None:
@@ -149,12 +149,12 @@ def finish(frame: _frame) -> None:
         except BaseException:
             error = gopanic(frame)
     if error is not None:
-        context = error.__context__
+        saved = save_context(error)
         try:
             raise error
         finally:
-            error.__context__ = context
-            del error, context
+            restore_context(error, saved)
+            del error, saved
 
 
 async def afinish(frame: _frame) -> None:
@@ -166,12 +166,12 @@ async def afinish(frame: _frame) -> None:
         except BaseException:
             error = await agopanic(frame)
     if error is not None:
-        context = error.__context__
+        saved = save_context(error)
         try:
             raise error
         finally:
-            error.__context__ = context
-            del error, context
+            restore_context(error, saved)
+            del error, saved
 
 
 def enter(cm: Any) -> tuple[Any, Any]:

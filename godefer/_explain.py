@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import namedtuple
 from types import FunctionType, MethodType
 
 from godefer import _errors
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-@dataclass(frozen=True)
-class DeferSite:
+class DeferSite(namedtuple("DeferSite", ("line", "statement", "shape"))):  # noqa: PYI024  # typing is slow to import
     """One statement of an open-coded function.
 
     Attributes:
@@ -24,13 +23,13 @@ class DeferSite:
         shape: ``inline``, ``conditional`` or ``list``.
     """
 
+    __slots__ = ()
     line: int
     statement: str
     shape: str
 
 
-@dataclass(frozen=True)
-class Explanation:
+class Explanation(namedtuple("Explanation", ("function", "file", "line", "way", "reason", "defers", "lowered"))):  # noqa: PYI024
     """What `explain` found.
 
     Attributes:
@@ -41,8 +40,16 @@ class Explanation:
         reason: Why it is not open-coded; empty if it is.
         defers: Its statements, if it is open-coded.
         lowered: The source that it was compiled from, if it is open-coded. Names that begin with ``@`` are godefer's.
+
+    Example:
+        >>> from godefer import defer, explain, with_defers
+        >>> def hello(name):
+        ...     defer(print, "bye", name)
+        >>> explain(with_defers(hello)).function
+        'hello'
     """
 
+    __slots__ = ()
     function: str
     file: str
     line: int
@@ -95,7 +102,7 @@ def explain(fn: Callable[..., Any]) -> Explanation:
             line=code.co_firstlineno,
             way="runtime" if plan is None else "open-coded",
             reason=decision.reason,
-            defers=() if plan is None else tuple(DeferSite(*site) for site in plan.sites),
+            defers=() if plan is None else tuple(DeferSite(*site) for site in plan),
             lowered="" if plan is None else lowered_text(candidate, decision),
         )
     raise _errors.not_decorated(fn)

@@ -34,7 +34,6 @@ source can write. Exit calls have the position of their statement, for traceback
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 
 from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING
 from godefer._scan import Scan, Unclear, scan
@@ -46,19 +45,14 @@ if TYPE_CHECKING:
 
     from godefer._scan import Names, Site
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+    Function = ast.FunctionDef | ast.AsyncFunctionDef
+    Plan = tuple[tuple[int, str, str], ...]
+
 
 NESTING = 8  # slots nested at most, as in Go; two blocks each of the interpreter's twenty
 
 _WHEN = {"defer": ALWAYS, "errdefer": FAILING, "okdefer": RETURNING, "using": EXIT, "ausing": ASYNC_EXIT}
 _GLUE: dict[str, Any] = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_col_offset": -1}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a function was lowered: its statements, each with its line and shape."""
-
-    sites: tuple[tuple[int, str, str], ...]
 
 
 def lower(
@@ -79,7 +73,7 @@ def lower(
         nesting: How many slots may be nested before the others go into a list.
 
     Returns:
-        The plan, or the reason why the function cannot be lowered; *node* is then as it was.
+        The plan: of each statement its line, its name and its shape; or the reason why the function cannot be lowered; *node* is then as it was.
     """
     head = 1 if ast.get_docstring(node, clean=False) is not None else 0
     try:
@@ -94,7 +88,7 @@ def lower(
         nesting=nesting,
     )
     node.body[head:] = lowering.function(node.body[head:], found, result)
-    return Plan(tuple((site.line, site.statement, site.shape) for site in found.sites))
+    return tuple((site.line, site.statement, site.shape) for site in found.sites)
 
 
 def _at(node: ast.AST) -> dict[str, Any]:

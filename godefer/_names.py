@@ -9,7 +9,6 @@ from __future__ import annotations
 from types import CodeType, ModuleType
 
 from godefer import _statements
-from godefer._scan import Names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,19 +43,14 @@ def meaning(fn: FunctionType, code: CodeType | None = None) -> Meaning:
     return tuple(statements), tuple(modules)
 
 
-def names(meant: Meaning) -> Names:
-    """What `scan` needs to know of them."""
-    statements, modules = dict(meant[0]), dict(meant[1])
-
-    def attribute(path: tuple[str, ...]) -> str | None:
-        value: Any = modules[path[0]]
-        for name in path[1:]:
-            if not isinstance(value, ModuleType):
-                return None
-            value = value.__dict__.get(name)
-        return _STATEMENTS.get(id(value))
-
-    return Names(statements, frozenset(modules), attribute)
+def attribute(modules: dict[str, ModuleType], path: tuple[str, ...]) -> str | None:
+    """The statement that the dotted name *path*, beginning with one of *modules*, is; None if it is none."""
+    value: Any = modules[path[0]]
+    for name in path[1:]:
+        if not isinstance(value, ModuleType):
+            return None
+        value = value.__dict__.get(name)
+    return _STATEMENTS.get(id(value))
 
 
 def mentions_godefer(fn: FunctionType) -> bool:

@@ -25,6 +25,7 @@ one on 3.11 to 3.13, measured with eight defers a call.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 
 from godefer import _errors
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType, TracebackType
     from typing import Any
+
+    SavedContext = tuple[BaseException | None, BaseException | None]
 
 # _defer.when
 ALWAYS = 0  # defer
@@ -77,17 +80,17 @@ class _panic:
     def __init__(self, exc: BaseException) -> None:
         self.exc: BaseException | None = exc
         self.recovered = False
-        self.context: BaseException | None = None
+        self.context: SavedContext | None = None
         self.traceback: TracebackType | None = None
 
     def save(self) -> None:
         """Keep what raising the exception once more would overwrite."""
-        self.context = self.exc.__context__  # type: ignore[union-attr]
+        self.context = save_context(self.exc)  # type: ignore[arg-type]
         self.traceback = self.exc.__traceback__  # type: ignore[union-attr]
 
     def restore(self) -> None:
         """Put back what `save` kept."""
-        self.exc.__context__ = self.context  # type: ignore[union-attr]
+        restore_context(self.exc, self.context)  # type: ignore[arg-type]
         self.exc.__traceback__ = self.traceback  # type: ignore[union-attr]
         self.context = self.traceback = None
 
@@ -102,6 +105,28 @@ class _panic:
         return exc
 
 
+def save_context(exc: BaseException) -> SavedContext:
+    """What raising *exc* once more would overwrite: its ``__context__``, and the link by which it is in the handled one's chain.
+
+    The interpreter puts the exception being handled at the end of that chain, and, lest there be a cycle, cuts the chain of the handled
+    one where it leads to *exc* (`_PyErr_SetObject`). Both were done right when *exc* was raised for the first time.
+    """
+    handled, seen = sys.exception(), set()
+    while handled is not None and handled is not exc and id(handled) not in seen:
+        if handled.__context__ is exc:
+            return exc.__context__, handled
+        seen.add(id(handled))
+        handled = handled.__context__
+    return exc.__context__, None
+
+
+def restore_context(exc: BaseException, saved: SavedContext) -> None:
+    """Undo what raising *exc* once more has done to ``__context__``."""
+    exc.__context__, before = saved
+    if before is not None:
+        before.__context__ = exc
+
+
 class _frame:
     """The frame record: one invocation of a decorated function.
 
@@ -112,7 +137,6 @@ class _frame:
     link: _defer | None = None  # the last call deferred: the head of the list
     sp: FrameType | None = None  # the frame of the body, once it has deferred; None again when its calls have run
     running: _defer | None = None  # the call under way
-    returned: bool = False  # close() ended the body by making it return
     ended: bool = False  # the body is over: nothing may be deferred here any more
 
 

@@ -9,7 +9,6 @@ classes are scopes of their own, in which a `defer` is not this function's (D3):
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 
 
-@dataclass(frozen=True)
 class Names:
     """What a function's global, builtin and closure names mean.
 
@@ -30,36 +28,32 @@ class Names:
         attribute: The statement, if it is one, that ``("module", "attribute", …)`` is.
     """
 
-    statements: dict[str, str]
-    modules: frozenset[str]
-    attribute: Callable[[tuple[str, ...]], str | None]
+    def __init__(
+        self, statements: dict[str, str], modules: frozenset[str], attribute: Callable[[tuple[str, ...]], str | None]
+    ) -> None:
+        self.statements = statements
+        self.modules = modules
+        self.attribute = attribute
 
 
-@dataclass
 class Site:
     """One statement of godefer."""
 
-    statement: str
-    node: ast.stmt
-    call: ast.Call
-    in_loop: bool
-    shape: str = "inline"
-
-    @property
-    def line(self) -> int:
-        return self.node.lineno
-
-    @property
-    def enters(self) -> bool:
-        """Is it `using` or `ausing`?"""
-        return self.statement.endswith("using")
+    def __init__(self, statement: str, node: ast.stmt, call: ast.Call, *, in_loop: bool) -> None:
+        self.statement = statement
+        self.node = node
+        self.call = call
+        self.in_loop = in_loop
+        self.shape = "inline"
+        self.line = node.lineno
+        self.enters = statement.endswith("using")
 
 
-@dataclass
 class Scan:
     """What a function's body holds: the sites of each statement at its top level, and all of them."""
 
-    of_statement: list[list[Site]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.of_statement: list[list[Site]] = []
 
     @property
     def sites(self) -> list[Site]:
@@ -86,7 +80,7 @@ class _Scanner:
         self.sites: list[Site] = []
 
     def statement(self, node: ast.stmt, *, in_loop: bool) -> None:
-        site = self.site(node, in_loop)
+        site = self.site(node, in_loop=in_loop)
         if site is not None:
             self.sites.append(site)
             self.expressions(site.call.args)
@@ -155,7 +149,7 @@ class _Scanner:
             return self.names.attribute((node.id, *reversed(path)))
         return None
 
-    def site(self, node: ast.stmt, in_loop: bool) -> Site | None:  # noqa: FBT001
+    def site(self, node: ast.stmt, *, in_loop: bool) -> Site | None:
         if not isinstance(node, (ast.Expr, ast.Assign, ast.AnnAssign)):
             return None
         value = node.value
@@ -168,7 +162,7 @@ class _Scanner:
             return None
         if statement in {"using", "ausing"}:
             if len(call.args) == 1 and not call.keywords and not isinstance(call.args[0], ast.Starred):
-                return Site(statement, node, call, in_loop)
+                return Site(statement, node, call, in_loop=in_loop)
         elif isinstance(node, ast.Expr) and call.args and not isinstance(call.args[0], ast.Starred):
-            return Site(statement, node, call, in_loop)
+            return Site(statement, node, call, in_loop=in_loop)
         return None

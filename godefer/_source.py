@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Function = ast.FunctionDef | ast.AsyncFunctionDef
 
+_ITERABLE_COROUTINE = 0x100  # inspect.CO_ITERABLE_COROUTINE: set by types.coroutine, after compilation
 _NOWHERE: dict[str, Any] = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
 _FUTURES = 0
 for _feature in futures.all_feature_names:
@@ -54,7 +55,7 @@ class Source:
             compiled = compile(module, code.co_filename, "exec", code.co_flags & _FUTURES, dont_inherit=True)
         for candidate in _codes(compiled):
             if candidate.co_qualname == code.co_qualname and candidate.co_firstlineno == code.co_firstlineno:
-                return candidate
+                return candidate.replace(co_flags=candidate.co_flags | (code.co_flags & _ITERABLE_COROUTINE))
         msg = f"{code.co_qualname} is not found where its name says"
         raise SyntaxError(msg)
 

@@ -38,8 +38,6 @@ _live: dict[FrameType, _frame] = {}  # sp -> its frame record
 
 # The loops of _unwind that run deferred calls, for the error when `defer` itself was deferred.
 unwinders: set[CodeType] = set()
-# The generator of _wrapper that stands between the wrapper and the body of a generator or coroutine.
-delegates: set[CodeType] = set()
 
 COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
 _ASYNC = 0x80 | 0x200  # inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -294,8 +292,6 @@ def findframe(statement: str, caller: FrameType) -> _frame:
     if frame is not None:
         return frame
     wrapper = sp.f_back
-    if wrapper is not None and wrapper.f_code in delegates:
-        wrapper = wrapper.f_back
     if wrapper is None or not wraps(wrapper.f_code, sp.f_code):
         if sp.f_code in unwinders:
             raise _errors.deferred_statement(statement, sp)

@@ -53,7 +53,7 @@ from types import GeneratorType, TracebackType
 
 from godefer import _errors
 from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, _frame, _panic, freedefer
-from godefer._statements import delegates, end, function_frame, unwinders, wraps
+from godefer._statements import end, function_frame, unwinders, wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -174,9 +174,9 @@ def _recoverable(caller: FrameType) -> _panic | list[BaseException | None] | Non
     if caller.f_code in _RETURNING:  # defer(recover), run when the function that says it is returning
         if called_by is not None and called_by.f_code in finishers:
             called_by = called_by.f_back
-        called_by = _above_wrapper(called_by)
-    elif called_by is not None and (called_by.f_code in delegates or wraps(called_by.f_code, caller.f_code)):
-        called_by = _above_wrapper(called_by)
+        called_by = called_by.f_back if called_by is not None else None
+    elif called_by is not None and wraps(called_by.f_code, caller.f_code):
+        called_by = called_by.f_back
     if called_by is None:
         return None
     if called_by.f_code in unwinding:
@@ -186,12 +186,6 @@ def _recoverable(caller: FrameType) -> _panic | list[BaseException | None] | Non
         return None
     running: _defer | None = called_by.f_locals["frame"].running
     return None if running is None else running.panic
-
-
-def _above_wrapper(frame: FrameType | None) -> FrameType | None:
-    if frame is not None and frame.f_code in delegates:
-        frame = frame.f_back
-    return None if frame is None else frame.f_back
 
 
 def deferreturn(frame: _frame) -> None:
@@ -245,8 +239,6 @@ def gopanic(frame: _frame) -> BaseException | None:
     are `deferreturn`'s. Go: ``gopanic`` in ``runtime/panic.go``.
     """
     end(frame)
-    if closed_by_returning(frame):
-        return None
     p = newpanic(frame, None)
     suppressed = False  # by a context manager's exit: as after `with`, nothing goes on
     while frame.link is not None:
@@ -286,8 +278,6 @@ def gopanic(frame: _frame) -> BaseException | None:
 async def agopanic(frame: _frame) -> BaseException | None:
     """`gopanic` for an async function: what a call returns is awaited, if it can be, before the next call (D6)."""
     end(frame)
-    if closed_by_returning(frame):
-        return None
     p = newpanic(frame, None)
     suppressed = False  # by a context manager's exit: as after `with`, nothing goes on
     while frame.link is not None:
@@ -325,14 +315,6 @@ async def agopanic(frame: _frame) -> BaseException | None:
             p, aborted = _panic(aborted), None
     frame.sp = None
     return p.take()
-
-
-def closed_by_returning(frame: _frame) -> bool:
-    """Did the body of a generator or coroutine answer ``close()`` by returning?
-
-    ``yield from`` and ``await`` raise the GeneratorExit again in the wrapper all the same; the function is returning (D10).
-    """
-    return frame.returned and isinstance(sys.exception(), GeneratorExit)
 
 
 def newpanic(frame: _frame, replaced: _panic | None) -> _panic:
@@ -401,7 +383,7 @@ def without_runtime_frames(tb: TracebackType | None) -> TracebackType | None:
 
 
 def is_runtime(code: CodeType) -> bool:
-    return code.co_filename == WRAPPER or code in unwinders or code in delegates or code in helpers
+    return code.co_filename == WRAPPER or code in unwinders or code in helpers
 
 
 def before_pep_479(exc: BaseException) -> BaseException:

@@ -17,13 +17,12 @@ from types import CodeType, FunctionType, coroutine
 
 from godefer import _errors
 from godefer._rebuild import copy_identity, innermost, make_function
-from godefer._record import _frame
-from godefer._statements import delegates
-from godefer._unwind import WRAPPER, adeferreturn, agopanic, deferreturn, gopanic, without_runtime_frames
+from godefer._record import _frame, restore_context, save_context
+from godefer._unwind import WRAPPER, adeferreturn, agopanic, deferreturn, gopanic, helpers, without_runtime_frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Generator
     from types import AsyncGeneratorType
     from typing import Any
 
@@ -89,9 +88,10 @@ def _source(fn: FunctionType) -> str:
     if flags & _ASYNC_GENERATOR:
         run = _RUN_ASYNC_GENERATOR.format(call=call, start=_const("start"), strip=_const("strip"))
     elif flags & _COROUTINE:
-        run = f"_godefer_result = await {_const('delegate')}({call}, _godefer_frame)"
+        suspend = f"await {_const('suspend')}(_godefer_result)"
+        run = _RUN_GENERATOR.format(call=call, suspend=suspend, strip=_const("strip"))
     elif flags & _GENERATOR:
-        run = f"_godefer_result = yield from {_const('delegate')}({call}, _godefer_frame)"
+        run = _RUN_GENERATOR.format(call=call, suspend="yield _godefer_result", strip=_const("strip"))
     else:
         run = f"_godefer_result = {call}"
     return _TEMPLATE.format(
@@ -102,6 +102,8 @@ def _source(fn: FunctionType) -> str:
         define="async def" if awaits else "def",
         await_="await " if awaits else "",
         frame=_const("frame"),
+        save=_const("save"),
+        restore=_const("restore"),
         gopanic=_const("agopanic" if awaits else "gopanic"),
         deferreturn=_const("adeferreturn" if awaits else "deferreturn"),
         return_="return" if flags & _ASYNC_GENERATOR else "return _godefer_result",
@@ -136,7 +138,6 @@ def _parameters(fn: FunctionType) -> tuple[str, str]:
     return ", ".join(parameters), ", ".join(arguments)
 
 
-# Raising sets __context__ to what the caller is handling, which is at the end of the chain already: put it back.
 _TEMPLATE = """\
 def _godefer_cells({cells}):
     {define} _godefer_wrapper({parameters}):
@@ -147,6 +148,7 @@ def _godefer_cells({cells}):
         try:
             {run}
         except BaseException:
+            _godefer_result = None
             _godefer_raise = {await_}{gopanic}(_godefer_frame)
         while _godefer_frame.sp is not None:
             try:
@@ -154,16 +156,31 @@ def _godefer_cells({cells}):
             except BaseException:
                 _godefer_raise = {await_}{gopanic}(_godefer_frame)
         if _godefer_raise is not None:
-            _godefer_context = _godefer_raise.__context__
+            _godefer_context = {save}(_godefer_raise)
             try:
                 raise _godefer_raise
             finally:
-                _godefer_raise.__context__ = _godefer_context
+                {restore}(_godefer_raise, _godefer_context)
                 _godefer_raise = _godefer_context = _godefer_result = None
         {return_}
 """
 
-# What was thrown in is thrown on outside of the `except`, so that the body is not run inside of a handler.
+# ``yield from body``, written out: PEP 380 has that close the body and raise GeneratorExit whatever the body answered, so one
+# that catches it and returns would seem to fail, and one that ignores it would seem to be over. What was thrown in is
+# thrown on outside of the `except`, so that the body is not run inside of a handler.
+_RUN_GENERATOR = """\
+_godefer_body = {call}
+            _godefer_step = _godefer_body.send
+            while True:
+                _godefer_result = _godefer_step(_godefer_result)
+                try:
+                    _godefer_result = {suspend}
+                    _godefer_step = _godefer_body.send
+                except BaseException as _godefer_thrown:
+                    _godefer_step = _godefer_body.throw
+                    _godefer_result = {strip}(_godefer_thrown)
+        except StopIteration as _godefer_stop:
+            _godefer_result = _godefer_stop.value"""
 _RUN_ASYNC_GENERATOR = """\
 _godefer_body = {call}
             _godefer_result = {start}(_godefer_body)
@@ -178,30 +195,9 @@ _godefer_body = {call}
 
 
 @coroutine
-def delegate(body: Any, frame: _frame) -> Generator[Any, Any, Any]:
-    """``yield from body``, except that ``close()`` lets the body say how it ends.
-
-    PEP 380 has ``yield from`` close the body and raise GeneratorExit whatever it answered, so a body that
-    catches GeneratorExit and returns would seem to fail; here the frame record remembers it.
-    """
-    step: Callable[[Any], Any] = body.send
-    value: Any = None
-    closing = False
-    try:
-        while True:
-            item = step(value)
-            value = None
-            try:
-                value = yield item
-                step = body.send
-            except BaseException as thrown:
-                closing = isinstance(thrown, GeneratorExit)
-                step, value = body.throw, strip(thrown)
-    except StopIteration as stop:
-        frame.returned = closing
-        return stop.value
-    finally:
-        value = None
+def suspend(item: object) -> Generator[object, Any, Any]:
+    """Suspend the coroutine that awaits this, with what its body suspended with."""
+    return (yield item)
 
 
 def start(body: AsyncGeneratorType[Any, Any]) -> Awaitable[Any]:
@@ -223,15 +219,17 @@ def strip(thrown: BaseException) -> BaseException:
     return thrown.with_traceback(without_runtime_frames(thrown.__traceback__))
 
 
-delegates.add(delegate.__code__)
+helpers.add(suspend.__code__)
 
 _RUNTIME = {
     "@frame": _frame,
+    "@save": save_context,
+    "@restore": restore_context,
     "@gopanic": gopanic,
     "@agopanic": agopanic,
     "@deferreturn": deferreturn,
     "@adeferreturn": adeferreturn,
-    "@delegate": delegate,
+    "@suspend": suspend,
     "@start": start,
     "@strip": strip,
 }
