@@ -56,6 +56,18 @@ def test_callable_object_in_every_other_use(way):
     assert {original: "found"}[counter] == "found"
 
 
+def test_callable_object_called_on_itself(way):
+    """In its `__call__`, `self` is the object itself, which no `is` can tell from what others hold (A)."""
+
+    class Self:
+        def __call__(self):
+            defer(str)
+            return self
+
+    original = Self()
+    assert way(original)() is original
+
+
 def test_callable_object_is_left_alone(way):
     """The class of a decorated object, and its other objects, stay undecorated (A)."""
     way(Counter(0))

@@ -9,10 +9,14 @@ import subprocess
 import sys
 import types
 import typing
+from pathlib import Path
 
 import pytest
 
+import godefer
 from godefer import defer, with_defers
+
+PARENT = str(Path(godefer.__file__).resolve().parent.parent)
 
 
 def same(fn):
@@ -486,13 +490,14 @@ events = []
 print(list(numbers(events)), events)
 events = []
 print(Thing().method(events), Thing.static(events), events)
-print(twice is down, with_defers(down) is down, down.__name__, down.__module__)
+events = []
+print(with_defers(down)(1, events), events, twice is down, down.__name__, down.__module__)
 """
 
 
 def run(*args, way):
     """Run Python in a process of its own, in which every function is run in that way."""
-    env = {**os.environ, "GODEFER_OPEN_CODED": "0" if way.name == "runtime" else "1"}
+    env = {**os.environ, "PYTHONPATH": PARENT, "GODEFER_OPEN_CODED": "0" if way.name == "runtime" else "1"}
     done = subprocess.run([sys.executable, *map(str, args)], env=env, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.returncode == 0
@@ -514,7 +519,7 @@ def test_cloudpickle(way, tmp_path, source):
         "result ['exits']",
         "[1] ['exits']",
         "None None ['KeyError', 'exits']",
-        "True True down __main__",
+        "10 [0, 1] True down __main__",
     ]
 
 

@@ -10,9 +10,11 @@ import pstats
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import godefer
 from godefer import defer, okdefer
 
 
@@ -24,6 +26,7 @@ def events():
 def run(*args, way, cwd, stdin=""):
     """Run Python in a process of its own, in which every function is run in that way."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("COV")}
+    env["PYTHONPATH"] = str(Path(godefer.__file__).resolve().parent.parent)
     env["GODEFER_OPEN_CODED"] = "0" if way.name == "runtime" else "1"
     command = [sys.executable, *map(str, args)]
     return subprocess.run(
