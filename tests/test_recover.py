@@ -98,6 +98,7 @@ def test_in_the_body_it_returns_none(way):
 
     @way
     def f():
+        defer(int)
         seen.append(recover())
         try:
             raise ValueError

@@ -350,7 +350,8 @@ def test_the_standard_librarys_context_managers(way, tmp_path):
         buffer = using(contextlib.closing(io.StringIO()))
         stack = using(contextlib.ExitStack())
         stack.callback(events.append, "stack")
-        events.append(using(block("a")))
+        value = using(block("a"))
+        events.append(value)
         file.write("written")
         events.append(lock.locked())
         kept.append((file, buffer))
@@ -371,7 +372,8 @@ def test_in_a_generator(way):
 
     @way
     def g():
-        yield using(Manager(events))
+        value = using(Manager(events))
+        yield value
         yield 2
 
     generator = g()
