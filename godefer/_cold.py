@@ -15,13 +15,12 @@ from types import CoroutineType
 
 from godefer import _errors
 from godefer._record import _defer, _frame, newdefer, restore_context, save_context
+from godefer._results import awaitable, awaited, drop
 from godefer._statements import special
 from godefer._unwind import (
     adeferreturn,
     agopanic,
-    awaitable,
     deferreturn,
-    drop,
     finishers,
     gopanic,
     helpers,
@@ -48,18 +47,23 @@ def nil(*_args: object, **_kwargs: object) -> NoReturn:
     raise _errors.none_called()
 
 
-def unwind(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bool:
+def unwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bool:
     """Run one call because of the exception being handled; True if it recovered, False if that goes on.
 
-    This is `gopanic` for a single call, without a record: an error path, but one that people time. ``p`` is all that `recover`
-    needs: the exception, and a place to say that it is recovered.
+    This is `gopanic` for a single call, without a record: an error path, but one that people time. *pending* holds the callee, and
+    None once it has been called: if this function could not even begin, for want of stack or for an interrupt, the caller
+    finds it there and makes the call itself. ``p`` is all that `recover` needs: the exception, and a place to say so.
     """
     p = [sys.exception()]
     try:
+        fn = pending[0]
+        pending[0] = None
         if (result := fn(*args) if kwargs is None else fn(*args, **kwargs)) is not None:
             drop(result)
     except BaseException:
         abort(p)
+        p.clear()
+        fn = args = kwargs = None  # type: ignore[assignment]  # this frame will be in the traceback
         raise
     if len(p) == 1:
         return False
@@ -70,17 +74,22 @@ def unwind(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None)
         raise p[1]  # type: ignore[misc]  # the exit that the recovered exception had aborted
     finally:
         restore_context(p[1], saved)  # type: ignore[arg-type]
-        del p, saved
+        p.clear()
+        fn = args = kwargs = saved = None  # type: ignore[assignment]
 
 
-async def aunwind(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bool:
+async def aunwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bool:
     """`unwind`, for an async function."""
     p = [sys.exception()]
     try:
+        fn = pending[0]
+        pending[0] = None
         if (result := fn(*args) if kwargs is None else fn(*args, **kwargs)) is not None and awaitable(result):
             await result
     except BaseException:
         abort(p)
+        p.clear()
+        fn = args = kwargs = result = None  # type: ignore[assignment]
         raise
     if len(p) == 1:
         return False
@@ -91,7 +100,8 @@ async def aunwind(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None 
         raise p[1]  # type: ignore[misc]
     finally:
         restore_context(p[1], saved)  # type: ignore[arg-type]
-        del p, saved
+        p.clear()
+        fn = args = kwargs = result = saved = None  # type: ignore[assignment]
 
 
 def abort(p: list[BaseException | None]) -> None:
@@ -189,7 +199,7 @@ async def aenter(acm: Any) -> tuple[Any, Any]:
     if enter is None or leave is None:
         async with acm:  # the interpreter's own TypeError, in the words of this version
             raise _errors.internal("aenter")
-    return leave, await enter()
+    return leave, await awaited("__aenter__", enter())
 
 
 def record(pending: Any, sites: tuple[Site, ...], sp: FrameType) -> _frame:
@@ -241,6 +251,7 @@ RUNTIME: dict[str, Any] = {
     "@aenter": aenter,
     "@drop": drop,
     "@awaitable": awaitable,
+    "@awaited": awaited,
     "@type": type,
     "@coroutine": CoroutineType,
     "@dict": dict,

@@ -35,11 +35,14 @@ else:
         """Stand in for typing's, which costs more to import than all of godefer."""
 
 
+_MISSING = object()  # None is something that somebody may try to decorate
+
+
 @overload
 def with_defers(fn: F, /) -> F: ...
 @overload
 def with_defers(*, result: str | tuple[str, ...] | None = None) -> Callable[[F], F]: ...  # noqa: F811
-def with_defers(fn: Any = None, /, *, result: str | tuple[str, ...] | None = None) -> Any:  # noqa: F811
+def with_defers(fn: Any = _MISSING, /, *, result: str | tuple[str, ...] | None = None) -> Any:  # noqa: F811
     """Give every call of the decorated function its own last-in-first-out list of deferred calls.
 
     Decorates functions, methods, lambdas, coroutine functions, generators and async generators; each stays what it was.
@@ -71,7 +74,7 @@ def with_defers(fn: Any = None, /, *, result: str | tuple[str, ...] | None = Non
         1
         0
     """
-    if fn is None:
+    if fn is _MISSING:
         return lambda fn: _decorated(fn, result)
     return _decorated(fn, result)
 
@@ -90,13 +93,13 @@ def _decorated(fn: Any, result: Result) -> Any:
     if isinstance(fn, MethodType):
         return MethodType(_decorated(fn.__func__, result), fn.__self__)
     if _functools(fn):
-        return _holder(kind, fn, _decorated(fn.func, result))
+        return _holder(kind, fn, result)
     return _object(fn, result)
 
 
-def _holder(kind: Any, fn: Any, func: Any) -> Any:
+def _holder(kind: Any, fn: Any, result: Result) -> Any:
     """A functools object that holds a function, again, around the decorated one."""
-    name = _functools(fn)
+    name, func = _functools(fn), _decorated(fn.func, result)
     again = kind.__new__(kind) if name == "cached_property" else kind(func, *fn.args, **fn.keywords)
     again.__dict__.update(fn.__dict__)
     if name != "partial":  # those keep the function in their dict

@@ -195,3 +195,10 @@ def none_called() -> TypeError:
 def not_decorated(fn: object) -> DeferError:
     """R4: `explain` was asked about a function that is not decorated."""
     return DeferError(f"{callable_name(fn)} is not decorated with @with_defers, so there is nothing to explain")
+
+
+def not_awaitable(method: str, received: object) -> TypeError:
+    """D11: a method of an asynchronous context manager is not async, in the words of ``async with``."""
+    return TypeError(
+        f"'async with' received an object from {method} that does not implement __await__: {type(received).__name__}"
+    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, SimpleNamespace
 
 from godefer import _errors
 from godefer._open import decision_on, lowered_text
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class DeferSite(namedtuple("DeferSite", ("line", "statement", "shape"))):  # noqa: PYI024  # typing is slow to import
+class DeferSite(SimpleNamespace):
     """One statement of an open-coded function.
 
     Attributes:
@@ -23,13 +22,12 @@ class DeferSite(namedtuple("DeferSite", ("line", "statement", "shape"))):  # noq
         shape: ``inline``, ``conditional`` or ``list``.
     """
 
-    __slots__ = ()
     line: int
     statement: str
     shape: str
 
 
-class Explanation(namedtuple("Explanation", ("function", "file", "line", "way", "reason", "defers", "lowered"))):  # noqa: PYI024
+class Explanation(SimpleNamespace):
     """What `explain` found.
 
     Attributes:
@@ -49,7 +47,6 @@ class Explanation(namedtuple("Explanation", ("function", "file", "line", "way", 
         'hello'
     """
 
-    __slots__ = ()
     function: str
     file: str
     line: int
@@ -102,7 +99,9 @@ def explain(fn: Callable[..., Any]) -> Explanation:
             line=code.co_firstlineno,
             way="runtime" if plan is None else "open-coded",
             reason=decision.reason,
-            defers=() if plan is None else tuple(DeferSite(*site) for site in plan),
+            defers=()
+            if plan is None
+            else tuple(DeferSite(line=line, statement=statement, shape=shape) for line, statement, shape in plan),
             lowered="" if plan is None else lowered_text(candidate, decision),
         )
     raise _errors.not_decorated(fn)

@@ -287,8 +287,8 @@ class _Lowering:
 
     def _named(self, body: list[ast.stmt]) -> list[ast.stmt]:
         """Named results: they start as None, and are read after the last call."""
-        names = (self.result,) if isinstance(self.result, str) else self.result or ()
-        value = _load(names[0]) if isinstance(self.result, str) else _tuple(map(_load, names))
+        names: tuple[str, ...] = (self.result,) if isinstance(self.result, str) else self.result or ()
+        value = _load(self.result) if isinstance(self.result, str) else _tuple(map(_load, names))
         return [
             *(_assign(name, _const(None)) for name in names),
             _assign("@x", _const(None)),
@@ -360,20 +360,37 @@ class _Lowering:
     def region(self, site: Site, call: _Call, slot: str, body: list[ast.stmt], *, conditional: bool) -> ast.stmt:
         """*body* with the call in *slot* pending."""
         empty = _const(None) if conditional else _const("@noop")
-        taken: list[ast.stmt] = [_assign("@t", _load(slot)), _assign(slot, empty)]
-        panicking: list[ast.stmt] = []
-        if site.statement != "okdefer":
-            args, kwargs = call.packed()
-            parts = [_load("@t"), args, *([] if isinstance(kwargs, ast.Constant) else [kwargs])]
-            panicking = [_if(self._await(_call(self._name("unwind"), parts, call.at), call.at), self._give())]
+        if site.statement == "okdefer":
+            panicking: list[ast.stmt] = [_assign(slot, empty), _raise()]
+        else:
+            panicking = self._panicking(call, slot, empty)
             if conditional:
-                panicking = [_if(_is_not_none(_load("@t")), *panicking)]
+                panicking = [_if(_is_not_none(_load(slot)), *panicking[:-1]), _raise()]
         returning: list[ast.stmt] = []
         if site.statement != "errdefer":
             returning = [self._exit(call.make(_load(slot, call.at), call.arguments()), call.at)]
             if conditional:
                 returning = [_if(_is_not_none(_load(slot)), *returning)]
-        return _try(body, [*taken, *panicking, _raise()], returning)
+        return _try(body, panicking, returning)
+
+    def _panicking(self, call: _Call, slot: str, empty: ast.expr) -> list[ast.stmt]:
+        """Run the call in *slot* because of the exception in flight.
+
+        If `unwind` could not begin, the slot is filled again, and the ``finally``, which needs no more stack than the call, makes it.
+        """
+        args, kwargs = call.packed()
+        parts = [_load("@t"), args, *([] if isinstance(kwargs, ast.Constant) else [kwargs])]
+        unwound = self._await(_call(self._name("unwind"), parts, call.at), call.at)
+        return [
+            _assign("@t", ast.List([_load(slot)], ast.Load(), **_GLUE)),
+            _assign(slot, empty),
+            _try(
+                [_if(unwound, self._give())],
+                [_if(_is_not_none(_item("@t", 0)), _assign(slot, _item("@t", 0))), _raise()],
+                [],
+            ),
+            _raise(),
+        ]
 
     def _slot(self, site: Site) -> tuple[_Call, str]:
         number = self.number
@@ -483,7 +500,9 @@ class _Lowering:
             return self._exit(call.make(callee, values), call.at)
         at = _at(site.call)
         leaving: ast.expr = ast.Call(callee, [_const(None, at), _const(None, at), _const(None, at)], [], **at)
-        return ast.Expr(ast.Await(leaving, **at) if site.statement == "ausing" else leaving, **at)
+        if site.statement == "ausing":
+            leaving = ast.Await(_call("@awaited", [_const("__aexit__", at), leaving], at), **at)
+        return ast.Expr(leaving, **at)
 
     def replace(self, body: list[ast.stmt]) -> list[ast.stmt]:
         """*body* with what stands in the place of its sites."""

@@ -22,3 +22,16 @@ class DeferringObject(wrapt.ObjectProxy[Any]):
     def __call__(self) -> MethodType:
         # A property, not a method: the call then needs no frame of its own, and `self` is the real object.
         return MethodType(self._self_call, self.__wrapped__)
+
+    def __reduce__(self) -> tuple[Any, tuple[Any]]:
+        """Pickled as what it is: the object, to be decorated again (wrapt leaves this to each proxy)."""
+        return _decorate, (self.__wrapped__,)
+
+    def __reduce_ex__(self, _: Any) -> tuple[Any, tuple[Any]]:
+        return self.__reduce__()
+
+
+def _decorate(thing: Any) -> Any:
+    from godefer import with_defers  # noqa: PLC0415  # this module is imported by it
+
+    return with_defers(thing)

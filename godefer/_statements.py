@@ -21,6 +21,7 @@ from types import FunctionType, MethodType
 
 from godefer import _errors
 from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, _frame, newdefer
+from godefer._results import awaited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -237,11 +238,11 @@ async def _enter_async(acm: Any, frame: _frame, pc: int) -> Any:
     if enter is None or leave is None:
         async with acm:  # the interpreter's own TypeError, in the words of this version
             raise _errors.internal("ausing")
-    value = await enter()
+    value = await awaited("__aenter__", enter())
     if frame.ended:  # handed to a task that outlived the function
         error = _errors.awaited_too_late(acm)
         try:
-            await leave(type(error), error, None)
+            await awaited("__aexit__", leave(type(error), error, None))
             raise error
         finally:
             del error  # it holds this frame by its traceback

@@ -48,17 +48,17 @@ more than the loop itself on the normal exit. What does not await is shared.
 from __future__ import annotations
 
 import sys
-from collections.abc import Coroutine
-from types import GeneratorType, TracebackType
+from types import TracebackType
 
 from godefer import _errors
 from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, _frame, _panic, freedefer
+from godefer._results import awaitable, awaited, drop
 from godefer._statements import end, function_frame, unwinders, wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, FrameType
-    from typing import Any, NoReturn, TypeGuard, TypeVar, overload
+    from typing import NoReturn, TypeVar, overload
 
     E = TypeVar("E", bound=BaseException)
 else:
@@ -222,7 +222,7 @@ async def adeferreturn(frame: _frame) -> None:
         if d.when == EXIT:
             d.fn(None, None, None)
         elif d.when == ASYNC_EXIT:
-            await d.fn(None, None, None)
+            await awaited("__aexit__", d.fn(None, None, None))
         elif (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
             if awaitable(result):
                 await result
@@ -296,7 +296,7 @@ async def agopanic(frame: _frame) -> BaseException | None:
                     if d.when == EXIT:
                         p.recovered = suppressed = bool(d.fn(*p.details()))
                     elif d.when == ASYNC_EXIT:
-                        p.recovered = suppressed = bool(await d.fn(*p.details()))
+                        p.recovered = suppressed = bool(await awaited("__aexit__", d.fn(*p.details())))
                     else:
                         d.panic = p
                         if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
@@ -353,7 +353,7 @@ def remember_exit(was: BaseException | None, exc: BaseException, *, recovered: b
 def aborted_exit(exc: BaseException | None) -> BaseException | None:
     """The exit that the recovered *exc* had aborted, and that goes on now, if there is one."""
     aborted: BaseException | None = getattr(exc, _ABORTED, None)
-    if aborted is not None:
+    if exc is not None and aborted is not None:
         BaseException.__delattr__(exc, _ABORTED)
     return aborted
 
@@ -403,28 +403,11 @@ def before_pep_479(exc: BaseException) -> BaseException:
     return exc
 
 
-def drop(result: object) -> None:
-    """Drop what a deferred call returned; in a synchronous function a coroutine object is an error (D6)."""
-    if isinstance(result, Coroutine) or is_generator_coroutine(result):
-        result.close()
-        raise _errors.coroutine_dropped(result)
-
-
-def awaitable(result: object) -> bool:
-    """Can *result* be awaited? As ``inspect.isawaitable``, whose module is too slow to import for it."""
-    return hasattr(type(result), "__await__") or is_generator_coroutine(result)
-
-
-def is_generator_coroutine(result: object) -> TypeGuard[GeneratorType[Any, Any, Any]]:
-    """Is *result* a generator made by a function under ``types.coroutine``?"""
-    return isinstance(result, GeneratorType) and bool(result.gi_code.co_flags & 0x100)  # CO_ITERABLE_COROUTINE
-
-
 # The functions of _cold that run one call of an open-coded function because of an exception.
 unwinding: set[CodeType] = set()
 # What runs remaining calls for an open-coded function, and whatever else of the runtime's can be in a traceback.
 finishers: set[CodeType] = set()
-helpers: set[CodeType] = {drop.__code__}
+helpers: set[CodeType] = {drop.__code__, awaited.__code__}
 
 _RETURNING = {deferreturn.__code__, adeferreturn.__code__}
 _PANICKING = {gopanic.__code__, agopanic.__code__}
