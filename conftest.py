@@ -81,6 +81,8 @@ def enter_empty_directory(namespace: dict[str, Any]) -> None:
     directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="godefer-docs-"))
     stack.callback(os.chdir, Path.cwd())
     os.chdir(directory)
+    # Documentation shows what its reader would see who has set nothing.
+    stack.callback(os.environ.update, {k: os.environ.pop(k) for k in ["GODEFER_OPEN_CODED"] if k in os.environ})
 
 
 def leave_directory(namespace: dict[str, Any]) -> None:
