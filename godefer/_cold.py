@@ -38,8 +38,15 @@ if TYPE_CHECKING:
 GOING = "@going"  # an answer of unwind_list: the exception goes on; a string, so that the lowered code can hold it
 
 
-def noop(*_args: object, **_kwargs: object) -> None:
+_exception = sys.exception
+
+
+def noop(*_args: object) -> None:
     """What stands in a call's place once it has run."""
+
+
+def noop_keywords(*_args: object, **_kwargs: object) -> None:
+    """`noop`, for a call with keywords; the other is faster."""
 
 
 def nil(*_args: object, **_kwargs: object) -> NoReturn:
@@ -51,65 +58,70 @@ def unwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | N
     """Run one call because of the exception being handled; True if it recovered, False if that goes on.
 
     This is `gopanic` for a single call, without a record: an error path, but one that people time. *pending* holds the callee, and
-    None once it has been called: if this function could not even begin, for want of stack or for an interrupt, the caller
-    finds it there and makes the call itself. ``p`` is all that `recover` needs: the exception, and a place to say so.
+    when that is called, the exception, for `recover`. If this function could not even begin, for want of stack or for an
+    interrupt, the open-coded function finds the callee still there, and makes the call itself.
     """
-    p = [sys.exception()]
+    exc = _exception()
+    fn = pending[0]
+    pending[0] = exc
     try:
-        fn = pending[0]
-        pending[0] = None
         if (result := fn(*args) if kwargs is None else fn(*args, **kwargs)) is not None:
             drop(result)
     except BaseException:
-        abort(p)
-        p.clear()
-        fn = args = kwargs = None  # type: ignore[assignment]  # this frame will be in the traceback
+        fn = args = kwargs = exc = None  # type: ignore[assignment]  # this frame will be in the traceback
+        abort(pending)
         raise
-    if len(p) == 1:
+    if len(pending) == 1:
+        pending[0] = None
         return False
-    if not p:
+    if not pending:
         return True
-    saved = save_context(p[1])  # type: ignore[arg-type]
+    exc = pending.pop()  # the exit that the recovered exception had aborted
+    saved = save_context(exc)
     try:
-        raise p[1]  # type: ignore[misc]  # the exit that the recovered exception had aborted
+        raise exc
     finally:
-        restore_context(p[1], saved)  # type: ignore[arg-type]
-        p.clear()
-        fn = args = kwargs = saved = None  # type: ignore[assignment]
+        restore_context(exc, saved)
+        pending.clear()
+        fn = args = kwargs = exc = saved = None  # type: ignore[assignment]
 
 
 async def aunwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bool:
     """`unwind`, for an async function."""
-    p = [sys.exception()]
+    exc = _exception()
+    fn = pending[0]
+    pending[0] = exc
+    result = None
     try:
-        fn = pending[0]
-        pending[0] = None
         if (result := fn(*args) if kwargs is None else fn(*args, **kwargs)) is not None and awaitable(result):
             await result
     except BaseException:
-        abort(p)
-        p.clear()
-        fn = args = kwargs = result = None  # type: ignore[assignment]
+        fn = args = kwargs = result = exc = None  # type: ignore[assignment]
+        abort(pending)
         raise
-    if len(p) == 1:
+    if len(pending) == 1:
+        pending[0] = None
         return False
-    if not p:
+    if not pending:
         return True
-    saved = save_context(p[1])  # type: ignore[arg-type]
+    exc = pending.pop()
+    saved = save_context(exc)
     try:
-        raise p[1]  # type: ignore[misc]
+        raise exc
     finally:
-        restore_context(p[1], saved)  # type: ignore[arg-type]
-        p.clear()
-        fn = args = kwargs = result = saved = None  # type: ignore[assignment]
+        restore_context(exc, saved)
+        pending.clear()
+        fn = args = kwargs = result = exc = saved = None  # type: ignore[assignment]
 
 
-def abort(p: list[BaseException | None]) -> None:
-    """The call of `unwind` raised: see `_unwind.abort`."""
-    exc = sys.exception()
-    if exc is not None:
-        remember_exit(p[-1] if p else None, exc, recovered=len(p) != 1)
-    del exc
+def abort(pending: list[Any]) -> None:
+    """The call of `unwind` raised: see `_unwind.remember_exit`."""
+    state = pending[:]
+    pending.clear()
+    exc = _exception()
+    if exc is not None and state:
+        remember_exit(state[-1], exc, recovered=len(state) != 1)
+    del state, exc
 
 
 def unwind_list(pending: Any, sites: tuple[Site, ...]) -> Any:
@@ -231,7 +243,20 @@ def record(pending: Any, sites: tuple[Site, ...], sp: FrameType) -> _frame:
     return frame
 
 
-for _helper in (noop, nil, unwind, aunwind, unwind_list, aunwind_list, finish, afinish, enter, aenter):
+for _helper in (
+    noop,
+    noop_keywords,
+    nil,
+    unwind,
+    aunwind,
+    abort,
+    unwind_list,
+    aunwind_list,
+    finish,
+    afinish,
+    enter,
+    aenter,
+):
     helpers.add(_helper.__code__)
 unwinding.update((unwind.__code__, aunwind.__code__))
 finishers.update((finish.__code__, afinish.__code__))
@@ -239,6 +264,7 @@ finishers.update((finish.__code__, afinish.__code__))
 # What the lowered code names, put into it as constants.
 RUNTIME: dict[str, Any] = {
     "@noop": noop,
+    "@noop_keywords": noop_keywords,
     "@nil": nil,
     "@unwind": unwind,
     "@aunwind": aunwind,

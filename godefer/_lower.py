@@ -160,6 +160,11 @@ class _Call:
         self.slots = [f"@a{prefix}_{i}" for i in range(len(self.values))]
 
     @property
+    def noop(self) -> str:
+        """What takes the callee's place once it has run."""
+        return "@noop_keywords" if self.starred or self.keywords else "@noop"
+
+    @property
     def positionals(self) -> int:
         return 0 if self.starred else len(self.values) - len(self.keywords)
 
@@ -359,7 +364,7 @@ class _Lowering:
 
     def region(self, site: Site, call: _Call, slot: str, body: list[ast.stmt], *, conditional: bool) -> ast.stmt:
         """*body* with the call in *slot* pending."""
-        empty = _const(None) if conditional else _const("@noop")
+        empty = _const(None if conditional else call.noop)
         if site.statement == "okdefer":
             panicking: list[ast.stmt] = [_assign(slot, empty), _raise()]
         else:
@@ -386,7 +391,7 @@ class _Lowering:
             _assign(slot, empty),
             _try(
                 [_if(unwound, self._give())],
-                [_if(_is_not_none(_item("@t", 0)), _assign(slot, _item("@t", 0))), _raise()],
+                [_if(_load("@t"), _assign(slot, _item("@t", 0))), _raise()],
                 [],
             ),
             _raise(),

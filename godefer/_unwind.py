@@ -157,7 +157,7 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
             return None
         p.clear()
         aborted = aborted_exit(exc)
-        if aborted is not None:
+        if aborted is not None:  # `_cold.go_on` will raise it
             p += (None, aborted)
         return exc
     if p.recovered or not isinstance(p.exc, types or Exception):
@@ -180,7 +180,7 @@ def _recoverable(caller: FrameType) -> _panic | list[BaseException | None] | Non
     if called_by is None:
         return None
     if called_by.f_code in unwinding:
-        p: list[BaseException | None] = called_by.f_locals["p"]
+        p: list[BaseException | None] = called_by.f_locals["pending"]
         return p
     if called_by.f_code not in _PANICKING:
         return None
