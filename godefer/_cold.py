@@ -61,14 +61,15 @@ def unwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | N
     when that is called, the exception, for `recover`. If this function could not even begin, for want of stack or for an
     interrupt, the open-coded function finds the callee still there, and makes the call itself.
     """
-    exc = _exception()
     fn = pending[0]
-    pending[0] = exc
+    pending[0] = (
+        _exception()
+    )  # and in no local: before 3.13, `recover` reading *pending* leaves a copy of them on this frame
     try:
         if (result := fn(*args) if kwargs is None else fn(*args, **kwargs)) is not None:
             drop(result)
     except BaseException:
-        fn = args = kwargs = exc = None  # type: ignore[assignment]  # this frame will be in the traceback
+        fn = args = kwargs = None  # type: ignore[assignment]  # this frame will be in the traceback
         abort(pending)
         raise
     if len(pending) == 1:
@@ -88,15 +89,14 @@ def unwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | N
 
 async def aunwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bool:
     """`unwind`, for an async function."""
-    exc = _exception()
     fn = pending[0]
-    pending[0] = exc
+    pending[0] = _exception()
     result = None
     try:
         if (result := fn(*args) if kwargs is None else fn(*args, **kwargs)) is not None and awaitable(result):
             await result
     except BaseException:
-        fn = args = kwargs = result = exc = None  # type: ignore[assignment]
+        fn = args = kwargs = result = None  # type: ignore[assignment]
         abort(pending)
         raise
     if len(pending) == 1:

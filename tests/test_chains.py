@@ -108,6 +108,10 @@ def cuts_the_context_of_the_one_in_flight(new, i):
         error.__context__ = None
 
 
+def stops_an_iteration(new, i):
+    raise new(StopIteration(i))  # which a generator or coroutine turns into RuntimeError when it leaves (PEP 479)
+
+
 CLEANUPS = [
     fine,
     fails,
@@ -125,6 +129,7 @@ CLEANUPS = [
     changes_the_one_in_flight,
     fails_in_a_group,
     fails_unlike_an_exception,
+    stops_an_iteration,
 ]
 
 
@@ -195,7 +200,7 @@ def call(flavor, function, *args):
 def run(flavor, function, cleanups, raises, inside_except):
     """What left, and all exceptions there were."""
     new = Recorder()
-    error = LookupError("body") if raises else None
+    error = raises("body") if raises else None
     left = None
     if inside_except:
         try:
@@ -253,7 +258,7 @@ def compare(flavor, deferring, hand, cleanups, raises, inside_except):
 
 
 WHERE = pytest.mark.parametrize("inside_except", [False, True], ids=["outside", "inside an except of the caller"])
-BODY = pytest.mark.parametrize("raises", [False, True], ids=["returns", "raises"])
+BODY = pytest.mark.parametrize("raises", [None, LookupError, StopIteration])
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
