@@ -300,6 +300,65 @@ def test_calls_that_cut_a_chain(way, inside_except, raises):
             compare("function", deferring, hand, cleanups, raises, inside_except)
 
 
+def stopping_generator():
+    raise StopIteration("inner")
+    yield
+
+
+async def stopping_coroutine():
+    raise StopIteration("inner")
+
+
+@pytest.mark.parametrize("flavor", ["generator", "coroutine"])
+@pytest.mark.parametrize("where", ["its own", "of what it waits for"])
+def test_a_stop_iteration_that_leaves_a_body(way, flavor, where):
+    """Deferred calls see what a `finally` sees: the body's own StopIteration, or another's as a RuntimeError (D5)."""
+
+    def note(seen):
+        seen.append((type(sys.exception()), str(sys.exception())))
+
+    @way
+    def generator(seen):
+        defer(note, seen)
+        yield
+        if where == "its own":
+            raise StopIteration("own")
+        yield from stopping_generator()
+
+    def generator_by_hand(seen):
+        try:
+            yield
+            if where == "its own":
+                raise StopIteration("own")
+            yield from stopping_generator()
+        finally:
+            note(seen)
+
+    @way
+    async def coroutine(seen):
+        defer(note, seen)
+        if where == "its own":
+            raise StopIteration("own")
+        await stopping_coroutine()
+
+    async def coroutine_by_hand(seen):
+        try:
+            if where == "its own":
+                raise StopIteration("own")
+            await stopping_coroutine()
+        finally:
+            note(seen)
+
+    functions = {"generator": (generator, generator_by_hand), "coroutine": (coroutine, coroutine_by_hand)}
+    results = []
+    for function in functions[flavor]:
+        seen = []
+        with pytest.raises(RuntimeError) as caught:
+            call(flavor, function, seen)
+        results.append((seen, shape(caught.value, [])))
+    assert results[0] == results[1]
+
+
 def chain(error):
     names = []
     while error is not None:

@@ -1043,6 +1043,77 @@ def test_an_exit_replaced_inside_a_deferred_function_goes_on(way):
     assert seen.values() == ["inner", None]
 
 
+def test_an_exit_that_was_replaced_goes_on_where_the_caller_recovers(way):
+    """It goes on, too, from the function of a caller that recovers what had replaced it, as in Go (P3)."""
+    seen = Seen()
+
+    @way
+    def inner():
+        defer(panic, "in a deferred call")
+        raise SystemExit("exit")
+
+    @way
+    def outer():
+        defer(seen.append, "outer deferred")
+        defer(seen.recover)
+        inner()
+        seen.append("never reached")
+
+    with pytest.raises(SystemExit, match="exit"):
+        outer()
+    assert seen.values() == ["in a deferred call", "outer deferred"]
+
+
+def test_an_exit_inside_a_deferred_function_replaces_the_outer_exception(way):
+    """An exit that a deferred function's own calls could not stop replaces what was in flight, as in Go (P3, P5)."""
+    seen = Seen()
+
+    @way
+    def deferred():
+        defer(seen.recover)
+        defer(panic, "second")
+        raise SystemExit("exit")
+
+    @way
+    def f():
+        defer(seen.recover)
+        defer(deferred)
+        panic("first")
+
+    with pytest.raises(SystemExit, match="exit"):
+        f()
+    assert seen.values() == ["second", None]
+
+
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError])
+def test_an_exit_that_an_except_clause_has_dealt_with_is_over(way, error):
+    """An exit that the body or a deferred call caught in an `except` clause of its own does not come back (P3)."""
+    seen = Seen()
+
+    def catches():
+        try:
+            raise error
+        except error:
+            raise ValueError("instead") from None
+
+    @way
+    def body():
+        defer(seen.recover)
+        try:
+            raise error
+        except error:
+            raise ValueError("instead")
+
+    @way
+    def deferred():
+        defer(seen.recover)
+        defer(catches)
+
+    assert body() is None
+    assert deferred() is None
+    assert [e.args for e in seen] == [("instead",), ("instead",)]
+
+
 # P4: after a recovery
 
 
