@@ -9,7 +9,7 @@ wrapper's code); the record is then a local variable of that wrapper. One step u
 not attach a call to some decorated function that happens to be up the stack (D3), and there is no "current function" in a
 thread or a context that a suspended generator, a child task or a greenlet could see (D4).
 
-Reading another frame's locals copies them all before 3.13, so `_live` remembers the answer, from the first `defer` of
+Reading another frame's locals copies them all before 3.13, so `live` remembers the answer, from the first `defer` of
 an invocation until its calls run. Rejected: entering every call into such a table from the wrapper, which is as fast
 with one defer, but charges the calls that defer nothing.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _getframe = sys._getframe
 
-_live: dict[FrameType, _frame] = {}  # sp -> its frame record
+live: dict[FrameType, _frame] = {}  # sp -> its frame record
 
 # The loops of _unwind that run deferred calls, for the error when `defer` itself was deferred.
 unwinders: set[CodeType] = set()
@@ -72,7 +72,7 @@ def defer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None
         bye Ada
     """
     sp = _getframe(1)
-    frame = _live.get(sp) or findframe("defer", sp)
+    frame = live.get(sp) or findframe("defer", sp)
     d = newdefer()
     d.fn = fn
     d.args = args
@@ -176,7 +176,7 @@ def using(cm: AbstractContextManager[T, bool | None]) -> T:
         ('one', True)
     """
     sp = _getframe(1)
-    frame = _live.get(sp) or findframe("using", sp)
+    frame = live.get(sp) or findframe("using", sp)
     pc = frame.sp.f_lasti  # type: ignore[union-attr]
     enter, leave = special(cm, "__enter__"), special(cm, "__exit__")
     if enter is None or leave is None:
@@ -224,7 +224,7 @@ def ausing(acm: AbstractAsyncContextManager[T, bool | None]) -> Awaitable[T]:
         close
     """
     sp = _getframe(1)
-    frame = _live.get(sp) or findframe("ausing", sp)
+    frame = live.get(sp) or findframe("ausing", sp)
     body: FrameType = frame.sp  # type: ignore[assignment]
     if not body.f_code.co_flags & _ASYNC:
         raise _errors.not_async(body)
@@ -269,7 +269,7 @@ def special_function(thing: object, name: str) -> FunctionType | None:
 
 def _deferproc(statement: str, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     sp = _getframe(2)
-    frame = _live.get(sp) or findframe(statement, sp)
+    frame = live.get(sp) or findframe(statement, sp)
     _push(frame, when, fn, args, kwargs or None, frame.sp.f_lasti)  # type: ignore[union-attr]
 
 
@@ -289,7 +289,7 @@ def _push(  # noqa: PLR0913, PLR0917  # the fields of the node
 def findframe(statement: str, caller: FrameType) -> _frame:
     """The frame record of the invocation whose body *caller* is; a DeferError if it is none (D3)."""
     sp = function_frame(caller)
-    frame = _live.get(sp)
+    frame = live.get(sp)
     if frame is not None:
         return frame
     wrapper = sp.f_back
@@ -299,7 +299,7 @@ def findframe(statement: str, caller: FrameType) -> _frame:
         raise _errors.no_decorated_function(statement, sp)
     record: _frame = wrapper.f_locals["_godefer_frame"]
     record.sp = sp
-    _live[sp] = record
+    live[sp] = record
     return record
 
 
@@ -320,4 +320,4 @@ def end(frame: _frame) -> None:
     """The body is over: forget how to find its record."""
     frame.ended = True
     if frame.sp is not None:
-        _live.pop(frame.sp, None)
+        live.pop(frame.sp, None)

@@ -17,7 +17,8 @@ from types import CodeType, FunctionType, coroutine
 
 from godefer import _errors
 from godefer._rebuild import copy_identity, innermost, make_function
-from godefer._record import _frame, restore_context, save_context
+from godefer._record import RETURNING, _frame, restore_context, save_context
+from godefer._statements import live
 from godefer._unwind import WRAPPER, adeferreturn, agopanic, deferreturn, gopanic, helpers, without_runtime_frames
 
 TYPE_CHECKING = False
@@ -94,12 +95,17 @@ def _source(fn: FunctionType) -> str:
         run = _RUN_GENERATOR.format(call=call, suspend="yield _godefer_result", strip=_const("strip"))
     else:
         run = f"_godefer_result = {call}"
+    last_resort = _LAST_RESORT.format(
+        returning=RETURNING, live=_const("live"), await_call=_indent(_AWAIT_CALL, 8) if awaits else "pass"
+    )
     return _TEMPLATE.format(
         cells=", ".join(fn.__code__.co_freevars),
         keep=", ".join(fn.__code__.co_freevars) or "None",
         parameters=parameters,
-        run=run,
+        run=_indent(run, 12),
         define="async def" if awaits else "def",
+        last_resort=_indent(last_resort, 16),
+        last_resort_deeper=_indent(last_resort, 20),
         await_="await " if awaits else "",
         frame=_const("frame"),
         save=_const("save"),
@@ -108,6 +114,11 @@ def _source(fn: FunctionType) -> str:
         deferreturn=_const("adeferreturn" if awaits else "deferreturn"),
         return_="return" if flags & _ASYNC_GENERATOR else "return _godefer_result",
     )
+
+
+def _indent(text: str, by: int) -> str:
+    """*text* for a place that is indented: its lines but the first."""
+    return text.replace("\n", "\n" + " " * by)
 
 
 def _const(name: str) -> str:
@@ -138,6 +149,27 @@ def _parameters(fn: FunctionType) -> tuple[str, str]:
     return ", ".join(parameters), ", ".join(arguments)
 
 
+# The last resort: `gopanic` could not begin, for want of stack or for an interrupt. The calls are made right here, from the
+# wrapper, which has at least the room that the body had; nothing can be recovered, but no call is lost.
+_LAST_RESORT = """\
+_godefer_call = None
+while _godefer_frame.link is not None:
+    _godefer_call = _godefer_frame.link
+    _godefer_frame.link = _godefer_call.link
+    try:
+        if _godefer_call.when < {returning}:
+            _godefer_call = _godefer_call.fn(*_godefer_call.args, **(_godefer_call.kwargs or {{}}))
+        elif _godefer_call.when > {returning}:
+            _godefer_call = _godefer_call.fn(_godefer_raise.__class__, _godefer_raise, None)
+        {await_call}
+    except BaseException as _godefer_error:
+        _godefer_raise = _godefer_error
+_godefer_call = None
+{live}.pop(_godefer_frame.sp, None)
+_godefer_frame.sp = None"""
+_AWAIT_CALL = """\
+if hasattr(_godefer_call, '__await__'):
+    await _godefer_call"""
 _TEMPLATE = """\
 def _godefer_cells({cells}):
     {define} _godefer_wrapper({parameters}):
@@ -149,12 +181,20 @@ def _godefer_cells({cells}):
             {run}
         except BaseException:
             _godefer_result = None
-            _godefer_raise = {await_}{gopanic}(_godefer_frame)
+            try:
+                _godefer_raise = {await_}{gopanic}(_godefer_frame)
+            except BaseException as _godefer_error:
+                _godefer_raise = _godefer_error
+                {last_resort}
         while _godefer_frame.sp is not None:
             try:
                 {await_}{deferreturn}(_godefer_frame)
             except BaseException:
-                _godefer_raise = {await_}{gopanic}(_godefer_frame)
+                try:
+                    _godefer_raise = {await_}{gopanic}(_godefer_frame)
+                except BaseException as _godefer_error:
+                    _godefer_raise = _godefer_error
+                    {last_resort_deeper}
         if _godefer_raise is not None:
             _godefer_context = {save}(_godefer_raise)
             try:
@@ -169,29 +209,31 @@ def _godefer_cells({cells}):
 # that catches it and returns would seem to fail, and one that ignores it would seem to be over. What was thrown in is
 # thrown on outside of the `except`, so that the body is not run inside of a handler.
 _RUN_GENERATOR = """\
-_godefer_body = {call}
+try:
+    _godefer_body = {call}
+    _godefer_step = _godefer_body.send
+    while True:
+        _godefer_result = _godefer_step(_godefer_result)
+        try:
+            _godefer_result = {suspend}
             _godefer_step = _godefer_body.send
-            while True:
-                _godefer_result = _godefer_step(_godefer_result)
-                try:
-                    _godefer_result = {suspend}
-                    _godefer_step = _godefer_body.send
-                except BaseException as _godefer_thrown:
-                    _godefer_step = _godefer_body.throw
-                    _godefer_result = {strip}(_godefer_thrown)
-        except StopIteration as _godefer_stop:
-            _godefer_result = _godefer_stop.value"""
+        except BaseException as _godefer_thrown:
+            _godefer_step = _godefer_body.throw
+            _godefer_result = {strip}(_godefer_thrown)
+except StopIteration as _godefer_stop:
+    _godefer_result = _godefer_stop.value"""
 _RUN_ASYNC_GENERATOR = """\
-_godefer_body = {call}
-            _godefer_result = {start}(_godefer_body)
-            while True:
-                _godefer_result = await _godefer_result
-                try:
-                    _godefer_result = _godefer_body.asend((yield _godefer_result))
-                except BaseException as _godefer_thrown:
-                    _godefer_result = _godefer_body.athrow({strip}(_godefer_thrown))
-        except StopAsyncIteration:
-            _godefer_result = None"""
+try:
+    _godefer_body = {call}
+    _godefer_result = {start}(_godefer_body)
+    while True:
+        _godefer_result = await _godefer_result
+        try:
+            _godefer_result = _godefer_body.asend((yield _godefer_result))
+        except BaseException as _godefer_thrown:
+            _godefer_result = _godefer_body.athrow({strip}(_godefer_thrown))
+except StopAsyncIteration:
+    _godefer_result = None"""
 
 
 @coroutine
@@ -223,6 +265,7 @@ helpers.add(suspend.__code__)
 
 _RUNTIME = {
     "@frame": _frame,
+    "@live": live,
     "@save": save_context,
     "@restore": restore_context,
     "@gopanic": gopanic,

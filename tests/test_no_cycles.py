@@ -10,7 +10,7 @@ import pytest
 
 from godefer import DeferError, ausing, defer, errdefer, okdefer, panic, recover, using
 from godefer._record import _defer, _pool
-from godefer._statements import _live
+from godefer._statements import live
 
 N = 1000
 
@@ -580,7 +580,7 @@ def test_a_thousand_exits_leave_nothing(way, make):
     for node in _pool:
         for field in set(_defer.__slots__) - {"pc"}:
             assert getattr(node, field) == getattr(clean, field)
-    assert _live == {}
+    assert live == {}
 
 
 def test_a_thousand_cancelled_tasks_leave_no_cycle(way):
@@ -690,4 +690,4 @@ def test_a_misplaced_statement_keeps_nothing():
                 helper(Argument())
         assert [ref for ref in Argument.kept if ref() is not None] == []
         assert gc.collect() == 0
-    assert _live == {}
+    assert live == {}
