@@ -35,7 +35,21 @@ if TYPE_CHECKING:
 
 _getframe = sys._getframe
 
-live: dict[FrameType, _frame] = {}  # sp -> its frame record
+
+class _Live(dict["FrameType", _frame]):
+    """sp -> its frame record.
+
+    Wrappers hold it as a constant of their code, so it has a hash, and pickled with them by value it is still this
+    module's own, not a copy.
+    """
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __reduce__(self) -> str:
+        return "live"
+
+
+live = _Live()
 
 # The loops of _unwind that run deferred calls, for the error when `defer` itself was deferred.
 unwinders: set[CodeType] = set()

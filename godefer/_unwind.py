@@ -323,8 +323,8 @@ def newpanic(frame: _frame, replaced: _panic | None) -> _panic:
     if exc is None:
         raise _errors.internal("newpanic: no exception is being handled")
     d = frame.running
+    exc = before_pep_479(exc, d)
     if d is None:
-        exc = before_pep_479(exc)
         exc.__traceback__ = without_runtime_frames(exc.__traceback__)
     else:
         frame.running = None
@@ -386,21 +386,24 @@ def is_runtime(code: CodeType) -> bool:
     return code.co_filename == WRAPPER or code in unwinders or code in helpers
 
 
-def before_pep_479(exc: BaseException) -> BaseException:
-    """The StopIteration that left a generator's body, which the interpreter has made a RuntimeError (PEP 479).
+def before_pep_479(exc: BaseException, d: _defer | None) -> BaseException:
+    """The StopIteration that left the body, or a call that a coroutine of ours has run, if *exc* is what that has been made (PEP 479).
 
-    A hand-written `finally` sees the StopIteration itself, and so must deferred calls; the wrapper, a generator too,
-    has it converted again when it leaves.
+    A hand-written `finally` sees the StopIteration itself, and so must deferred calls; the wrapper has it converted again
+    when it leaves. A RuntimeError that only passed through, from a generator further in, has further frames in its traceback.
     """
     cause = exc.__cause__
+    if type(exc) is not RuntimeError or not isinstance(cause, (StopIteration, StopAsyncIteration)):
+        return exc
+    made_by = ("generator", "coroutine", "async generator") if d is None else ("coroutine",)
+    if str(exc) not in {f"{kind} raised {type(cause).__name__}" for kind in made_by}:
+        return exc
+    tb = without_runtime_frames(exc.__traceback__)
     if (
-        type(exc) is RuntimeError
-        and isinstance(cause, (StopIteration, StopAsyncIteration))
-        and cause is exc.__context__
-        and str(exc).endswith((" raised StopIteration", " raised StopAsyncIteration"))
-    ):
-        return cause
-    return exc
+        sys.version_info >= (3, 12) and d is None and tb is not None
+    ):  # raised by the body's last instruction, not after it
+        tb = tb.tb_next
+    return cause if tb is None else exc
 
 
 # The functions of _cold that run one call of an open-coded function because of an exception.
