@@ -1,0 +1,1118 @@
+"""Named results: the function's result is a local variable that deferred calls read and change: section N.
+
+Named results are always compiled into the function, so these tests use `with_defers` itself, not the fixture `way`. The
+values are those of the same programs in Go.
+"""
+
+import asyncio
+import inspect
+import linecache
+
+import pytest
+
+from godefer import DeferError, ausing, defer, errdefer, explain, okdefer, panic, recover, using, with_defers
+
+
+class Manager:
+    """A context manager, of both kinds, that notes its exit and answers it with *answer*."""
+
+    def __init__(self, events, answer=None):
+        self.events = events
+        self.answer = answer
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        self.events.append(kind)
+        return self.answer
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, kind, error, traceback):
+        await asyncio.sleep(0)
+        return self.__exit__(kind, error, traceback)
+
+
+# What the caller gets
+
+
+def test_starts_as_none():
+    """The variable is None before the body assigns it, and so is the result (N)."""
+    seen = []
+
+    @with_defers(result="err")
+    def f(assign):
+        defer(lambda: seen.append(err))
+        seen.append(err)
+        if assign:
+            err = 1
+
+    assert f(assign=False) is None
+    assert f(assign=True) == 1
+    assert seen == [None, None, None, 1]
+
+
+def test_return_assigns_before_the_calls_run():
+    """`return x` assigns the variable, then the deferred calls run and read it (N)."""
+    seen = []
+
+    @with_defers(result="n")
+    def f():
+        n = 1
+        defer(lambda: seen.append(n))
+        return n + 1
+
+    assert f() == 2
+    assert seen == [2]
+
+
+def test_a_call_changes_the_result():
+    """The caller gets what the last deferred call has left in the variable (N)."""
+
+    @with_defers(result="n")
+    def f():
+        def times_ten():
+            nonlocal n
+            n *= 10
+
+        def plus_two():
+            nonlocal n
+            n += 2
+
+        defer(times_ten)
+        defer(plus_two)
+        n = 100
+        return 5
+
+    assert f() == 70
+
+
+def test_a_bare_return_gives_the_current_value():
+    """A bare `return`, and the end of the body, give the variable's value (N)."""
+
+    @with_defers(result="s")
+    def f(early):
+        def exclaim():
+            nonlocal s
+            s += "!"
+
+        defer(exclaim)
+        if early:
+            s = "early"
+            return
+        s = "end"
+
+    assert [f(early=True), f(early=False)] == ["early!", "end!"]
+
+
+def test_return_none_assigns_none():
+    """`return None` is not a bare `return`: it assigns None (N)."""
+
+    @with_defers(result="n")
+    def f():
+        n = 1
+        defer(int)
+        return None
+
+    assert f() is None
+    assert explain(f).way == "open-coded"
+
+
+def test_without_a_defer():
+    """A function that names its result and defers nothing has one all the same (N)."""
+
+    @with_defers(result="n")
+    def f(stop):
+        n = 1
+        if stop:
+            return
+        n = 2
+
+    assert [f(stop=True), f(stop=False)] == [1, 2]
+    assert explain(f).way == "open-coded"
+
+
+def test_nobody_reads_it_before_the_last_call():
+    """The variable is read once, after the first deferred statement's call, which is the last to run (N)."""
+
+    @with_defers(result="items")
+    def f():
+        def replace():
+            nonlocal items
+            items = [*items, "replaced"]
+
+        items = None
+        defer(replace)
+        defer(lambda: items.append("changed"))
+        return []
+
+    assert f() == ["changed", "replaced"]
+
+
+def test_arguments_are_the_values_at_the_defer():
+    """A named result passed as an argument is evaluated when the `defer` runs, not when the call does (N, D1)."""
+    seen = []
+
+    @with_defers(result="n")
+    def f():
+        n = 4
+
+        def add(k):
+            nonlocal n
+            n += k
+
+        defer(seen.append, n)
+        defer(add, n)
+        n = 10
+        return n * 2
+
+    assert f() == 24
+    assert seen == [4]
+
+
+def test_each_invocation_has_its_own():
+    """The variable belongs to the invocation (N, D4)."""
+
+    @with_defers(result="n")
+    def f(k):
+        def add():
+            nonlocal n
+            n += k
+
+        defer(add)
+        n = None
+        if k == 0:
+            return 100
+        return f(k - 1)
+
+    assert f(4) == 110
+
+
+def test_a_name_used_by_an_inner_function():
+    """An inner function's variable of the same name is its own, its `return` too (N)."""
+
+    @with_defers(result="n")
+    def outer():
+        def plain():
+            n = 7
+            return n + 1
+
+        @with_defers(result="n")
+        def named():
+            def add():
+                nonlocal n
+                n += 1
+
+            defer(add)
+            n = 0
+            return 10
+
+        def add():
+            nonlocal n
+            n += named() + plain()
+
+        defer(add)
+        n = 0
+        return named()
+
+    assert outer() == 30
+
+
+# Several
+
+
+def test_several_are_a_tuple():
+    """With several names the caller gets a tuple of their values (N)."""
+
+    @with_defers(result=("n", "err"))
+    def f():
+        def change():
+            nonlocal n, err
+            n, err = n + 1, "changed"
+
+        defer(change)
+        n = err = None
+        return 3, "returned"
+
+    assert f() == (4, "changed")
+
+
+def test_several_start_as_none():
+    """Each of several names starts as None (N)."""
+
+    @with_defers(result=("n", "err"))
+    def f(which):
+        defer(int)
+        if which == "n":
+            n = 1
+        if which == "err":
+            err = 2
+
+    assert [f("n"), f("err"), f("")] == [(1, None), (None, 2), (None, None)]
+
+
+def test_several_are_assigned_at_once():
+    """`return b, a` evaluates both before it assigns either (N)."""
+
+    @with_defers(result=("a", "b"))
+    def f():
+        a, b = 1, 2
+        defer(int)
+        return b, a
+
+    assert f() == (2, 1)
+
+
+def test_several_from_any_iterable():
+    """What is returned is unpacked as in an assignment to the names (N)."""
+
+    @with_defers(result=("a", "b"))
+    def f(value):
+        a = b = 0
+        defer(int)
+        return value
+
+    assert [f([1, 2]), f("xy"), f(iter((3, 4)))] == [(1, 2), ("x", "y"), (3, 4)]
+
+
+def test_one_in_a_tuple():
+    """A tuple of one name gives a tuple of one value (N)."""
+
+    @with_defers(result=("n",))
+    def f():
+        n = 0
+        defer(int)
+        return (n + 1,)
+
+    assert f() == (1,)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [
+        ((1,), ValueError, r"not enough values to unpack \(expected 2, got 1\)"),
+        ((1, 2, 3), ValueError, r"too many values to unpack \(expected 2"),
+        (5, TypeError, "cannot unpack non-iterable int object"),
+    ],
+)
+def test_a_wrong_count(value, error, words):
+    """A wrong count is Python's own unpacking error, raised by the `return`: the deferred calls run for it (N)."""
+    events = []
+
+    @with_defers(result=("n", "err"))
+    def f():
+        n = err = 0
+        errdefer(lambda: events.append((n, err)))
+        okdefer(events.append, "returned")
+        return value
+
+    with pytest.raises(error, match=words):
+        f()
+    assert events == [(0, 0)]
+
+
+# Failing, and recovering
+
+
+def test_an_exception_propagates():
+    """An exception leaves the function whatever is in the variable (N)."""
+    events = []
+
+    @with_defers(result="err")
+    def f():
+        err = "set"
+        defer(lambda: events.append(err))
+        raise KeyError(1)
+
+    with pytest.raises(KeyError) as caught:
+        f()
+    assert events == ["set"]
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), GeneratorExit()])
+def test_an_exit_propagates(error):
+    """An exit that no `recover` takes leaves the function, its calls run: Go's Goexit (N, P3)."""
+    events = []
+
+    @with_defers(result="n")
+    def f():
+        def change():
+            nonlocal n
+            n += 1
+            events.append((n, recover()))
+
+        n = 1
+        defer(change)
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        f()
+    assert caught.value is error
+    assert events == [(2, None)]
+
+
+def test_recovery_gives_the_current_value():
+    """After a recovery the caller gets what is in the variable, changed by the recovering call or not (N, P4)."""
+
+    @with_defers(result="n")
+    def unchanged():
+        def recovers():
+            recover()
+
+        defer(recovers)
+        n = 7
+        panic("lost")
+
+    @with_defers(result="err")
+    def changed():
+        def recovers():
+            nonlocal err
+            err = recover()
+
+        defer(recovers)
+        err = None
+        raise KeyError(1)
+
+    assert unchanged() == 7
+    assert repr(changed()) == "KeyError(1)"
+
+
+def test_recovery_of_several():
+    """After a recovery each of several names has its current value (N, P4)."""
+
+    @with_defers(result=("n", "err"))
+    def f():
+        def recovers():
+            nonlocal err
+            err = str(recover())
+
+        defer(recovers)
+        err = None
+        n = 1
+        raise ValueError("in the body")
+
+    assert f() == (1, "in the body")
+
+
+def test_a_call_fails_after_the_return():
+    """What `return` assigned stays assigned when a deferred call fails and an outer one recovers (N, P4, P5)."""
+    seen = []
+
+    @with_defers(result="n")
+    def f():
+        def recovers():
+            nonlocal n
+            seen.append((str(recover()), n))
+            n += 100
+
+        def fails():
+            nonlocal n
+            n += 1
+            raise ValueError("late")
+
+        defer(recovers)
+        defer(fails)
+        n = 0
+        return 1
+
+    assert f() == 102
+    assert seen == [("late", 2)]
+
+
+def test_a_panic_in_the_return():
+    """A `return` whose expression fails assigns nothing (N)."""
+
+    @with_defers(result="n")
+    def f():
+        def recovers():
+            recover()
+
+        defer(recovers)
+        n = 3
+        return 1 // 0
+
+    assert f() == 3
+
+
+def test_a_panic_is_replaced_and_recovered():
+    """A panic of a deferred call replaces the one in flight, and is recovered by an outer call (N, P5)."""
+    seen = []
+
+    @with_defers(result="n")
+    def f():
+        def outer():
+            nonlocal n
+            seen.append(str(recover()))
+            n += 1
+
+        def again():
+            nonlocal n
+            n = 40
+            raise ValueError(f"again {recover()}")
+
+        n = 0
+        defer(outer)
+        defer(again)
+        raise ValueError("first")
+
+    assert f() == 41
+    assert seen == ["again first"]
+
+
+def test_calls_after_a_recovery_change_the_result():
+    """The calls that remain after a recovery run as on a return, and change the result (N, P4, D10)."""
+    events = []
+
+    @with_defers(result="n")
+    def f():
+        def add(k):
+            nonlocal n
+            n += k
+
+        def recovers():
+            recover()
+
+        n = 1
+        defer(add, 10)
+        okdefer(add, 100)
+        errdefer(events.append, "failing")
+        defer(recovers)
+        raise ValueError
+
+    assert f() == 111
+    assert events == []
+
+
+def test_errdefer_and_okdefer():
+    """An `okdefer` call changes the result; an `errdefer` call changes what a recovery returns (N, D10)."""
+
+    @with_defers(result="n")
+    def f(error):
+        def put(k):
+            nonlocal n
+            n = n * 10 + k
+
+        def recovers():
+            recover()
+
+        n = 0
+        defer(put, 1)
+        defer(recovers)
+        errdefer(put, 2)
+        okdefer(put, 3)
+        if error:
+            raise ValueError
+        return 5
+
+    assert f(error=False) == 531
+    assert f(error=True) == 21
+
+
+def test_a_suppressing_context_manager():
+    """When a context manager's exit suppresses the exception, the caller gets the current value (N, D11)."""
+    events = []
+
+    @with_defers(result="n")
+    def f():
+        using(Manager(events, answer=True))
+        n = 5
+        raise KeyError
+
+    assert f() == 5
+    assert events == [KeyError]
+
+
+def test_a_suppressing_context_manager_among_defers():
+    """Calls deferred before a suppressing context manager run as on a return, and change the result (N, D11)."""
+    events = []
+
+    @with_defers(result="n")
+    def f(error):
+        def double():
+            nonlocal n
+            n *= 2
+
+        okdefer(double)
+        manager = using(Manager(events, answer=True))
+        defer(double)
+        n = 5
+        if error:
+            raise error
+        events.append(type(manager))
+        return 7
+
+    assert f(KeyError()) == 20
+    assert f(None) == 28
+    assert events == [KeyError, Manager, None]
+
+
+def test_a_suppressing_context_manager_in_a_loop():
+    """The same with context managers entered in a loop (N, D8, D11)."""
+    events = []
+
+    @with_defers(result="n")
+    def f():
+        n = 0
+        for answer in (False, True, False):
+            n += 1
+            using(Manager(events, answer))
+        raise KeyError
+
+    assert f() == 3
+    assert events == [KeyError, KeyError, None]
+
+
+# Where `return` and `defer` may stand
+
+
+def test_more_than_eight_defers():
+    """More calls than are nested in the code run in the same order, on the same variable (N, D8)."""
+
+    @with_defers(result="n")
+    def f():
+        def add(k):
+            nonlocal n
+            n += k
+
+        def double():
+            nonlocal n
+            n *= 2
+
+        n = 0
+        defer(add, 1)
+        defer(double)
+        defer(add, 3)
+        defer(double)
+        defer(add, 5)
+        defer(double)
+        defer(add, 7)
+        defer(double)
+        defer(add, 9)
+        defer(double)
+        defer(add, 11)
+        return 1
+
+    assert f() == 611
+    assert {site.shape for site in explain(f).defers} == {"inline", "list"}
+
+
+def test_defers_in_a_loop():
+    """Calls deferred in a loop all change the result before it is read (N, D8)."""
+
+    @with_defers(result="n")
+    def f(stop):
+        def put(k):
+            nonlocal n
+            n = n * 2 + k % 2
+
+        def recovers():
+            recover()
+
+        n = 0
+        for i in range(12):
+            defer(put, i)
+            if i == stop:
+                return 1
+        defer(recovers)
+        n = 1
+        raise ValueError
+
+    assert f(None) == 0b1101010101010  # as in Go: the last one, 11, is put first
+    assert f(1) == 0b110
+
+
+def test_conditional_defers():
+    """A conditional call that is not pending does not touch the result (N, D8)."""
+
+    @with_defers(result="n")
+    def f(which):
+        def add(k):
+            nonlocal n
+            n += k
+
+        n = 0
+        if which == 1:
+            defer(add, 10)
+        elif which == 2:
+            defer(add, 20)
+        return 2
+
+    assert [f(0), f(1), f(2)] == [2, 12, 22]
+
+
+def test_return_in_a_loop_a_with_and_a_try():
+    """A `return` assigns wherever it stands (N)."""
+    events = []
+
+    @with_defers(result="n")
+    def f(where):
+        def negate():
+            nonlocal n
+            n = -n
+
+        defer(negate)
+        n = 0
+        for i in range(3):
+            with Manager(events):
+                if where == "with" and i == 1:
+                    return 1
+            try:
+                if where == "try":
+                    return 2
+                if where == "except":
+                    raise KeyError
+            except KeyError:
+                return 3
+            finally:
+                events.append(n)
+            while where == "while":
+                return 4
+        else:
+            match where:
+                case "else":
+                    return 5
+        return 6
+
+    assert [f(where) for where in ("with", "try", "except", "while", "else", "end")] == [-1, -2, -3, -4, -5, -6]
+    assert events == [None, 0, None, None, 2, None, 3, None, 0] + [None, 0] * 6
+
+
+def test_a_finally_that_returns():
+    """Of two `return` statements on the way out the last assigns last (N)."""
+
+    @with_defers(result="n")
+    def f():
+        def add():
+            nonlocal n
+            n += 10
+
+        n = 0
+        defer(add)
+        try:
+            return 1
+        finally:
+            return n + 1  # noqa: B012
+
+    assert f() == 12
+
+
+def test_a_return_that_is_given_up():
+    """A `return` that a `finally` gives up has assigned all the same, as any assignment (N)."""
+
+    @with_defers(result="n")
+    def f():
+        n = 0
+        defer(int)
+        while True:
+            try:
+                return 1
+            finally:
+                break  # noqa: B012
+
+    assert f() == 1
+
+
+def test_the_result_closes_over_itself():
+    """A result that is a function is changed as any other (N)."""
+
+    @with_defers(result="f")
+    def make():
+        x = 1
+
+        def change():
+            nonlocal x, f
+            x = 50
+            g = f
+            f = lambda: g() + 1
+
+        defer(change)
+        f = None
+        return lambda: x
+
+    assert make()() == 51
+
+
+def test_bound_by_other_statements():
+    """A loop's target, a `with` target, a walrus and an annotated assignment are local variables too (N)."""
+
+    @with_defers(result="n")
+    def loop():
+        defer(int)
+        for n in range(3):
+            pass
+
+    @with_defers(result="n")
+    def entered():
+        defer(int)
+        with Manager([]) as n:
+            pass
+
+    @with_defers(result="n")
+    def walrus():
+        defer(int)
+        if (n := 4) > 1:
+            return
+
+    @with_defers(result="n")
+    def annotated():
+        n: int = 5
+        defer(int)
+
+    @with_defers(result="n")
+    def entering():
+        n = using(Manager([]))
+
+    assert loop() == 2
+    assert isinstance(entered(), Manager)
+    assert walrus() == 4
+    assert annotated() == 5
+    assert isinstance(entering(), Manager)
+
+
+# Kinds of functions
+
+
+def test_a_method():
+    """Methods, class methods, static methods and properties name their results (N, A)."""
+
+    class Thing:
+        factor = 3
+
+        @with_defers(result="n")
+        def method(self, value):
+            def change():
+                nonlocal n
+                n *= self.factor
+
+            defer(change)
+            n = None
+            return value
+
+        @classmethod
+        @with_defers(result="n")
+        def of_class(cls, value):
+            n = cls.factor
+            defer(int)
+            return n + value
+
+        @with_defers(result="n")
+        @staticmethod
+        def static(value):
+            n = 1
+            defer(int)
+            return n + value
+
+        @with_defers(result="n")
+        @property
+        def attribute(self):
+            n = super().__init__ and 8
+            defer(int)
+
+    thing = Thing()
+    assert [thing.method(2), thing.of_class(2), thing.static(2), thing.attribute] == [6, 5, 3, 8]
+
+
+def test_a_generator():
+    """A generator's result is the value of its StopIteration (N)."""
+    events = []
+
+    @with_defers(result="n")
+    def f():
+        def change():
+            nonlocal n
+            n += 1
+            events.append(n)
+
+        defer(change)
+        n = yield "first"
+        yield "second"
+        return n * 2
+
+    def delegate():
+        return (yield from f())
+
+    assert inspect.isgeneratorfunction(f)
+    generator = f()
+    assert [next(generator), generator.send(5)] == ["first", "second"]
+    with pytest.raises(StopIteration) as stopped:
+        next(generator)
+    assert stopped.value.value == 11
+
+    generator = delegate()
+    assert [next(generator), generator.send(1)] == ["first", "second"]
+    with pytest.raises(StopIteration) as stopped:
+        next(generator)
+    assert stopped.value.value == 3
+    assert events == [11, 3]
+
+
+def test_a_generator_that_is_closed():
+    """A closed generator runs its calls, and its GeneratorExit goes on (N, D2)."""
+    events = []
+
+    @with_defers(result="n")
+    def f():
+        n = 1
+        defer(lambda: events.append(n))
+        yield
+        events.append("not reached")
+
+    generator = f()
+    next(generator)
+    generator.close()
+    assert events == [1]
+    with pytest.raises(StopIteration):
+        next(generator)
+
+
+def test_a_generator_that_is_thrown_into():
+    """An exception thrown into a generator and recovered gives the current value (N, P4)."""
+
+    @with_defers(result="n")
+    def f():
+        def recovers():
+            nonlocal n
+            n = (n, repr(recover()))
+
+        n = 1
+        defer(recovers)
+        yield
+
+    generator = f()
+    next(generator)
+    with pytest.raises(StopIteration) as stopped:
+        generator.throw(KeyError(2))
+    assert stopped.value.value == (1, "KeyError(2)")
+
+
+def test_a_coroutine():
+    """A coroutine function's result is read after the last awaited call (N, D6)."""
+
+    @with_defers(result="n")
+    async def f(error):
+        async def change():
+            nonlocal n
+            before = n
+            await asyncio.sleep(0)
+            n = before, repr(recover())
+
+        defer(change)
+        await ausing(Manager([]))
+        n = 1
+        await asyncio.sleep(0)
+        if error:
+            raise error
+        return 2
+
+    assert inspect.iscoroutinefunction(f)
+    assert asyncio.run(f(None)) == (2, "None")
+    assert asyncio.run(f(KeyError(3))) == (1, "KeyError(3)")
+
+
+def test_a_coroutine_that_is_cancelled():
+    """A cancelled task runs its calls and stays cancelled, whatever the variable holds (N, P3)."""
+    events = []
+
+    @with_defers(result="n")
+    async def f():
+        def change():
+            nonlocal n
+            n += 1
+            events.append((n, recover()))
+
+        n = 1
+        defer(change)
+        await asyncio.sleep(10)
+
+    async def main():
+        task = asyncio.create_task(f())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return task.cancelled()
+
+    assert asyncio.run(main()) is True
+    assert events == [(2, None)]
+
+
+# What is refused
+
+
+def refused(fn, result):
+    """The message of the DeferError that decorating *fn* raises, after the part that names the function and its place."""
+    with pytest.raises(DeferError) as caught:
+        with_defers(result=result)(fn)
+    code = fn.__code__
+    start = f"with_defers(result={result!r}) on {code.co_qualname} ({code.co_filename}:{code.co_firstlineno}): "
+    message = str(caught.value)
+    assert message.startswith(start)
+    return message[len(start) :]
+
+
+def test_not_a_variable():
+    """A name that the function does not bind is a DeferError at decoration that says to assign it (N)."""
+
+    def f():
+        n = 1
+        defer(int)
+        return n
+
+    words = "'err' is not a local variable of it; assign to err in the body"
+    assert [refused(f, "err"), refused(f, ("n", "err")), refused(f, ("err", "n"))] == [words] * 3
+
+
+def test_a_variable_of_another_scope():
+    """A global, a closure variable and an inner function's variable are no local variables (N)."""
+    outer = 1
+
+    def f():
+        nonlocal outer
+        global module_level
+        defer(int)
+        outer = 2
+        module_level = 3
+
+        def inner():
+            within = 4
+            return within
+
+        return inner
+
+    for name in ("outer", "module_level", "within"):
+        assert refused(f, name) == f"{name!r} is not a local variable of it; assign to {name} in the body"
+
+
+def test_a_parameter():
+    """A parameter, of any kind, is a DeferError at decoration (N)."""
+
+    def f(a, /, b, *c, d=1, **e):
+        defer(int)
+        a = b = c = d = e = 1
+        return lambda: (a, b)
+
+    for name in "abcde":
+        assert refused(f, name) == f"{name!r} is a parameter; name a local variable, which starts as None"
+
+
+def test_an_async_generator():
+    """An async generator has no return value: a DeferError at decoration says so (N)."""
+
+    async def f():
+        n = 1
+        defer(int)
+        yield n
+
+    assert refused(f, "n") == "an async generator returns no value; write @with_defers without result"
+
+
+@pytest.mark.parametrize("result", [3, [], ["n"], (), ("n", 3), "", b"n"])
+def test_not_names(result):
+    """What is neither a name nor a tuple of names is a DeferError at decoration (N)."""
+
+    def f():
+        n = 1
+        defer(int)
+        return n
+
+    assert refused(f, result)
+
+
+def test_a_name_twice():
+    """Names that do not differ are a DeferError at decoration (N)."""
+
+    def f():
+        n = 1
+        defer(int)
+        return n, n
+
+    assert refused(f, ("n", "n")) == "the names must differ"
+
+
+def test_a_name_that_an_except_clause_deletes():
+    """`except … as err` deletes err at its end, so that it cannot be the result: a DeferError at decoration (N)."""
+
+    def f():
+        try:
+            defer(int)
+        except ValueError as err:
+            return err
+
+    assert "except" in refused(f, "err")
+
+
+def test_without_source():
+    """A function whose source is not there is a DeferError at decoration that says what is missing (N, R3)."""
+    namespace = {"defer": defer}
+    exec("def f():\n    n = 1\n    defer(print, n)\n    return n\n", namespace)
+    message = refused(namespace["f"], "n")
+    assert "named results need the function to be recompiled from its source" in message
+    assert "the source of <string> is not available" in message
+
+
+def test_a_source_that_was_edited(tmp_path):
+    """A function whose file now holds another text is a DeferError at decoration, not that text's function (N, R3)."""
+    path = tmp_path / "edited.py"
+    path.write_text("def f():\n    n = 1\n    defer(print, n)\n    return n\n")
+    namespace = {"defer": defer}
+    exec(compile(path.read_text(), str(path), "exec"), namespace)
+    path.write_text("def f():\n    n = 2\n    defer(print, n)\n    return n\n")
+    linecache.checkcache(str(path))
+    assert "named results need" in refused(namespace["f"], "n")
+
+
+def test_what_cannot_be_open_coded():
+    """A function in which `defer` is passed as a value is a DeferError at decoration that says why (N, R3)."""
+
+    def f():
+        n = 1
+        register = defer
+        register(print, n)
+        return n
+
+    assert "named results need" in refused(f, "n")
+
+
+# The environment
+
+
+def test_open_coding_turned_off(monkeypatch):
+    """With GODEFER_OPEN_CODED=0 a function with a named result is compiled all the same (N, R4)."""
+    monkeypatch.setenv("GODEFER_OPEN_CODED", "0")
+
+    @with_defers(result="n")
+    def f():
+        def add():
+            nonlocal n
+            n += 1
+
+        n = 0
+        defer(add)
+        return 1
+
+    assert f() == 2
+    assert explain(f).way == "open-coded"
+
+
+def test_the_same_function_with_other_results():
+    """The same code decorated with other names is compiled for those (N)."""
+
+    def make():
+        def f():
+            def change():
+                nonlocal a, b
+                a, b = a + 1, b + 10
+
+            a, b = 1, 2
+            defer(change)
+            return
+
+        return f
+
+    assert with_defers(result="a")(make())() == 2
+    assert with_defers(result="b")(make())() == 12
+    assert with_defers(result=("b", "a"))(make())() == (12, 2)
+    assert with_defers(make())() is None
