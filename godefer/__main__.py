@@ -47,6 +47,22 @@ def _parser() -> argparse.ArgumentParser:
         ),
     )
     demo.set_defaults(run=_demo)
+
+    explain = subcommands.add_parser(
+        "explain",
+        help="tell how a decorated function is run, and why",
+        description=(
+            "Import a module and tell how its decorated functions are run: open-coded, that is compiled again with their deferred "
+            "calls written into their exits, or the runtime way, with the reason. Of a single function, also each "
+            "defer statement's line and shape, and the lowered source. The exit status is 2 if there is nothing to explain."
+        ),
+    )
+    explain.add_argument(
+        "target",
+        metavar="MODULE[:NAME]",
+        help="a module, as in `import pkg.mod`, or what it defines: pkg.mod:function, pkg.mod:Class.method",
+    )
+    explain.set_defaults(run=_explain)
     return parser
 
 
@@ -54,6 +70,18 @@ def _demo(_options: argparse.Namespace) -> int:
     from godefer import _demo  # noqa: PLC0415  # it imports asyncio and sqlite3, which no other subcommand needs
 
     return 0 if _demo.run(sys.stdout) else 1
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from godefer import _report  # noqa: PLC0415  # only this subcommand needs it
+
+    try:
+        report = _report.report(options.target)
+    except _report.NothingToExplainError as mistake:
+        print(f"python -m godefer explain: {mistake}", file=sys.stderr)
+        return 2
+    print(report)
+    return 0
 
 
 if __name__ == "__main__":

@@ -121,7 +121,9 @@ def _functools(fn: object) -> str:
 
 
 def _function(fn: FunctionType, result: Result) -> FunctionType:
-    if decision_on(fn.__code__) is not None:
+    decided = decision_on(fn.__code__)
+    if decided is not None:
+        _check_same_result(fn, decided, result)
         return fn
     target = _wrapped_body(fn)
     if target is not None and target is not fn:
@@ -136,7 +138,9 @@ def _function(fn: FunctionType, result: Result) -> FunctionType:
 
 
 def _decorate_in_place(fn: FunctionType, result: Result) -> None:
-    if decision_on(fn.__code__) is not None:
+    decided = decision_on(fn.__code__)
+    if decided is not None:
+        _check_same_result(fn, decided, result)
         return
     decision = _decide(fn, result)
     if decision.code is not None:
@@ -144,6 +148,12 @@ def _decorate_in_place(fn: FunctionType, result: Result) -> None:
     else:
         wrap_in_place(fn)
         remember(fn.__code__, decision)
+
+
+def _check_same_result(fn: FunctionType, decided: Decision, result: Result) -> None:
+    """Decorating twice equals once, but not with other results."""
+    if result is not None and result != decided.result:
+        raise _errors.decorated_already(fn, result)
 
 
 def _decide(fn: FunctionType, result: Result) -> Decision:
@@ -169,6 +179,8 @@ def _object(fn: Any, result: Result) -> Any:
         return fn
     call = _statements.special_function(fn, "__call__")
     if call is None or type(fn).__module__ == "godefer._object":
+        if result is not None:
+            raise _errors.no_body(fn, result)
         return fn  # no Python body in sight where a `defer` could stand, or decorated already
     from godefer._object import DeferringObject  # noqa: PLC0415  # wrapt is slow to import
 

@@ -134,13 +134,38 @@ def bad_result(fn: FunctionType, result: object) -> DeferError | None:
         for name in names:
             if name in parameters:
                 wrong = f"{name!r} is a parameter; name a local variable, which starts as None"
-            elif name not in code.co_varnames and name not in code.co_cellvars:
+            elif not {name, _mangled(name, code)} & {*code.co_varnames, *code.co_cellvars}:
                 wrong = f"{name!r} is not a local variable of it; assign to {name} in the body"
     if not wrong:
         return None
     return DeferError(
         f"with_defers(result={result!r}) on {code.co_qualname} ({place(code, code.co_firstlineno)}): {wrong}"
     )
+
+
+def decorated_already(fn: FunctionType, result: object) -> DeferError:
+    """N: a second decoration that would change the results of the first."""
+    code = fn.__code__
+    return DeferError(
+        f"with_defers(result={result!r}) on {fn.__qualname__} ({place(code, code.co_firstlineno)}): it is decorated already, "
+        f"without these results; decorate it once, with result={result!r}"
+    )
+
+
+def no_body(fn: object, result: object) -> DeferError:
+    """N: there is no function in sight whose local variables could be the results."""
+    return DeferError(
+        f"with_defers(result={result!r}) on {callable_name(fn)}: it has no Python body, so no local variables; "
+        f"{DECORATE_NEXT_TO_DEF}"
+    )
+
+
+def _mangled(name: str, code: CodeType) -> str:
+    """A private *name* as the compiler mangles it in the class that *code* is a method of."""
+    scopes = [part for part in code.co_qualname.split(".")[:-1] if part != "<locals>"]
+    if not name.startswith("__") or name.endswith("__") or not scopes:
+        return name
+    return f"_{scopes[-1].lstrip('_')}{name}"
 
 
 def not_decoratable(thing: object) -> TypeError:
@@ -167,6 +192,11 @@ def coroutine_dropped(coroutine: object) -> TypeError:
 def internal(where: str) -> SystemError:
     """Something that cannot be, as Go's ``throw``."""
     return SystemError(f"internal error in {where}; please report it")
+
+
+def pooled_with_panic() -> SystemError:
+    """R5: a node was given back, or written to afterwards, while its call was running; Go: ``deferproc: d.panic != nil``."""
+    return internal("newdefer: a node with a panic on it came out of the pool")
 
 
 def not_exception_types(types_given: tuple[object, ...]) -> TypeError | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import FunctionType, MethodType, SimpleNamespace
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, SimpleNamespace
 
 from godefer import _errors
 from godefer._open import decision_on, lowered_text
@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
+
+    from godefer._open import Decision
 
 
 class DeferSite(SimpleNamespace):
@@ -57,11 +59,13 @@ class Explanation(SimpleNamespace):
 
     def __str__(self) -> str:
         """The explanation in lines, as the command prints it."""
-        head = f"{self.function} ({self.file}:{self.line}): {self.way}"
-        if self.reason:
-            return f"{head}\n  because {self.reason}"
         lines = [f"  line {d.line}: {d.statement}, {d.shape}" for d in self.defers]
-        return "\n".join((head, *lines))
+        return "\n".join((self.summary(), *lines))
+
+    def summary(self) -> str:
+        """The way, and the reason if there is one."""
+        head = f"{self.function} ({self.file}:{self.line}): {self.way}"
+        return f"{head}\n  because {self.reason}" if self.reason else head
 
 
 def explain(fn: Callable[..., Any]) -> Explanation:
@@ -88,10 +92,8 @@ def explain(fn: Callable[..., Any]) -> Explanation:
         >>> explain(copy).way in {"open-coded", "runtime"}
         True
     """
-    for candidate in _candidates(fn):
-        decision = decision_on(candidate.__code__)
-        if decision is None:
-            continue
+    for candidate in decorated_functions(fn):
+        decision: Decision = decision_on(candidate.__code__)  # type: ignore[assignment]  # it is decorated
         code, plan = decision.original, decision.plan
         return Explanation(
             function=candidate.__qualname__,
@@ -107,20 +109,37 @@ def explain(fn: Callable[..., Any]) -> Explanation:
     raise _errors.not_decorated(fn)
 
 
-def _candidates(fn: Any) -> Iterator[FunctionType]:
-    """The functions that *fn* is made of."""
+def decorated_functions(fn: Any) -> Iterator[FunctionType]:
+    """The decorated functions that *fn* is made of, each once."""
     queue, seen = [fn], set()
     while queue:
         part = queue.pop(0)
         if part is None or id(part) in seen:
             continue
         seen.add(id(part))
-        if isinstance(part, FunctionType):
+        if isinstance(part, FunctionType) and decision_on(part.__code__) is not None:
             yield part
-        if isinstance(part, MethodType):
-            queue.append(part.__func__)
-            continue
-        queue += (getattr(part, name, None) for name in _HOLD)
+        if type(part).__module__ == "godefer._object":
+            queue.append(part._self_call)
+        for name in _HOLD:
+            try:
+                queue.append(static_attribute(part, name))
+            except AttributeError:
+                continue
 
 
-_HOLD = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel", "_self_call")
+_HOLD = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel")
+
+
+def static_attribute(thing: object, name: str) -> Any:
+    """An attribute that is there, without running any code of *thing*, which may make up attributes without end (as a mock does).
+
+    Raises:
+        AttributeError: There is none.
+    """
+    from inspect import getattr_static  # noqa: PLC0415  # slow to import
+
+    found = getattr_static(thing, name)
+    if isinstance(found, (GetSetDescriptorType, MemberDescriptorType)) and not isinstance(thing, type):
+        return found.__get__(thing)  # a slot, in which a built-in type keeps it
+    return found

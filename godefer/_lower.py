@@ -78,6 +78,7 @@ def lower(
     head = 1 if ast.get_docstring(node, clean=False) is not None else 0
     try:
         found = scan(node.body[head:], names)
+        _check_result(node.body, (result,) if isinstance(result, str) else result or ())
     except Unclear as reason:
         return str(reason)
     if not found.sites and result is None:
@@ -89,6 +90,19 @@ def lower(
     )
     node.body[head:] = lowering.function(node.body[head:], found, result)
     return tuple((site.line, site.statement, site.shape) for site in found.sites)
+
+
+def _check_result(body: Sequence[ast.stmt], result: Sequence[str]) -> None:
+    """A name that ``except … as`` deletes at the end of its clause would be gone when the result is read."""
+    stack: list[ast.AST] = list(body)
+    while stack and result:
+        node = stack.pop()
+        for handler in getattr(node, "handlers", ()):
+            if handler.name in result:
+                msg = f"`except ... as {handler.name}` at line {handler.lineno} deletes that name at its end: use another one there"
+                raise Unclear(msg)
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            stack += [child for block in _blocks(node) for child in block]
 
 
 def _at(node: ast.AST) -> dict[str, Any]:

@@ -140,21 +140,21 @@ class _frame:
     ended: bool = False  # the body is over: nothing may be deferred here any more
 
 
-_pool: deque[_defer] = deque(maxlen=POOL_SIZE)
+pool: deque[_defer] = deque(maxlen=POOL_SIZE)
 
 
-def newdefer(_pop: Callable[[], _defer] = _pool.pop) -> _defer:
+def newdefer(_pop: Callable[[], _defer] = pool.pop) -> _defer:
     """A clean node, from the pool if there is one. Go: ``newdefer`` in ``runtime/panic.go``."""
     try:
         d = _pop()
     except IndexError:
         return _defer()
     if d.panic is not None:
-        raise _errors.internal("newdefer: a node with a panic on it came out of the pool")
+        raise _errors.pooled_with_panic()
     return d
 
 
-def freedefer(d: _defer, _append: Callable[[_defer], None] = _pool.append) -> None:
+def freedefer(d: _defer, _append: Callable[[_defer], None] = pool.append) -> None:
     """Clean the node, then pool it. Go: ``freedefer`` in ``runtime/panic.go``.
 
     In this order, since dropping a reference may run a ``__del__`` that defers: the node is in no list while it does.

@@ -20,7 +20,7 @@ import sys
 from types import FunctionType, MethodType
 
 from godefer import _errors
-from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, _frame, newdefer
+from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, _frame, newdefer, pool
 from godefer._results import awaited
 
 TYPE_CHECKING = False
@@ -50,6 +50,8 @@ class _Live(dict["FrameType", _frame]):
 
 
 live = _Live()
+_find = live.get
+_pop = pool.pop
 
 # The loops of _unwind that run deferred calls, for the error when `defer` itself was deferred.
 unwinders: set[CodeType] = set()
@@ -86,8 +88,13 @@ def defer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None
         bye Ada
     """
     sp = _getframe(1)
-    frame = live.get(sp) or findframe("defer", sp)
-    d = newdefer()
+    frame = _find(sp) or findframe("defer", sp)
+    try:
+        d = _pop()  # newdefer, written out: this function is the runtime way's cost
+    except IndexError:
+        d = _defer()
+    if d.panic is not None:
+        raise _errors.pooled_with_panic()
     d.fn = fn
     d.args = args
     if kwargs:
@@ -190,7 +197,7 @@ def using(cm: AbstractContextManager[T, bool | None]) -> T:
         ('one', True)
     """
     sp = _getframe(1)
-    frame = live.get(sp) or findframe("using", sp)
+    frame = _find(sp) or findframe("using", sp)
     pc = frame.sp.f_lasti  # type: ignore[union-attr]
     enter, leave = special(cm, "__enter__"), special(cm, "__exit__")
     if enter is None or leave is None:
@@ -238,7 +245,7 @@ def ausing(acm: AbstractAsyncContextManager[T, bool | None]) -> Awaitable[T]:
         close
     """
     sp = _getframe(1)
-    frame = live.get(sp) or findframe("ausing", sp)
+    frame = _find(sp) or findframe("ausing", sp)
     body: FrameType = frame.sp  # type: ignore[assignment]
     if not body.f_code.co_flags & _ASYNC:
         raise _errors.not_async(body)
@@ -283,7 +290,7 @@ def special_function(thing: object, name: str) -> FunctionType | None:
 
 def _deferproc(statement: str, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     sp = _getframe(2)
-    frame = live.get(sp) or findframe(statement, sp)
+    frame = _find(sp) or findframe(statement, sp)
     _push(frame, when, fn, args, kwargs or None, frame.sp.f_lasti)  # type: ignore[union-attr]
 
 
@@ -302,7 +309,7 @@ def _push(  # noqa: PLR0913, PLR0917  # the fields of the node
 
 def findframe(statement: str, caller: FrameType) -> _frame:
     """The frame record of the invocation whose body *caller* is; a DeferError if it is none (D3)."""
-    sp = function_frame(caller)
+    sp = caller if caller.f_code.co_name not in COMPREHENSIONS else function_frame(caller)
     frame = live.get(sp)
     if frame is not None:
         return frame

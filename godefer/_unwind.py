@@ -51,9 +51,9 @@ import sys
 from types import TracebackType
 
 from godefer import _errors
-from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, _frame, _panic, freedefer
+from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, _frame, _panic, freedefer, pool
 from godefer._results import awaitable, awaited, drop
-from godefer._statements import end, function_frame, unwinders, wraps
+from godefer._statements import end, function_frame, live, unwinders, wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ else:
     def overload(_: object) -> None:
         """Stand in for typing's, which costs more to import than all of godefer."""
 
+
+_forget = live.pop
+_give_back = pool.append
 
 WRAPPER = "<godefer wrapper>"  # the file name of every wrapper's code, of which no line is the user's
 
@@ -193,20 +196,24 @@ def deferreturn(frame: _frame) -> None:
 
     Go: ``deferreturn`` in ``runtime/panic.go``. What a call raises leaves at once, for `gopanic` to go on with.
     """
-    end(frame)
+    frame.ended = True  # `end`, written out
+    _forget(frame.sp, None)  # type: ignore[arg-type]  # never None here
     while (d := frame.link) is not None:
         frame.link = d.link
-        if d.when == FAILING:
-            freedefer(d)
-            continue
         frame.running = d
-        if d.when == EXIT:
-            d.fn(None, None, None)
+        if d.when:
+            if d.when == RETURNING:
+                if (result := d.fn(*d.args, **(d.kwargs or {}))) is not None:
+                    drop(result)
+            elif d.when == EXIT:
+                d.fn(None, None, None)
+            d.when = ALWAYS
         elif (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
             drop(result)
             result = None
-        frame.running = None
-        freedefer(d)
+        frame.running = d.fn = d.kwargs = d.link = None  # freedefer, written out: this loop is the runtime way's cost
+        d.args = ()
+        _give_back(d)
     frame.sp = None
 
 

@@ -103,6 +103,7 @@ def _source(fn: FunctionType) -> str:
         keep=", ".join(fn.__code__.co_freevars) or "None",
         parameters=parameters,
         run=_indent(run, 12),
+        start="_godefer_result = None" if flags & _GENERATOR or awaits else "pass",
         define="async def" if awaits else "def",
         last_resort=_indent(last_resort, 16),
         last_resort_deeper=_indent(last_resort, 20),
@@ -176,7 +177,7 @@ def _godefer_cells({cells}):
         if 0:
             {keep}
         _godefer_frame = {frame}()
-        _godefer_raise = _godefer_result = None
+        {start}
         try:
             {run}
         except BaseException:
@@ -186,6 +187,8 @@ def _godefer_cells({cells}):
             except BaseException as _godefer_error:
                 _godefer_raise = _godefer_error
                 {last_resort}
+        else:
+            _godefer_raise = None
         while _godefer_frame.sp is not None:
             try:
                 {await_}{deferreturn}(_godefer_frame)

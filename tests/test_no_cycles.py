@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from godefer import DeferError, ausing, defer, errdefer, okdefer, panic, recover, using
-from godefer._record import _defer, _pool
+from godefer._record import _defer, pool
 from godefer._statements import live
 
 N = 1000
@@ -577,7 +577,7 @@ def test_a_thousand_exits_leave_nothing(way, make):
         assert Argument.kept[0]() is None, "an exception that was kept for a while is in a cycle"
 
     clean = _defer()
-    for node in _pool:
+    for node in pool:
         for field in set(_defer.__slots__) - {"pc"}:
             assert getattr(node, field) == getattr(clean, field)
     assert live == {}

@@ -19,8 +19,8 @@ runtime_way = pytest.mark.parametrize("way", ["runtime"], indirect=True)
 @pytest.fixture
 def pool():
     """The pool itself, empty at the start."""
-    _record._pool.clear()
-    return _record._pool
+    _record.pool.clear()
+    return _record.pool
 
 
 @pytest.fixture
