@@ -35,12 +35,13 @@ from __future__ import annotations
 
 import ast
 
+from godefer import _nodes as n
 from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING
-from godefer._scan import Scan, Unclear, scan
+from godefer._scan import Scan, Unclear, blocks, check_result, own_returns, scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from godefer._scan import Names, Site
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 NESTING = 8  # slots nested at most, as in Go; two blocks each of the interpreter's twenty
 
 _WHEN = {"defer": ALWAYS, "errdefer": FAILING, "okdefer": RETURNING, "using": EXIT, "ausing": ASYNC_EXIT}
-_GLUE: dict[str, Any] = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_col_offset": -1}
 
 
 def lower(
@@ -78,7 +78,7 @@ def lower(
     head = 1 if ast.get_docstring(node, clean=False) is not None else 0
     try:
         found = scan(node.body[head:], names)
-        _check_result(node.body, (result,) if isinstance(result, str) else result or ())
+        check_result(node.body, (result,) if isinstance(result, str) else result or ())
     except Unclear as reason:
         return str(reason)
     if not found.sites and result is None:
@@ -92,83 +92,19 @@ def lower(
     return tuple((site.line, site.statement, site.shape) for site in found.sites)
 
 
-def _check_result(body: Sequence[ast.stmt], result: Sequence[str]) -> None:
-    """A name that ``except … as`` deletes at the end of its clause would be gone when the result is read."""
-    stack: list[ast.AST] = list(body)
-    while stack and result:
-        node = stack.pop()
-        for handler in getattr(node, "handlers", ()):
-            if handler.name in result:
-                msg = f"`except ... as {handler.name}` at line {handler.lineno} deletes that name at its end: use another one there"
-                raise Unclear(msg)
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            stack += [child for block in _blocks(node) for child in block]
-
-
-def _at(node: ast.AST) -> dict[str, Any]:
-    return {
-        "lineno": node.lineno,  # type: ignore[attr-defined]
-        "col_offset": node.col_offset,  # type: ignore[attr-defined]
-        "end_lineno": node.end_lineno,  # type: ignore[attr-defined]
-        "end_col_offset": node.end_col_offset,  # type: ignore[attr-defined]
-    }
-
-
-def _load(name: str, at: dict[str, Any] = _GLUE) -> ast.Name:
-    return ast.Name(name, ast.Load(), **at)
-
-
-def _const(value: Any, at: dict[str, Any] = _GLUE) -> ast.Constant:
-    return ast.Constant(value, **at)
-
-
-def _assign(name: str, value: ast.expr, at: dict[str, Any] = _GLUE) -> ast.Assign:
-    return ast.Assign([ast.Name(name, ast.Store(), **at)], value, **at)
-
-
-def _unpack(targets: Sequence[str], value: ast.expr, at: dict[str, Any] = _GLUE) -> ast.Assign:
-    names: list[ast.expr] = [ast.Name(name, ast.Store(), **at) for name in targets]
-    return ast.Assign([ast.Tuple(names, ast.Store(), **at)], value, **at)
-
-
-def _tuple(items: Iterable[ast.expr], at: dict[str, Any] = _GLUE) -> ast.Tuple:
-    return ast.Tuple(list(items), ast.Load(), **at)
-
-
-def _call(name: str, args: Iterable[ast.expr], at: dict[str, Any] = _GLUE) -> ast.Call:
-    return ast.Call(_const(name, at), list(args), [], **at)
-
-
-def _is_not_none(value: ast.expr) -> ast.Compare:
-    return ast.Compare(value, [ast.IsNot()], [_const(None)], **_GLUE)
-
-
-def _if(test: ast.expr, *body: ast.stmt) -> ast.If:
-    return ast.If(test, list(body), [], **_GLUE)
-
-
-def _raise() -> ast.Raise:
-    return ast.Raise(None, None, **_GLUE)
-
-
-def _try(body: list[ast.stmt], handler: list[ast.stmt], final: list[ast.stmt]) -> ast.Try:
-    handlers = [ast.ExceptHandler(None, None, handler, **_GLUE)] if handler else []
-    return ast.Try(body, handlers, [], final, **_GLUE)
-
-
 class _Call:
     """The parts of one deferred call: how they are captured, and how the call is made of what was captured."""
 
     def __init__(self, site: Site, prefix: str) -> None:
-        self.at = _at(site.call)
+        self.at = n.at(site.call)
         self.callee = site.call.args[0]
         positional, keywords = site.call.args[1:], site.call.keywords
         self.starred = any(isinstance(a, ast.Starred) for a in positional) or any(k.arg is None for k in keywords)
         self.keywords = () if self.starred else tuple(k.arg or "" for k in keywords)
         self.values: list[ast.expr]
         if self.starred:
-            mapping = ast.Call(_const("@dict", self.at), [], keywords, **self.at) if keywords else _const(None)
-            self.values = [_tuple(positional, self.at), mapping]
+            mapping = ast.Call(n.const("@dict", self.at), [], keywords, **self.at) if keywords else n.const(None)
+            self.values = [n.pack(positional, self.at), mapping]
         else:
             self.values = [*positional, *(k.value for k in keywords)]
         self.slots = [f"@a{prefix}_{i}" for i in range(len(self.values))]
@@ -185,7 +121,7 @@ class _Call:
     def checked_callee(self) -> ast.expr:
         """The callee, or in place of None what fails when it is called (D7)."""
         callee = ast.NamedExpr(ast.Name("@c", ast.Store(), **self.at), self.callee, **self.at)
-        return ast.IfExp(_is_not_none(callee), _load("@c"), _const("@nil"), **_GLUE)
+        return ast.IfExp(n.is_not_none(callee), n.load("@c"), n.const("@nil"), **n.GLUE)
 
     def capture(self, slot: str, *, conditional: bool) -> list[ast.stmt]:
         """Evaluate callee and arguments, left to right (D1), into slots.
@@ -194,22 +130,22 @@ class _Call:
         says that the call is pending.
         """
         callee = "@c" if conditional else slot
-        stmts: list[ast.stmt] = [_assign(callee, self.callee, self.at)]
+        stmts: list[ast.stmt] = [n.assign(callee, self.callee, self.at)]
         stmts += [
-            _assign(name, value, self.at)
+            n.assign(name, value, self.at)
             for name, value in zip(self.slots, self.values, strict=True)
             if not isinstance(value, ast.Constant)
         ]
         if conditional:
-            checked = ast.IfExp(_is_not_none(_load(callee)), _load(callee), _const("@nil"), **_GLUE)
-            return [*stmts, _assign(slot, checked)]
-        is_none = ast.Compare(_load(callee), [ast.Is()], [_const(None)], **_GLUE)
-        return [*stmts, _if(is_none, _assign(slot, _const("@nil")))]
+            checked = ast.IfExp(n.is_not_none(n.load(callee)), n.load(callee), n.const("@nil"), **n.GLUE)
+            return [*stmts, n.assign(slot, checked)]
+        is_none = ast.Compare(n.load(callee), [ast.Is()], [n.const(None)], **n.GLUE)
+        return [*stmts, n.when(is_none, n.assign(slot, n.const("@nil")))]
 
     def arguments(self) -> list[ast.expr]:
         """What was captured."""
         return [
-            value if isinstance(value, ast.Constant) else _load(name, self.at)
+            value if isinstance(value, ast.Constant) else n.load(name, self.at)
             for name, value in zip(self.slots, self.values, strict=True)
         ]
 
@@ -230,8 +166,8 @@ class _Call:
         if self.starred:
             return arguments[0], arguments[1]
         positional, named = arguments[: self.positionals], arguments[self.positionals :]
-        keys: list[ast.expr | None] = [_const(name) for name in self.keywords]
-        return _tuple(positional), ast.Dict(keys, named, **_GLUE) if keys else _const(None)
+        keys: list[ast.expr | None] = [n.const(name) for name in self.keywords]
+        return n.pack(positional), ast.Dict(keys, named, **n.GLUE) if keys else n.const(None)
 
 
 class _Lowering:
@@ -256,7 +192,7 @@ class _Lowering:
             of_statement += [sites, *([] for _ in instead[1:])]
         lowered = self.block(rewritten, of_statement)
         if self.keeps:
-            lowered.insert(0, _assign("@R", _const(None)))
+            lowered.insert(0, n.assign("@R", n.const(None)))
         return self._named(lowered) if result is not None else lowered
 
     # --- what `return` does
@@ -265,7 +201,7 @@ class _Lowering:
     def _recovery_can_return(body: list[ast.stmt], found: Scan) -> bool:
         """Can a call recover what another has raised after a `return` was evaluated (P4)?"""
         calls = len(found.sites) + sum(site.in_loop for site in found.sites)
-        return calls > 1 and any(_own_returns(body))
+        return calls > 1 and any(own_returns(body))
 
     def _returns(self, node: ast.stmt, *, guarded: bool) -> list[ast.stmt]:
         """*node* with its `return` statements made to set @R, or the named results."""
@@ -278,43 +214,43 @@ class _Lowering:
         ends = isinstance(node, (ast.With, ast.AsyncWith)) or (
             isinstance(node, (ast.Try, ast.TryStar)) and node.finalbody
         )
-        wrap = self.keeps and not guarded and bool(ends) and any(_own_returns([node]))
-        for block in _blocks(node):
+        wrap = self.keeps and not guarded and bool(ends) and any(own_returns([node]))
+        for block in blocks(node):
             block[:] = [s for child in block for s in self._returns(child, guarded=guarded or wrap)]
         if wrap:  # what its own exit raises comes from the body: it has not returned
-            return [_try([node], [_assign("@R", _const(None)), _raise()], [])]
+            return [n.attempt([node], [n.assign("@R", n.const(None)), n.reraise()], [])]
         return [node]
 
     def _return(self, node: ast.Return) -> list[ast.stmt]:
-        at = _at(node)
+        at = n.at(node)
         if self.result is not None:
             bare = ast.Return(None, **at)
             if node.value is None:
                 return [bare]
             if isinstance(self.result, str):
-                return [_assign(self.result, node.value, at), bare]
-            return [_unpack(self.result, node.value, at), bare]
+                return [n.assign(self.result, node.value, at), bare]
+            return [n.unpack(self.result, node.value, at), bare]
         if node.value is None or isinstance(node.value, ast.Constant):
             # A constant need not be kept to be known, but @R is what a recovery returns.
-            value = node.value or _const(None, at)
-            return [_assign("@R", value, at), ast.Return(value, **at)]
-        return [_assign("@R", node.value, at), ast.Return(_load("@R", at), **at)]
+            value = node.value or n.const(None, at)
+            return [n.assign("@R", value, at), ast.Return(value, **at)]
+        return [n.assign("@R", node.value, at), ast.Return(n.load("@R", at), **at)]
 
     def _give(self) -> ast.Return:
         """What a recovery returns."""
-        return ast.Return(_load("@R") if self.keeps else None, **_GLUE)
+        return ast.Return(n.load("@R") if self.keeps else None, **n.GLUE)
 
     def _named(self, body: list[ast.stmt]) -> list[ast.stmt]:
         """Named results: they start as None, and are read after the last call."""
         names: tuple[str, ...] = (self.result,) if isinstance(self.result, str) else self.result or ()
-        value = _load(self.result) if isinstance(self.result, str) else _tuple(map(_load, names))
+        value = n.load(self.result) if isinstance(self.result, str) else n.pack(map(n.load, names))
         return [
-            *(_assign(name, _const(None)) for name in names),
-            _assign("@x", _const(None)),
-            _try(
+            *(n.assign(name, n.const(None)) for name in names),
+            n.assign("@x", n.const(None)),
+            n.attempt(
                 body,
-                [_assign("@x", _const("set")), _raise()],
-                [_if(ast.Compare(_load("@x"), [ast.Is()], [_const(None)], **_GLUE), ast.Return(value, **_GLUE))],
+                [n.assign("@x", n.const("set")), n.reraise()],
+                [n.when(ast.Compare(n.load("@x"), [ast.Is()], [n.const(None)], **n.GLUE), ast.Return(value, **n.GLUE))],
             ),
         ]
 
@@ -342,12 +278,12 @@ class _Lowering:
         if site.enters:
             return self.entered(site, rest, after)
         call, slot = self._slot(site)
-        inner = self.block(rest, after) or [ast.Pass(**_GLUE)]
+        inner = self.block(rest, after) or [ast.Pass(**n.GLUE)]
         return [*call.capture(slot, conditional=False), self.region(site, call, slot, inner, conditional=False)]
 
     def entered(self, site: Site, rest: list[ast.stmt], after: Sequence[Sequence[Site]]) -> list[ast.stmt]:
         """`using` is a native `with` around the rest (D11)."""
-        node, at = site.node, _at(site.node)
+        node, at = site.node, n.at(site.node)
         target: ast.expr | None = None
         first: list[ast.stmt] = []
         if isinstance(node, ast.AnnAssign):
@@ -356,8 +292,8 @@ class _Lowering:
             target = node.targets[0]
         elif isinstance(node, ast.Assign):
             target = ast.Name("@v", ast.Store(), **at)
-            first = [ast.Assign(node.targets, _load("@v", at), **at), _assign("@v", _const(None))]
-        inner = [*first, *self.block(rest, after)] or [ast.Pass(**_GLUE)]
+            first = [ast.Assign(node.targets, n.load("@v", at), **at), n.assign("@v", n.const(None))]
+        inner = [*first, *self.block(rest, after)] or [ast.Pass(**n.GLUE)]
         kind = ast.AsyncWith if site.statement == "ausing" else ast.With
         entered = kind([ast.withitem(site.call.args[0], target)], inner, **at)
         return [entered, self._give()] if self.keeps else [entered]
@@ -374,23 +310,23 @@ class _Lowering:
         body = [*self.replace([statement]), *self.block(rest, after)]
         for site, call, slot in reversed(slots):
             body = [self.region(site, call, slot, body, conditional=True)]
-        return [*(_assign(slot, _const(None)) for _, _, slot in slots), *body]
+        return [*(n.assign(slot, n.const(None)) for _, _, slot in slots), *body]
 
     def region(self, site: Site, call: _Call, slot: str, body: list[ast.stmt], *, conditional: bool) -> ast.stmt:
         """*body* with the call in *slot* pending."""
-        empty = _const(None if conditional else call.noop)
+        empty = n.const(None if conditional else call.noop)
         if site.statement == "okdefer":
-            panicking: list[ast.stmt] = [_assign(slot, empty), _raise()]
+            panicking: list[ast.stmt] = [n.assign(slot, empty), n.reraise()]
         else:
             panicking = self._panicking(call, slot, empty)
             if conditional:
-                panicking = [_if(_is_not_none(_load(slot)), *panicking[:-1]), _raise()]
+                panicking = [n.when(n.is_not_none(n.load(slot)), *panicking[:-1]), n.reraise()]
         returning: list[ast.stmt] = []
         if site.statement != "errdefer":
-            returning = [self._exit(call.make(_load(slot, call.at), call.arguments()), call.at)]
+            returning = [self._exit(call.make(n.load(slot, call.at), call.arguments()), call.at)]
             if conditional:
-                returning = [_if(_is_not_none(_load(slot)), *returning)]
-        return _try(body, panicking, returning)
+                returning = [n.when(n.is_not_none(n.load(slot)), *returning)]
+        return n.attempt(body, panicking, returning)
 
     def _panicking(self, call: _Call, slot: str, empty: ast.expr) -> list[ast.stmt]:
         """Run the call in *slot* because of the exception in flight.
@@ -398,17 +334,17 @@ class _Lowering:
         If `unwind` could not begin, the slot is filled again, and the ``finally``, which needs no more stack than the call, makes it.
         """
         args, kwargs = call.packed()
-        parts = [_load("@t"), args, *([] if isinstance(kwargs, ast.Constant) else [kwargs])]
-        unwound = self._await(_call(self._name("unwind"), parts, call.at), call.at)
+        parts = [n.load("@t"), args, *([] if isinstance(kwargs, ast.Constant) else [kwargs])]
+        unwound = self._await(n.call(self._name("unwind"), parts, call.at), call.at)
         return [
-            _assign("@t", ast.List([_load(slot)], ast.Load(), **_GLUE)),
-            _assign(slot, empty),
-            _try(
-                [_if(unwound, self._give())],
-                [_if(_load("@t"), _assign(slot, _item("@t", 0))), _raise()],
+            n.assign("@t", ast.List([n.load(slot)], ast.Load(), **n.GLUE)),
+            n.assign(slot, empty),
+            n.attempt(
+                [n.when(unwound, self._give())],
+                [n.when(n.load("@t"), n.assign(slot, n.item("@t", 0))), n.reraise()],
                 [],
             ),
-            _raise(),
+            n.reraise(),
         ]
 
     def _slot(self, site: Site) -> tuple[_Call, str]:
@@ -426,11 +362,11 @@ class _Lowering:
         """Make a call on the normal exit, and deal with what it returns (D6), which costs nothing for the usual None."""
         returned = ast.NamedExpr(ast.Name("@r", ast.Store(), **at), call, **at)
         if not self.asynchronous:
-            return _if(_is_not_none(returned), _assign("@r", _call("@drop", [_load("@r", at)], at), at))
-        is_coroutine = ast.Compare(_call("@type", [_load("@r")]), [ast.Is()], [_const("@coroutine")], **_GLUE)
-        test = ast.BoolOp(ast.Or(), [is_coroutine, _call("@awaitable", [_load("@r")])], **_GLUE)
-        awaiting = ast.Expr(ast.Await(_load("@r", at), **at), **at)
-        return _if(_is_not_none(returned), _if(test, awaiting), _assign("@r", _const(None)))
+            return n.when(n.is_not_none(returned), n.assign("@r", n.call("@drop", [n.load("@r", at)], at), at))
+        is_coroutine = ast.Compare(n.call("@type", [n.load("@r")]), [ast.Is()], [n.const("@coroutine")], **n.GLUE)
+        test = ast.BoolOp(ast.Or(), [is_coroutine, n.call("@awaitable", [n.load("@r")])], **n.GLUE)
+        awaiting = ast.Expr(ast.Await(n.load("@r", at), **at), **at)
+        return n.when(n.is_not_none(returned), n.when(test, awaiting), n.assign("@r", n.const(None)))
 
     # --- lists
 
@@ -454,73 +390,75 @@ class _Lowering:
             calls.append((site, call))
             self.replaced[id(site.node)] = self._push(site, call, pending, None if single else i)
         body = self.replace([statement, *rest]) if crowded else [*self.replace([statement]), *self.block(rest, after)]
-        draining = ast.While(_is_not_none(_load(pending)), self._drain(calls, pending, single=single), [], **_GLUE)
-        inner = _try(body, [_assign(kept, _load(pending)), _assign(pending, _const(None)), _raise()], [draining])
-        left = ast.IfExp(_is_not_none(_load(kept)), _load(kept), _load(pending), **_GLUE)
-        at = _at(sites[0].call)
-        described = _const(tuple(_describe(site) for site in sites))
-        unwound = self._await(_call(self._name("unwind_list"), (_load("@t"), described), at), at)
-        outer = _try(
+        draining = ast.While(n.is_not_none(n.load(pending)), self._drain(calls, pending, single=single), [], **n.GLUE)
+        inner = n.attempt(
+            body, [n.assign(kept, n.load(pending)), n.assign(pending, n.const(None)), n.reraise()], [draining]
+        )
+        left = ast.IfExp(n.is_not_none(n.load(kept)), n.load(kept), n.load(pending), **n.GLUE)
+        at = n.at(sites[0].call)
+        described = n.const(tuple(_describe(site) for site in sites))
+        unwound = self._await(n.call(self._name("unwind_list"), (n.load("@t"), described), at), at)
+        outer = n.attempt(
             [inner],
             [
-                _assign("@t", left),
-                _assign(kept, _const(None)),
-                _assign(pending, _const(None)),
-                _assign(kept, unwound, at),
-                _if(ast.Compare(_load(kept), [ast.Is()], [_const("@going")], **_GLUE), _raise()),
+                n.assign("@t", left),
+                n.assign(kept, n.const(None)),
+                n.assign(pending, n.const(None)),
+                n.assign(kept, unwound, at),
+                n.when(ast.Compare(n.load(kept), [ast.Is()], [n.const("@going")], **n.GLUE), n.reraise()),
             ],
             [],
         )
-        finishing = ast.Expr(self._await(_call(self._name("finish"), [_load(kept)], at), at), **at)
+        finishing = ast.Expr(self._await(n.call(self._name("finish"), [n.load(kept)], at), at), **at)
         return [
-            _assign(pending, _const(None)),
-            _assign(kept, _const(None)),
+            n.assign(pending, n.const(None)),
+            n.assign(kept, n.const(None)),
             outer,
-            _if(_is_not_none(_load(kept)), finishing),
+            n.when(n.is_not_none(n.load(kept)), finishing),
             *([self._give()] if self.keeps else []),
         ]
 
     def _push(self, site: Site, call: _Call | None, pending: str, number: int | None) -> list[ast.stmt]:
-        at = _at(site.call)
-        first = [_load(pending), *([] if number is None else [_const(number)])]
+        at = n.at(site.call)
+        first = [n.load(pending), *([] if number is None else [n.const(number)])]
         if call is not None:
-            return [_assign(pending, _tuple([*first, call.checked_callee(), *call.values], at), at)]
-        entering = _call(self._name("enter") if site.statement == "ausing" else "@enter", [site.call.args[0]], at)
+            return [n.assign(pending, n.pack([*first, call.checked_callee(), *call.values], at), at)]
+        entering = n.call(self._name("enter") if site.statement == "ausing" else "@enter", [site.call.args[0]], at)
         entered = ast.Await(entering, **at) if site.statement == "ausing" else entering
         stmts: list[ast.stmt] = [
-            _unpack(("@c", "@v"), entered, at),
-            _assign(pending, _tuple([*first, _load("@c")])),
+            n.unpack(("@c", "@v"), entered, at),
+            n.assign(pending, n.pack([*first, n.load("@c")])),
         ]
         if isinstance(site.node, ast.Assign):
-            stmts.append(ast.Assign(site.node.targets, _load("@v", at), **at))
+            stmts.append(ast.Assign(site.node.targets, n.load("@v", at), **at))
         elif isinstance(site.node, ast.AnnAssign):
-            stmts.append(ast.Assign([site.node.target], _load("@v", at), **at))
-        return [*stmts, _assign("@v", _const(None))]
+            stmts.append(ast.Assign([site.node.target], n.load("@v", at), **at))
+        return [*stmts, n.assign("@v", n.const(None))]
 
     def _drain(self, calls: Sequence[tuple[Site, _Call | None]], pending: str, *, single: bool) -> list[ast.stmt]:
         if single:
             site, call = calls[0]
             slots = call.slots if call is not None else []
-            stmt = _unpack((pending, "@f", *slots), _load(pending))
-            return [stmt, self._drained(site, call, _load("@f"), [_load(name) for name in slots])]
+            stmt = n.unpack((pending, "@f", *slots), n.load(pending))
+            return [stmt, self._drained(site, call, n.load("@f"), [n.load(name) for name in slots])]
         chain: list[ast.stmt] = []
         for i, (site, call) in reversed(list(enumerate(calls))):
             slots = call.slots if call is not None else []
-            values = [_item("@t", 3 + j) for j in range(len(slots))]
-            drained = self._drained(site, call, _item("@t", 2), values)
-            test = ast.Compare(_item("@t", 1), [ast.Eq()], [_const(i)], **_GLUE)
-            chain = [ast.If(test, [drained], chain, **_GLUE)]
-        return [_assign("@t", _load(pending)), _assign(pending, _item("@t", 0)), *chain]
+            values = [n.item("@t", 3 + j) for j in range(len(slots))]
+            drained = self._drained(site, call, n.item("@t", 2), values)
+            test = ast.Compare(n.item("@t", 1), [ast.Eq()], [n.const(i)], **n.GLUE)
+            chain = [ast.If(test, [drained], chain, **n.GLUE)]
+        return [n.assign("@t", n.load(pending)), n.assign(pending, n.item("@t", 0)), *chain]
 
     def _drained(self, site: Site, call: _Call | None, callee: ast.expr, values: Sequence[ast.expr]) -> ast.stmt:
         if site.statement == "errdefer":
-            return ast.Pass(**_GLUE)
+            return ast.Pass(**n.GLUE)
         if call is not None:
             return self._exit(call.make(callee, values), call.at)
-        at = _at(site.call)
-        leaving: ast.expr = ast.Call(callee, [_const(None, at), _const(None, at), _const(None, at)], [], **at)
+        at = n.at(site.call)
+        leaving: ast.expr = ast.Call(callee, [n.const(None, at), n.const(None, at), n.const(None, at)], [], **at)
         if site.statement == "ausing":
-            leaving = ast.Await(_call("@awaited", [_const("__aexit__", at), leaving], at), **at)
+            leaving = ast.Await(n.call("@awaited", [n.const("__aexit__", at), leaving], at), **at)
         return ast.Expr(leaving, **at)
 
     def replace(self, body: list[ast.stmt]) -> list[ast.stmt]:
@@ -531,7 +469,7 @@ class _Lowering:
                 out += self.replaced[id(statement)]
                 continue
             if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                for block in _blocks(statement):
+                for block in blocks(statement):
                     block[:] = self.replace(block)
             out.append(statement)
         return out
@@ -544,32 +482,3 @@ def _describe(site: Site) -> tuple[Any, ...]:
         return when, site.line, 0, (), False
     call = _Call(site, "")
     return when, site.line, call.positionals, call.keywords, call.starred
-
-
-def _item(name: str, index: int) -> ast.Subscript:
-    return ast.Subscript(_load(name), _const(index), ast.Load(), **_GLUE)
-
-
-def _blocks(node: ast.AST) -> list[list[ast.stmt]]:
-    """The lists of statements inside of a statement."""
-    blocks = []
-    for name in ("body", "orelse", "finalbody"):
-        block = getattr(node, name, None)
-        if isinstance(block, list) and block:
-            blocks.append(block)
-    for name in ("handlers", "cases"):
-        blocks += [part.body for part in getattr(node, name, ())]
-    return blocks
-
-
-def _own_returns(body: Sequence[ast.stmt]) -> list[ast.Return]:
-    """The `return` statements with a value in the function's own scope."""
-    found: list[ast.Return] = []
-    stack = list(body)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.Return):
-            found += [node] if node.value is not None else []
-        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            stack += [child for block in _blocks(node) for child in block]
-    return found

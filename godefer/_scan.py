@@ -166,3 +166,41 @@ class _Scanner:
         elif isinstance(node, ast.Expr) and call.args and not isinstance(call.args[0], ast.Starred):
             return Site(statement, node, call, in_loop=in_loop)
         return None
+
+
+def check_result(body: Sequence[ast.stmt], result: Sequence[str]) -> None:
+    """A name that ``except … as`` deletes at the end of its clause would be gone when the result is read."""
+    stack: list[ast.AST] = list(body)
+    while stack and result:
+        node = stack.pop()
+        for handler in getattr(node, "handlers", ()):
+            if handler.name in result:
+                msg = f"`except ... as {handler.name}` at line {handler.lineno} deletes that name at its end: use another one there"
+                raise Unclear(msg)
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            stack += [child for block in blocks(node) for child in block]
+
+
+def blocks(node: ast.AST) -> list[list[ast.stmt]]:
+    """The lists of statements inside of a statement."""
+    blocks = []
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(node, name, None)
+        if isinstance(block, list) and block:
+            blocks.append(block)
+    for name in ("handlers", "cases"):
+        blocks += [part.body for part in getattr(node, name, ())]
+    return blocks
+
+
+def own_returns(body: Sequence[ast.stmt]) -> list[ast.Return]:
+    """The `return` statements with a value in the function's own scope."""
+    found: list[ast.Return] = []
+    stack = list(body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Return):
+            found += [node] if node.value is not None else []
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            stack += [child for block in blocks(node) for child in block]
+    return found

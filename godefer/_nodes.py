@@ -1,0 +1,80 @@
+"""AST nodes, each with the position of a statement, or with none: glue."""
+
+from __future__ import annotations
+
+import ast
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+# No position: no line event, and nothing that a traceback could show.
+GLUE: dict[str, Any] = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_col_offset": -1}
+
+
+def at(node: ast.AST) -> dict[str, Any]:
+    """The position of *node*, for other nodes."""
+    return {
+        "lineno": node.lineno,  # type: ignore[attr-defined]
+        "col_offset": node.col_offset,  # type: ignore[attr-defined]
+        "end_lineno": node.end_lineno,  # type: ignore[attr-defined]
+        "end_col_offset": node.end_col_offset,  # type: ignore[attr-defined]
+    }
+
+
+def load(name: str, at: dict[str, Any] = GLUE) -> ast.Name:
+    """The value of a variable."""
+    return ast.Name(name, ast.Load(), **at)
+
+
+def const(value: Any, at: dict[str, Any] = GLUE) -> ast.Constant:
+    """A constant; one that begins with ``@`` stands for something of the runtime."""
+    return ast.Constant(value, **at)
+
+
+def assign(name: str, value: ast.expr, at: dict[str, Any] = GLUE) -> ast.Assign:
+    """``name = value``."""
+    return ast.Assign([ast.Name(name, ast.Store(), **at)], value, **at)
+
+
+def unpack(targets: Sequence[str], value: ast.expr, at: dict[str, Any] = GLUE) -> ast.Assign:
+    """``first, second, … = value``."""
+    names: list[ast.expr] = [ast.Name(name, ast.Store(), **at) for name in targets]
+    return ast.Assign([ast.Tuple(names, ast.Store(), **at)], value, **at)
+
+
+def pack(items: Iterable[ast.expr], at: dict[str, Any] = GLUE) -> ast.Tuple:
+    """A tuple."""
+    return ast.Tuple(list(items), ast.Load(), **at)
+
+
+def call(name: str, args: Iterable[ast.expr], at: dict[str, Any] = GLUE) -> ast.Call:
+    """A call of something of the runtime."""
+    return ast.Call(const(name, at), list(args), [], **at)
+
+
+def is_not_none(value: ast.expr) -> ast.Compare:
+    """``value is not None``."""
+    return ast.Compare(value, [ast.IsNot()], [const(None)], **GLUE)
+
+
+def when(test: ast.expr, *body: ast.stmt) -> ast.If:
+    """An ``if`` without ``else``."""
+    return ast.If(test, list(body), [], **GLUE)
+
+
+def reraise() -> ast.Raise:
+    """``raise`` alone."""
+    return ast.Raise(None, None, **GLUE)
+
+
+def attempt(body: list[ast.stmt], handler: list[ast.stmt], final: list[ast.stmt]) -> ast.Try:
+    """``try: body``, with a bare ``except: handler`` and ``finally: final`` if there are such."""
+    handlers = [ast.ExceptHandler(None, None, handler, **GLUE)] if handler else []
+    return ast.Try(body, handlers, [], final, **GLUE)
+
+
+def item(name: str, index: int) -> ast.Subscript:
+    """``name[index]``."""
+    return ast.Subscript(load(name), const(index), ast.Load(), **GLUE)
