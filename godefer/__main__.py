@@ -78,9 +78,9 @@ def _explain(options: argparse.Namespace) -> int:
     try:
         report = _report.report(options.target)
     except _report.NothingToExplainError as mistake:
-        print(f"python -m godefer explain: {mistake}", file=sys.stderr)
+        sys.stderr.write(f"python -m godefer explain: {mistake}\n")
         return 2
-    print(report)
+    sys.stdout.write(f"{report}\n")
     return 0
 
 

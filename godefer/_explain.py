@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, SimpleNamespace
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, SimpleNamespace
 
 from godefer import _errors
 from godefer._open import decision_on, lowered_text
@@ -117,10 +117,10 @@ def decorated_functions(fn: Any) -> Iterator[FunctionType]:
         if part is None or id(part) in seen:
             continue
         seen.add(id(part))
-        if isinstance(part, FunctionType) and decision_on(part.__code__) is not None:
-            yield part
         if type(part).__module__ == "godefer._object":
             queue.append(part._self_call)
+        if isinstance(part, FunctionType) and decision_on(part.__code__) is not None:
+            yield part
         for name in _HOLD:
             try:
                 queue.append(static_attribute(part, name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import traceback
 
 from godefer._errors import DECORATE_NEXT_TO_DEF
 from godefer._explain import decorated_functions, explain, static_attribute
@@ -28,9 +27,9 @@ def report(target: str) -> str:
     Raises:
         NothingToExplainError: The module cannot be imported, has no such name, or what it names is not decorated.
     """
-    name, colon, qualname = target.partition(":")
+    name, _, qualname = target.partition(":")
     module = _import(name)
-    if not colon:
+    if not qualname:
         return _listing(module)
     functions = list(decorated_functions(_find(module, qualname)))
     if not functions:
@@ -86,19 +85,17 @@ def _import(name: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             raise NothingToExplainError(_not_found(name, error.name)) from None
-        last = traceback.extract_tb(error.__traceback__)[-1]
         raise NothingToExplainError(
-            f"importing {name} failed with {type(error).__name__}: {error} ({last.filename}:{last.lineno}); "
-            f"`python -c 'import {name}'` shows all of it"
+            f"importing {name} failed with {type(error).__name__}: {error}; `python -c 'import {name}'` shows where"
         ) from None
 
 
 def _not_found(name: str, missing: str) -> str:
-    parent, _, rest = name.rpartition(".")
-    if missing == name and parent:
-        module = _import(parent)
-        if rest in vars(module):
-            return f"{name} is no module; write {parent}:{rest}"
+    parent = missing.rpartition(".")[0]
+    if parent:
+        attribute = name[len(parent) + 1 :]
+        if attribute.partition(".")[0] in vars(_import(parent)):
+            return f"{missing} is no module; write {parent}:{attribute}"
     return (
         f"there is no module named {missing}; run this where `python -c 'import {name}'` works: in the directory above it, "
         f"or with it installed"
@@ -122,6 +119,6 @@ def _find(module: ModuleType, qualname: str) -> object:
             found = static_attribute(found, name)
         except AttributeError:
             raise NothingToExplainError(
-                f"{module.__name__} has no {'.'.join(path)}; `{_COMMAND} {module.__name__}` lists what it has"
+                f"{module.__name__} has no {'.'.join(path)}; `{_COMMAND} {module.__name__}` lists its decorated functions"
             ) from None
     return found

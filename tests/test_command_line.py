@@ -190,3 +190,237 @@ def test_a_missing_subcommand_is_a_usage_error(capsys):
         command_line.main([])
     assert exit_.value.code == 2
     assert "usage: python -m godefer" in capsys.readouterr().err
+
+
+MODULE = '''\
+import functools
+from contextlib import contextmanager
+from unittest import mock
+
+from godefer import defer, errdefer, okdefer, with_defers
+
+made_up = mock.Mock()  # has every attribute, without end
+
+
+def plain():
+    pass
+
+
+class Store:
+    class Cursor:
+        @with_defers
+        def fetch(self, n):
+            for i in range(n):
+                defer(print, i)
+
+    @property
+    @with_defers
+    def size(self):
+        defer(print)
+        return 0
+
+    @size.setter
+    @with_defers
+    def size(self, n):
+        errdefer(print)
+
+    @staticmethod
+    @with_defers
+    def open(path):
+        later = defer
+        later(print, path)
+
+    @with_defers
+    def __lock(self):
+        defer(print)
+
+
+@with_defers
+def copy(source, target):
+    """Copy."""
+    defer(source.close)
+    if target is not None:
+        okdefer(target.commit)
+    return target
+
+
+@with_defers
+@functools.cache
+def cached():
+    defer(print)
+
+
+def maker():
+    @with_defers
+    def local():
+        defer(print)
+
+    return local
+
+
+class Callable:
+    def __call__(self):
+        defer(print)
+
+
+instance = with_defers(Callable())
+again = copy
+partial = functools.partial(copy, None)
+'''
+
+OTHER = """\
+from pkg.mod import Store, copy
+"""
+
+LISTING = """\
+Store.Cursor.fetch ({file}:16): open-coded
+Store.size ({file}:21): open-coded
+Store.size ({file}:27): open-coded
+Store.open ({file}:32): runtime
+  because defer is used as a value, or inside an expression, at line 35
+Store.__lock ({file}:38): open-coded
+copy ({file}:43): open-coded
+cached ({file}:52): open-coded
+Callable.__call__ ({file}:67): open-coded
+"""
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A package with decorated functions, in the current directory of `explain`."""
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text("")
+    (tmp_path / "pkg" / "mod.py").write_text(MODULE)
+    (tmp_path / "pkg" / "other.py").write_text(OTHER)
+    (tmp_path / "pkg" / "failing.py").write_text("1 / 0\n")
+    (tmp_path / "pkg" / "ending.py").write_text("raise SystemExit('no')\n")
+    (tmp_path / "pkg" / "lacking.py").write_text("import no_such_dependency\n")
+    return tmp_path
+
+
+def explain(package, target, **environment):
+    """Run the subcommand in *package*'s directory, with open coding as the environment of this test run does not say."""
+    cleaned = {k: v for k, v in os.environ.items() if k != "GODEFER_OPEN_CODED"}
+    done = subprocess.run(
+        [*COMMAND, "explain", target],
+        capture_output=True,
+        text=True,
+        cwd=package,
+        env={**cleaned, **environment},
+        timeout=120,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_explain_lists_a_modules_decorated_functions(package):
+    """Methods, properties and nested classes too, in line order, with the way, and the reason for the runtime way (R4)."""
+    listing = LISTING.format(file=package / "pkg" / "mod.py")
+    assert explain(package, "pkg.mod") == (0, listing, "")
+
+
+def test_explain_lists_everything_as_runtime_when_open_coding_is_off(package):
+    """GODEFER_OPEN_CODED=0 is the reason given for every function (R4)."""
+    status, out, err = explain(package, "pkg.mod", GODEFER_OPEN_CODED="0")
+    lines = out.splitlines()
+    assert (status, err) == (0, "")
+    assert [line.rpartition(" ")[2] for line in lines[::2]] == ["runtime"] * 8
+    assert lines[1::2] == ["  because the environment says GODEFER_OPEN_CODED=0"] * 8
+
+
+def test_explain_prints_a_function_in_full(package):
+    """The way, each statement's line and shape, then the lowered source (R4)."""
+    status, out, err = explain(package, "pkg.mod:copy")
+    assert (status, err) == (0, "")
+    head, heading, lowered = out.split("\n\n", 2)
+    assert head.splitlines() == [
+        f"copy ({package / 'pkg' / 'mod.py'}:43): open-coded",
+        "  line 46: defer, inline",
+        "  line 48: okdefer, conditional",
+    ]
+    assert heading == "lowered source (names that begin with @ are godefer's):"
+    assert lowered.splitlines()[:7] == [
+        "@with_defers",
+        "def copy(source, target):",
+        '    """Copy."""',
+        "    @R = None",
+        "    @f0 = source.close",
+        "    if @f0 is None:",
+        "        @f0 = @nil",
+    ]
+    assert "        @f1 = None\n" in lowered
+
+
+def test_explain_prints_the_reason_and_no_source_of_a_runtime_function(package):
+    """A function that runs the runtime way has nothing lowered to show."""
+    file = package / "pkg" / "mod.py"
+    reason = "  because defer is used as a value, or inside an expression, at line 35"
+    assert explain(package, "pkg.mod:Store.open") == (0, f"Store.open ({file}:32): runtime\n{reason}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "functions"),
+    [
+        ("Store.Cursor.fetch", ["Store.Cursor.fetch"]),
+        ("Store.size", ["Store.size", "Store.size"]),
+        ("Store.__lock", ["Store.__lock"]),
+        ("cached", ["cached"]),
+        ("again", ["copy"]),
+        ("partial", ["copy"]),
+        ("instance", ["Callable.__call__"]),
+    ],
+)
+def test_explain_finds_what_a_name_holds(package, name, functions):
+    """Methods, both functions of a property, private names, caches, aliases, partials and callable objects are found."""
+    status, out, err = explain(package, f"pkg.mod:{name}")
+    assert (status, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines() if line.endswith(": open-coded")] == functions
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("nowhere", "there is no module named nowhere; run this where `python -c 'import nowhere'` works: "),
+        ("pkg.nowhere", "there is no module named pkg.nowhere; run this where "),
+        ("pkg.mod.copy", "pkg.mod.copy is no module; write pkg.mod:copy\n"),
+        ("pkg.mod.Store.open", "pkg.mod.Store is no module; write pkg.mod:Store.open\n"),
+        ("pkg/mod.py", "pkg/mod.py is a file; name the module as `import` does: pkg.mod\n"),
+        ("pkg.mod copy", "'pkg.mod copy' is no module's name; write pkg.mod or pkg.mod:function\n"),
+        ("", "'' is no module's name; write pkg.mod or pkg.mod:function\n"),
+        (
+            "pkg.failing:f",
+            "importing pkg.failing failed with ZeroDivisionError: division by zero; "
+            "`python -c 'import pkg.failing'` shows where\n",
+        ),
+        ("pkg.ending", "importing pkg.ending failed with SystemExit: no; "),
+        (
+            "pkg.lacking",
+            "importing pkg.lacking failed with ModuleNotFoundError: No module named 'no_such_dependency'; ",
+        ),
+        (
+            "pkg.mod:Store.nothing",
+            "pkg.mod has no Store.nothing; `python -m godefer explain pkg.mod` lists its decorated functions\n",
+        ),
+        (
+            "pkg.mod:maker.<locals>.local",
+            "maker.<locals>.local is a local function, which exists only while maker runs; "
+            "call godefer.explain() on it there\n",
+        ),
+        (
+            "pkg.mod:plain",
+            "plain of pkg.mod is not decorated; put @with_defers on the line right above its own `def`, below any other "
+            "decorator; `python -m godefer explain pkg.mod` lists the functions that are\n",
+        ),
+        ("pkg.mod:Store", "Store of pkg.mod is not decorated; "),
+        ("pkg.mod:made_up", "made_up of pkg.mod is not decorated; "),
+        (
+            "pkg.other",
+            "no function or method that pkg.other itself defines is decorated; put @with_defers on the line ",
+        ),
+    ],
+)
+def test_explain_says_what_is_wrong_with_its_target(package, target, message):
+    """What cannot be explained is an error on stderr that says what to write instead, with exit status 2."""
+    status, out, err = explain(package, target)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"python -m godefer explain: {message}")
+    assert err.count("\n") == 1
