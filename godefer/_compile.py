@@ -47,7 +47,7 @@ def lowered(
             return source
         plan = lower(
             source.node,
-            _names(meant),
+            _names(meant, source.shift),
             asynchronous_generator=bool(code.co_flags & _ASYNC_GENERATOR),
             result=result,
             nesting=nesting,
@@ -67,10 +67,10 @@ def lowered(
     return reason
 
 
-def _names(meant: Meaning) -> Names:
+def _names(meant: Meaning, shift: int) -> Names:
     """What the scanner needs to know of what the names mean."""
     statements, modules = dict(meant[0]), dict(meant[1])
-    return Names(statements, frozenset(modules), lambda path: attribute(modules, path))
+    return Names(statements, frozenset(modules), lambda path: attribute(modules, path), shift)
 
 
 def _keep_names(node: ast.FunctionDef | ast.AsyncFunctionDef, code: CodeType) -> None:

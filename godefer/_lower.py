@@ -78,7 +78,7 @@ def lower(
     head = 1 if ast.get_docstring(node, clean=False) is not None else 0
     try:
         found = scan(node.body[head:], names)
-        check_result(node.body, (result,) if isinstance(result, str) else result or ())
+        check_result(node.body, (result,) if isinstance(result, str) else result or (), names.shift)
     except Unclear as reason:
         return str(reason)
     if not found.sites and result is None:

@@ -12,7 +12,7 @@ off, or decorates nothing, does not pay for `ast`.
 from __future__ import annotations
 
 import os
-import weakref
+from _weakref import ref  # weakref imports more than is needed here
 
 from godefer._names import meaning
 
@@ -47,7 +47,7 @@ class _ByIdentity:
     """A dictionary whose keys are code objects, by identity, held weakly."""
 
     def __init__(self) -> None:
-        self._items: dict[int, tuple[weakref.ref[CodeType], Any]] = {}
+        self._items: dict[int, tuple[ref[CodeType], Any]] = {}
 
     def get(self, code: CodeType) -> Any:
         item = self._items.get(id(code))
@@ -55,7 +55,7 @@ class _ByIdentity:
 
     def set(self, code: CodeType, value: Any) -> None:
         key = id(code)
-        self._items[key] = (weakref.ref(code, lambda _: self._items.pop(key, None)), value)
+        self._items[key] = (ref(code, lambda _: self._items.pop(key, None)), value)
 
 
 _cache = _ByIdentity()  # the original code -> (what its names meant, result, Decision)

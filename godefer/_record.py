@@ -26,7 +26,7 @@ one on 3.11 to 3.13, measured with eight defers a call.
 from __future__ import annotations
 
 import sys
-from collections import deque
+from _collections import deque  # type: ignore[import-not-found]  # collections takes longer to import than godefer
 
 from godefer import _errors
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from _collections_abc import Coroutine  # collections.abc would import all of collections
 from types import GeneratorType
 
 from godefer import _errors

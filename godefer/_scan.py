@@ -26,26 +26,32 @@ class Names:
         statements: The names that are a statement of godefer, with its own name.
         modules: The names that are modules.
         attribute: The statement, if it is one, that ``("module", "attribute", …)`` is.
+        shift: What to add to the lines of the nodes.
     """
 
     def __init__(
-        self, statements: dict[str, str], modules: frozenset[str], attribute: Callable[[tuple[str, ...]], str | None]
+        self,
+        statements: dict[str, str],
+        modules: frozenset[str],
+        attribute: Callable[[tuple[str, ...]], str | None],
+        shift: int = 0,
     ) -> None:
         self.statements = statements
         self.modules = modules
         self.attribute = attribute
+        self.shift = shift
 
 
 class Site:
     """One statement of godefer."""
 
-    def __init__(self, statement: str, node: ast.stmt, call: ast.Call, *, in_loop: bool) -> None:
+    def __init__(self, statement: str, node: ast.stmt, call: ast.Call, *, in_loop: bool, shift: int) -> None:
         self.statement = statement
         self.node = node
         self.call = call
         self.in_loop = in_loop
         self.shape = "inline"
-        self.line = node.lineno
+        self.line = node.lineno + shift
         self.enters = statement.endswith("using")
 
 
@@ -103,7 +109,9 @@ class _Scanner:
         if isinstance(node, (ast.Global, ast.Nonlocal)):
             for name in node.names:
                 if name in self.names.statements:
-                    raise Unclear(f"{name} is declared {type(node).__name__.lower()} at line {node.lineno}")
+                    raise Unclear(
+                        f"{name} is declared {type(node).__name__.lower()} at line {node.lineno + self.names.shift}"
+                    )
         for _, value in ast.iter_fields(node):
             for child in value if isinstance(value, list) else (value,):
                 if isinstance(child, ast.stmt):
@@ -116,7 +124,7 @@ class _Scanner:
     def importing(self, node: ast.Import | ast.ImportFrom) -> None:
         modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
         if any(module.partition(".")[0] == "godefer" for module in modules):
-            raise Unclear(f"godefer is imported in the body, at line {node.lineno}")
+            raise Unclear(f"godefer is imported in the body, at line {node.lineno + self.names.shift}")
 
     def expressions(self, nodes: Iterable[ast.expr]) -> None:
         stack: list[ast.AST] = list(nodes)
@@ -132,9 +140,13 @@ class _Scanner:
             if isinstance(node, (ast.Name, ast.Attribute)):
                 statement = self.meaning(node)
                 if statement is not None:
-                    raise Unclear(f"{statement} is used as a value, or inside an expression, at line {node.lineno}")
+                    raise Unclear(
+                        f"{statement} is used as a value, or inside an expression, at line {node.lineno + self.names.shift}"
+                    )
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FRAME_READERS:
-                raise Unclear(f"{node.func.id}() could see or need the names of the body, at line {node.lineno}")
+                raise Unclear(
+                    f"{node.func.id}() could see or need the names of the body, at line {node.lineno + self.names.shift}"
+                )
             stack.extend(ast.iter_child_nodes(node))
 
     def meaning(self, node: ast.expr) -> str | None:
@@ -162,20 +174,20 @@ class _Scanner:
             return None
         if statement in {"using", "ausing"}:
             if len(call.args) == 1 and not call.keywords and not isinstance(call.args[0], ast.Starred):
-                return Site(statement, node, call, in_loop=in_loop)
+                return Site(statement, node, call, in_loop=in_loop, shift=self.names.shift)
         elif isinstance(node, ast.Expr) and call.args and not isinstance(call.args[0], ast.Starred):
-            return Site(statement, node, call, in_loop=in_loop)
+            return Site(statement, node, call, in_loop=in_loop, shift=self.names.shift)
         return None
 
 
-def check_result(body: Sequence[ast.stmt], result: Sequence[str]) -> None:
+def check_result(body: Sequence[ast.stmt], result: Sequence[str], shift: int) -> None:
     """A name that ``except … as`` deletes at the end of its clause would be gone when the result is read."""
     stack: list[ast.AST] = list(body)
     while stack and result:
         node = stack.pop()
         for handler in getattr(node, "handlers", ()):
             if handler.name in result:
-                msg = f"`except ... as {handler.name}` at line {handler.lineno} deletes that name at its end: use another one there"
+                msg = f"`except ... as {handler.name}` at line {handler.lineno + shift} deletes that name at its end: use another one there"
                 raise Unclear(msg)
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             stack += [child for block in blocks(node) for child in block]

@@ -40,9 +40,10 @@ for _feature in futures.all_feature_names:
 class Source:
     """A function's definition, and how to compile it, or another body for it, where it stands."""
 
-    def __init__(self, code: CodeType, node: Function, imports: Iterable[str]) -> None:
+    def __init__(self, code: CodeType, node: Function, shift: int, imports: Iterable[str]) -> None:
         self.code = code
         self.node = node
+        self.shift = shift  # what to add to the lines of node
         self.imports = list(imports)
 
     def compile(self) -> CodeType:
@@ -54,10 +55,18 @@ class Source:
             warnings.simplefilter("ignore")
             compiled = compile(module, code.co_filename, "exec", code.co_flags & _FUTURES, dont_inherit=True)
         for candidate in _codes(compiled):
-            if candidate.co_qualname == code.co_qualname and candidate.co_firstlineno == code.co_firstlineno:
-                return candidate.replace(co_flags=candidate.co_flags | (code.co_flags & _ITERABLE_COROUTINE))
+            first = candidate.co_firstlineno + self.shift
+            if candidate.co_qualname == code.co_qualname and first == code.co_firstlineno:
+                moved = _moved(candidate, self.shift)
+                return moved.replace(co_flags=moved.co_flags | (code.co_flags & _ITERABLE_COROUTINE))
         msg = f"{code.co_qualname} is not found where its name says"
         raise SyntaxError(msg)
+
+
+def _moved(code: CodeType, by: int) -> CodeType:
+    """*code*, and the code in it, that many lines further down."""
+    consts = tuple(_moved(const, by) if isinstance(const, CodeType) else const for const in code.co_consts)
+    return code.replace(co_firstlineno=code.co_firstlineno + by, co_consts=consts)
 
 
 def find(code: CodeType, module_globals: dict[str, Any]) -> Source | str:
@@ -73,11 +82,11 @@ def find(code: CodeType, module_globals: dict[str, Any]) -> Source | str:
         return f"the source of {code.co_filename} is not available"
     if code.co_firstlineno > len(lines):
         return f"{code.co_filename} has no line {code.co_firstlineno}: it was edited"
-    node = parse(lines, code)
-    if isinstance(node, str):
-        return node
+    parsed = parse(lines, code)
+    if isinstance(parsed, str):
+        return parsed
     for imported in (_look_imported, _are_imported):
-        source = Source(code, node, imported(code, module_globals))
+        source = Source(code, *parsed, imported(code, module_globals))
         try:
             again = source.compile()
         except SyntaxError as e:
@@ -125,15 +134,19 @@ def _are_imported(code: CodeType, _: dict[str, Any]) -> set[str]:
     return attributes - methods
 
 
-def parse(lines: list[str], code: CodeType) -> Function | str:
-    """The definition that begins at the code's first line."""
+def parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
+    """The definition that begins at the code's first line, and by how much its lines are too low.
+
+    It is left so: code has its lines relative to its first one, so that moving the compiled code costs next to nothing. Parsing below so many
+    empty lines, or moving the nodes, takes three times as long as parsing.
+    """
     first = code.co_firstlineno - 1
     indent = _indent(lines[first])
     last = max(first + 1, last_line(code))
     while last < len(lines) and (not lines[last].strip() or _indent(lines[last]) > indent or _is_comment(lines[last])):
         last += 1
     text = "".join(lines[first:last])
-    prefix = "\n" * (first - 1) + "if 1:\n" if indent and first else "\n" * first
+    prefix = "if 1:\n" if indent else ""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -145,7 +158,7 @@ def parse(lines: list[str], code: CodeType) -> Function | str:
         body = body[0].body
     if not body or not isinstance(body[0], (ast.FunctionDef, ast.AsyncFunctionDef)):
         return "it is not made by a `def` statement at the beginning of a line"
-    return body[0]
+    return body[0], first - 1 if indent else first
 
 
 def last_line(code: CodeType) -> int:
