@@ -14,7 +14,7 @@ import sys
 from types import CoroutineType
 
 from godefer import _errors
-from godefer._record import _defer, _frame, newdefer, restore_context, save_context
+from godefer._record import RETURNING, _defer, _frame, newdefer, restore_context, save_context
 from godefer._results import awaitable, awaited, drop
 from godefer._statements import special
 from godefer._unwind import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     Site = tuple[int, int, int, tuple[str, ...], bool]  # when, line, positionals, keywords, starred
 
-GOING = "@going"  # an answer of unwind_list: the exception goes on; a string, so that the lowered code can hold it
+GOING = "@going"  # an answer of settle: the exception goes on; a string, so that the lowered code can hold it
 
 
 _exception = sys.exception
@@ -124,35 +124,75 @@ def abort(pending: list[Any]) -> None:
     del state, exc
 
 
-def unwind_list(pending: Any, sites: tuple[Site, ...]) -> Any:
-    """Run a list of calls because of the exception being handled.
+def unwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
+    """Run a list of calls because of the exception being handled; `settle` tells how that went.
 
-    GOING if that exception goes on, which the function can raise again itself; after a recovery, a record of the calls that
-    remain, for `finish`. An exception that has taken over is raised from here.
+    *holder* holds the list, and None once it has been taken; then also the frame record and the exception that goes on, if any. The
+    outcome is left there, neither returned nor raised: a coroutine that is closed while it waits in here would lose what it
+    returns, and the interpreter would change the ``__context__`` of what it raises.
     """
-    frame = record(pending, sites, sys._getframe(1))
-    error = gopanic(frame)
-    if error is None:
-        return frame
-    if error is sys.exception():
-        del error
-        return GOING
-    saved = save_context(error)
+    frame = record(holder[0], sites, sys._getframe(1))
+    holder[0] = None
+    error: BaseException | None = None
     try:
-        raise error
-    finally:
-        restore_context(error, saved)
-        del error, saved
+        error = gopanic(frame)
+    except BaseException as e:  # it had no stack to begin; make the calls from here
+        error = e
+        while (d := frame.link) is not None:
+            frame.link = d.link
+            try:
+                if d.when < RETURNING:
+                    d.fn(*d.args, **(d.kwargs or {}))
+                elif d.when > RETURNING:
+                    d.fn(type(error), error, None)
+            except BaseException as again:
+                error = again
+        frame.sp = None
+    holder += (frame, error)
+    error = None
 
 
-async def aunwind_list(pending: Any, sites: tuple[Site, ...]) -> Any:
+async def aunwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
     """`unwind_list`, for an async function."""
-    frame = record(pending, sites, sys._getframe(1))
-    error = await agopanic(frame)
+    frame = record(holder[0], sites, sys._getframe(1))
+    holder[0] = None
+    error: BaseException | None = None
+    try:
+        error = await agopanic(frame)
+    except BaseException as e:
+        if frame.outcome is None:
+            error = e
+            while (d := frame.link) is not None:
+                frame.link = d.link
+                try:
+                    if d.when < RETURNING:
+                        result = d.fn(*d.args, **(d.kwargs or {}))
+                        if hasattr(result, "__await__"):
+                            await result
+                    elif d.when > RETURNING:
+                        d.fn(type(error), error, None)
+                except BaseException as again:
+                    error = again
+            frame.sp = None
+        else:  # closed while it waited in there
+            (error,) = frame.outcome
+    frame.outcome = None
+    holder += (frame, error)
+    error = None
+
+
+def settle(holder: list[Any]) -> Any:
+    """What `unwind_list` left.
+
+    GOING if the exception being handled goes on, which the open-coded function can raise again itself;
+    after a recovery, a record of the calls that remain, for `finish`. An exception that has taken over is raised from here.
+    """
+    _, frame, error = holder
+    holder.clear()
     if error is None:
         return frame
-    if error is sys.exception():
-        del error
+    if error is _exception():
+        error = None
         return GOING
     saved = save_context(error)
     try:
@@ -163,20 +203,15 @@ async def aunwind_list(pending: Any, sites: tuple[Site, ...]) -> Any:
 
 
 def finish(frame: _frame) -> None:
-    """Run the calls that a recovery left, as on a normal return."""
+    """Run the calls that a recovery left, as on a normal return; `settle_finish` raises what goes on."""
     error = None
     while frame.sp is not None:
         try:
             deferreturn(frame)
         except BaseException:
             error = gopanic(frame)
-    if error is not None:
-        saved = save_context(error)
-        try:
-            raise error
-        finally:
-            restore_context(error, saved)
-            del error, saved
+    frame.outcome = (error,)
+    error = None
 
 
 async def afinish(frame: _frame) -> None:
@@ -187,13 +222,22 @@ async def afinish(frame: _frame) -> None:
             await adeferreturn(frame)
         except BaseException:
             error = await agopanic(frame)
-    if error is not None:
-        saved = save_context(error)
-        try:
-            raise error
-        finally:
-            restore_context(error, saved)
-            del error, saved
+    frame.outcome = (error,)
+    error = None
+
+
+def settle_finish(frame: _frame) -> None:
+    """Raise the exception that `finish` left, if one goes on."""
+    (error,) = frame.outcome or (None,)
+    frame.outcome = None
+    if error is None:
+        return
+    saved = save_context(error)
+    try:
+        raise error
+    finally:
+        restore_context(error, saved)
+        del error, saved
 
 
 def enter(cm: Any) -> tuple[Any, Any]:
@@ -252,6 +296,8 @@ for _helper in (
     abort,
     unwind_list,
     aunwind_list,
+    settle,
+    settle_finish,
     finish,
     afinish,
     enter,
@@ -270,6 +316,9 @@ RUNTIME: dict[str, Any] = {
     "@aunwind": aunwind,
     "@unwind_list": unwind_list,
     "@aunwind_list": aunwind_list,
+    "@settle": settle,
+    "@settle_finish": settle_finish,
+    "@exception": sys.exception,
     GOING: GOING,
     "@finish": finish,
     "@afinish": afinish,

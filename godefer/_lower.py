@@ -36,8 +36,9 @@ from __future__ import annotations
 import ast
 
 from godefer import _nodes as n
+from godefer._capture import Captured
 from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING
-from godefer._scan import Scan, Unclear, blocks, check_result, own_returns, scan
+from godefer._scan import Scan, Unclear, blocks, catches, check_result, own_returns, scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,84 +93,6 @@ def lower(
     return tuple((site.line, site.statement, site.shape) for site in found.sites)
 
 
-class _Call:
-    """The parts of one deferred call: how they are captured, and how the call is made of what was captured."""
-
-    def __init__(self, site: Site, prefix: str) -> None:
-        self.at = n.at(site.call)
-        self.callee = site.call.args[0]
-        positional, keywords = site.call.args[1:], site.call.keywords
-        self.starred = any(isinstance(a, ast.Starred) for a in positional) or any(k.arg is None for k in keywords)
-        self.keywords = () if self.starred else tuple(k.arg or "" for k in keywords)
-        self.values: list[ast.expr]
-        if self.starred:
-            mapping = ast.Call(n.const("@dict", self.at), [], keywords, **self.at) if keywords else n.const(None)
-            self.values = [n.pack(positional, self.at), mapping]
-        else:
-            self.values = [*positional, *(k.value for k in keywords)]
-        self.slots = [f"@a{prefix}_{i}" for i in range(len(self.values))]
-
-    @property
-    def noop(self) -> str:
-        """What takes the callee's place once it has run."""
-        return "@noop_keywords" if self.starred or self.keywords else "@noop"
-
-    @property
-    def positionals(self) -> int:
-        return 0 if self.starred else len(self.values) - len(self.keywords)
-
-    def checked_callee(self) -> ast.expr:
-        """The callee, or in place of None what fails when it is called (D7)."""
-        callee = ast.NamedExpr(ast.Name("@c", ast.Store(), **self.at), self.callee, **self.at)
-        return ast.IfExp(n.is_not_none(callee), n.load("@c"), n.const("@nil"), **n.GLUE)
-
-    def capture(self, slot: str, *, conditional: bool) -> list[ast.stmt]:
-        """Evaluate callee and arguments, left to right (D1), into slots.
-
-        In the place of a callee that is None comes what fails when it is called (D7). A conditional slot is set last, since it
-        says that the call is pending.
-        """
-        callee = "@c" if conditional else slot
-        stmts: list[ast.stmt] = [n.assign(callee, self.callee, self.at)]
-        stmts += [
-            n.assign(name, value, self.at)
-            for name, value in zip(self.slots, self.values, strict=True)
-            if not isinstance(value, ast.Constant)
-        ]
-        if conditional:
-            checked = ast.IfExp(n.is_not_none(n.load(callee)), n.load(callee), n.const("@nil"), **n.GLUE)
-            return [*stmts, n.assign(slot, checked)]
-        is_none = ast.Compare(n.load(callee), [ast.Is()], [n.const(None)], **n.GLUE)
-        return [*stmts, n.when(is_none, n.assign(slot, n.const("@nil")))]
-
-    def arguments(self) -> list[ast.expr]:
-        """What was captured."""
-        return [
-            value if isinstance(value, ast.Constant) else n.load(name, self.at)
-            for name, value in zip(self.slots, self.values, strict=True)
-        ]
-
-    def make(self, callee: ast.expr, arguments: Sequence[ast.expr]) -> ast.Call:
-        """The call, of *callee* with *arguments* as they were captured."""
-        if self.starred:
-            args: list[ast.expr] = [ast.Starred(arguments[0], ast.Load(), **self.at)]
-            mapping = arguments[1]
-            none = isinstance(mapping, ast.Constant)
-            return ast.Call(callee, args, [] if none else [ast.keyword(None, mapping, **self.at)], **self.at)
-        keywords = zip(self.keywords, arguments[self.positionals :], strict=True)
-        named = [ast.keyword(name, value, **self.at) for name, value in keywords]
-        return ast.Call(callee, list(arguments[: self.positionals]), named, **self.at)
-
-    def packed(self) -> tuple[ast.expr, ast.expr]:
-        """What was captured, as a tuple and a dict."""
-        arguments = self.arguments()
-        if self.starred:
-            return arguments[0], arguments[1]
-        positional, named = arguments[: self.positionals], arguments[self.positionals :]
-        keys: list[ast.expr | None] = [n.const(name) for name in self.keywords]
-        return n.pack(positional), ast.Dict(keys, named, **n.GLUE) if keys else n.const(None)
-
-
 class _Lowering:
     def __init__(self, *, asynchronous: bool, returns_value: bool, nesting: int) -> None:
         self.asynchronous = asynchronous
@@ -177,6 +100,8 @@ class _Lowering:
         self.nesting = nesting
         self.number = 0  # of the next slot
         self.keeps = False  # does @R hold what `return` evaluated?
+        self.overtaken = False  # can the body go on after a `return` was evaluated?
+        self.catches = False  # can the body go on after an exception, which then may hold this frame?
         self.result: str | tuple[str, ...] | None = None
         self.replaced: dict[int, list[ast.stmt]] = {}  # id of a site's statement -> what is in its place
 
@@ -184,15 +109,21 @@ class _Lowering:
         if result is not None:
             self.result = result if isinstance(result, str) else tuple(result)
         self.keeps = result is None and self.returns_value and self._recovery_can_return(body, found)
+        self.catches = catches(body)
         rewritten: list[ast.stmt] = []
         of_statement: list[list[Site]] = []
         for statement, sites in zip(body, found.of_statement, strict=True):
-            instead = self._returns(statement, guarded=False)
+            instead = self._returns(statement)
             rewritten += instead
             of_statement += [sites, *([] for _ in instead[1:])]
+        if self.overtaken:
+            rewritten.append(n.assign("@R", n.const(None)))
+            of_statement.append([])
         lowered = self.block(rewritten, of_statement)
         if self.keeps:
             lowered.insert(0, n.assign("@R", n.const(None)))
+            if isinstance(lowered[-1], ast.Try):  # the outermost shape: what was returned is not needed any more
+                lowered[-1].finalbody.append(n.assign("@R", n.const(None)))
         return self._named(lowered) if result is not None else lowered
 
     # --- what `return` does
@@ -203,7 +134,7 @@ class _Lowering:
         calls = len(found.sites) + sum(site.in_loop for site in found.sites)
         return calls > 1 and any(own_returns(body))
 
-    def _returns(self, node: ast.stmt, *, guarded: bool) -> list[ast.stmt]:
+    def _returns(self, node: ast.stmt) -> list[ast.stmt]:
         """*node* with its `return` statements made to set @R, or the named results."""
         if not (self.keeps or self.result is not None):
             return [node]
@@ -214,10 +145,13 @@ class _Lowering:
         ends = isinstance(node, (ast.With, ast.AsyncWith)) or (
             isinstance(node, (ast.Try, ast.TryStar)) and node.finalbody
         )
-        wrap = self.keeps and not guarded and bool(ends) and any(own_returns([node]))
+        wrap = self.keeps and bool(ends) and any(own_returns([node]))
         for block in blocks(node):
-            block[:] = [s for child in block for s in self._returns(child, guarded=guarded or wrap)]
-        if wrap:  # what its own exit raises comes from the body: it has not returned
+            block[:] = [s for child in block for s in self._returns(child)]
+        if (
+            wrap
+        ):  # what its own exit raises comes from the body: it has not returned; nor has it if the body goes on after it
+            self.overtaken = True
             return [n.attempt([node], [n.assign("@R", n.const(None)), n.reraise()], [])]
         return [node]
 
@@ -312,45 +246,54 @@ class _Lowering:
             body = [self.region(site, call, slot, body, conditional=True)]
         return [*(n.assign(slot, n.const(None)) for _, _, slot in slots), *body]
 
-    def region(self, site: Site, call: _Call, slot: str, body: list[ast.stmt], *, conditional: bool) -> ast.stmt:
+    def region(self, site: Site, call: Captured, slot: str, body: list[ast.stmt], *, conditional: bool) -> ast.stmt:
         """*body* with the call in *slot* pending."""
         empty = n.const(None if conditional else call.noop)
         if site.statement == "okdefer":
-            panicking: list[ast.stmt] = [n.assign(slot, empty), n.reraise()]
+            panicking = [n.assign(slot, empty), *call.forget(), n.reraise()]
         else:
-            panicking = self._panicking(call, slot, empty)
+            panicking = self._panicking(site, call, slot, empty)
             if conditional:
                 panicking = [n.when(n.is_not_none(n.load(slot)), *panicking[:-1]), n.reraise()]
         returning: list[ast.stmt] = []
         if site.statement != "errdefer":
             returning = [self._exit(call.make(n.load(slot, call.at), call.arguments()), call.at)]
+            if self.catches:
+                returning += [*call.forget(), n.assign(slot, empty)]
             if conditional:
                 returning = [n.when(n.is_not_none(n.load(slot)), *returning)]
         return n.attempt(body, panicking, returning)
 
-    def _panicking(self, call: _Call, slot: str, empty: ast.expr) -> list[ast.stmt]:
+    def _panicking(self, site: Site, call: Captured, slot: str, empty: ast.expr) -> list[ast.stmt]:
         """Run the call in *slot* because of the exception in flight.
 
-        If `unwind` could not begin, the slot is filled again, and the ``finally``, which needs no more stack than the call, makes it.
+        If `unwind` could not begin, the call is made from here, which needs no more stack than the call itself: in the ``finally``, whose
+        slot is filled again, or, of an `errdefer`, which has none, at once.
         """
         args, kwargs = call.packed()
         parts = [n.load("@t"), args, *([] if isinstance(kwargs, ast.Constant) else [kwargs])]
         unwound = self._await(n.call(self._name("unwind"), parts, call.at), call.at)
+        if site.statement == "errdefer":
+            not_begun = self._exit(call.make(n.item("@t", 0), call.arguments()), call.at)
+        else:
+            not_begun = n.assign(slot, n.item("@t", 0))
+        begun = call.forget() or [ast.Pass(**n.GLUE)]
         return [
             n.assign("@t", ast.List([n.load(slot)], ast.Load(), **n.GLUE)),
             n.assign(slot, empty),
             n.attempt(
-                [n.when(unwound, self._give())],
-                [n.when(n.load("@t"), n.assign(slot, n.item("@t", 0))), n.reraise()],
+                [n.when(unwound, *call.forget(), self._give())],
+                [ast.If(n.load("@t"), [not_begun], begun, **n.GLUE), n.reraise()],
                 [],
             ),
+            *call.forget(),
             n.reraise(),
         ]
 
-    def _slot(self, site: Site) -> tuple[_Call, str]:
+    def _slot(self, site: Site) -> tuple[Captured, str]:
         number = self.number
         self.number += 1
-        return _Call(site, str(number)), f"@f{number}"
+        return Captured(site, str(number)), f"@f{number}"
 
     def _name(self, name: str) -> str:
         return f"@a{name}" if self.asynchronous else f"@{name}"
@@ -386,39 +329,64 @@ class _Lowering:
         calls = []
         for i, site in enumerate(sites):
             site.shape = "list"
-            call = None if site.enters else _Call(site, f"{number}_{i}")
+            call = None if site.enters else Captured(site, f"{number}_{i}")
             calls.append((site, call))
             self.replaced[id(site.node)] = self._push(site, call, pending, None if single else i)
         body = self.replace([statement, *rest]) if crowded else [*self.replace([statement]), *self.block(rest, after)]
-        draining = ast.While(n.is_not_none(n.load(pending)), self._drain(calls, pending, single=single), [], **n.GLUE)
-        inner = n.attempt(
-            body, [n.assign(kept, n.load(pending)), n.assign(pending, n.const(None)), n.reraise()], [draining]
-        )
-        left = ast.IfExp(n.is_not_none(n.load(kept)), n.load(kept), n.load(pending), **n.GLUE)
         at = n.at(sites[0].call)
-        described = n.const(tuple(_describe(site) for site in sites))
-        unwound = self._await(n.call(self._name("unwind_list"), (n.load("@t"), described), at), at)
-        outer = n.attempt(
-            [inner],
-            [
-                n.assign("@t", left),
-                n.assign(kept, n.const(None)),
-                n.assign(pending, n.const(None)),
-                n.assign(kept, unwound, at),
-                n.when(ast.Compare(n.load(kept), [ast.Is()], [n.const("@going")], **n.GLUE), n.reraise()),
-            ],
-            [],
+        inner = n.attempt(
+            body,
+            [n.assign(kept, n.load(pending)), n.assign(pending, n.const(None)), n.reraise()],
+            self._drained(calls, pending, single=single),
         )
+        outer = n.attempt([inner], self._panicking_list(calls, pending, kept, single=single), [])
         finishing = ast.Expr(self._await(n.call(self._name("finish"), [n.load(kept)], at), at), **at)
+        settled = ast.Expr(n.call("@settle_finish", [n.load(kept)], at), **at)
         return [
             n.assign(pending, n.const(None)),
             n.assign(kept, n.const(None)),
             outer,
-            n.when(n.is_not_none(n.load(kept)), finishing),
+            n.when(n.is_not_none(n.load(kept)), finishing, settled),
             *([self._give()] if self.keeps else []),
         ]
 
-    def _push(self, site: Site, call: _Call | None, pending: str, number: int | None) -> list[ast.stmt]:
+    def _panicking_list(
+        self, calls: Sequence[tuple[Site, Captured | None]], pending: str, kept: str, *, single: bool
+    ) -> list[ast.stmt]:
+        """Run the calls of a list because of the exception in flight; if `unwind_list` could not begin, from here."""
+        at = n.at(calls[0][0].call)
+        left = ast.IfExp(n.is_not_none(n.load(kept)), n.load(kept), n.load(pending), **n.GLUE)
+        described = n.const(tuple(_describe(site) for site, _ in calls))
+        unwound = self._await(n.call(self._name("unwind_list"), (n.load("@h"), described), at), at)
+        one_by_one = n.attempt(
+            self._drain(calls, pending, single=single), [n.assign("@e", n.call("@exception", ()))], []
+        )
+        failed = n.when(n.is_not_none(n.load("@e")), ast.Raise(n.load("@e"), None, **n.GLUE))
+        not_begun = n.when(
+            n.is_not_none(n.load(pending)),
+            n.assign("@e", n.const(None)),
+            ast.While(n.is_not_none(n.load(pending)), [one_by_one], [], **n.GLUE),
+            n.attempt([failed, n.reraise()], [], [n.assign("@e", n.const(None))]),
+        )
+        return [
+            n.assign("@h", ast.List([left], ast.Load(), **n.GLUE)),
+            n.assign(kept, n.const(None)),
+            n.assign(pending, n.const(None)),
+            n.attempt([ast.Expr(unwound, **at)], [n.assign(pending, n.item("@h", 0)), not_begun], []),
+            n.assign(kept, n.call("@settle", [n.load("@h")], at), at),
+            n.when(ast.Compare(n.load(kept), [ast.Is()], [n.const("@going")], **n.GLUE), n.reraise()),
+        ]
+
+    def _drained(self, calls: Sequence[tuple[Site, Captured | None]], pending: str, *, single: bool) -> list[ast.stmt]:
+        """Run the calls of a list on the normal exit."""
+        body = self._drain(calls, pending, single=single)
+        slots = ["@f", *(calls[0][1].slots if calls[0][1] is not None else [])] if single else ["@t"]
+        return [
+            ast.While(n.is_not_none(n.load(pending)), body, [], **n.GLUE),
+            *(n.assign(slot, n.const(None)) for slot in slots),
+        ]
+
+    def _push(self, site: Site, call: Captured | None, pending: str, number: int | None) -> list[ast.stmt]:
         at = n.at(site.call)
         first = [n.load(pending), *([] if number is None else [n.const(number)])]
         if call is not None:
@@ -435,22 +403,22 @@ class _Lowering:
             stmts.append(ast.Assign([site.node.target], n.load("@v", at), **at))
         return [*stmts, n.assign("@v", n.const(None))]
 
-    def _drain(self, calls: Sequence[tuple[Site, _Call | None]], pending: str, *, single: bool) -> list[ast.stmt]:
+    def _drain(self, calls: Sequence[tuple[Site, Captured | None]], pending: str, *, single: bool) -> list[ast.stmt]:
         if single:
             site, call = calls[0]
             slots = call.slots if call is not None else []
             stmt = n.unpack((pending, "@f", *slots), n.load(pending))
-            return [stmt, self._drained(site, call, n.load("@f"), [n.load(name) for name in slots])]
+            return [stmt, self._drain_one(site, call, n.load("@f"), [n.load(name) for name in slots])]
         chain: list[ast.stmt] = []
         for i, (site, call) in reversed(list(enumerate(calls))):
             slots = call.slots if call is not None else []
             values = [n.item("@t", 3 + j) for j in range(len(slots))]
-            drained = self._drained(site, call, n.item("@t", 2), values)
+            drained = self._drain_one(site, call, n.item("@t", 2), values)
             test = ast.Compare(n.item("@t", 1), [ast.Eq()], [n.const(i)], **n.GLUE)
             chain = [ast.If(test, [drained], chain, **n.GLUE)]
         return [n.assign("@t", n.load(pending)), n.assign(pending, n.item("@t", 0)), *chain]
 
-    def _drained(self, site: Site, call: _Call | None, callee: ast.expr, values: Sequence[ast.expr]) -> ast.stmt:
+    def _drain_one(self, site: Site, call: Captured | None, callee: ast.expr, values: Sequence[ast.expr]) -> ast.stmt:
         if site.statement == "errdefer":
             return ast.Pass(**n.GLUE)
         if call is not None:
@@ -480,5 +448,5 @@ def _describe(site: Site) -> tuple[Any, ...]:
     when = _WHEN[site.statement]
     if site.enters:
         return when, site.line, 0, (), False
-    call = _Call(site, "")
+    call = Captured(site, "")
     return when, site.line, call.positionals, call.keywords, call.starred

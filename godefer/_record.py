@@ -137,6 +137,9 @@ class _frame:
     link: _defer | None = None  # the last call deferred: the head of the list
     sp: FrameType | None = None  # the frame of the body, once it has deferred; None again when its calls have run
     running: _defer | None = None  # the call under way
+    outcome: tuple[BaseException | None] | None = (
+        None  # what `agopanic` returned, for want of a reader when it is closed
+    )
     ended: bool = False  # the body is over: nothing may be deferred here any more
 
 

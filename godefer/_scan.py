@@ -216,3 +216,15 @@ def own_returns(body: Sequence[ast.stmt]) -> list[ast.Return]:
         elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             stack += [child for block in blocks(node) for child in block]
     return found
+
+
+def catches(body: Sequence[ast.stmt]) -> bool:
+    """Can *body* go on after an exception: is there a `try` or a `with` in the function's own scope?"""
+    stack = list(body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, (ast.Try, ast.TryStar, ast.With, ast.AsyncWith)):
+            return True
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            stack += [child for block in blocks(node) for child in block]
+    return False

@@ -283,7 +283,11 @@ def gopanic(frame: _frame) -> BaseException | None:
 
 
 async def agopanic(frame: _frame) -> BaseException | None:
-    """`gopanic` for an async function: what a call returns is awaited, if it can be, before the next call (D6)."""
+    """`gopanic` for an async function: what a call returns is awaited, if it can be, before the next call (D6).
+
+    What it returns, the frame record holds as well: close() while a call is awaited closes this coroutine too, and drops
+    what that returns. The caller empties it.
+    """
     end(frame)
     p = newpanic(frame, None)
     suppressed = False  # by a context manager's exit: as after `with`, nothing goes on
@@ -318,10 +322,12 @@ async def agopanic(frame: _frame) -> BaseException | None:
             aborted = None if suppressed else aborted_exit(p.exc)
             p.take()
             if aborted is None:
+                frame.outcome = (None,)
                 return None
             p, aborted = _panic(aborted), None
     frame.sp = None
-    return p.take()
+    frame.outcome = (p.take(),)
+    return frame.outcome[0]
 
 
 def newpanic(frame: _frame, replaced: _panic | None) -> _panic:

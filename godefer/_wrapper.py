@@ -87,7 +87,7 @@ def _source(fn: FunctionType) -> str:
     parameters, arguments = _parameters(fn)
     call = f"{_const('body')}({arguments})"
     if flags & _ASYNC_GENERATOR:
-        run = _RUN_ASYNC_GENERATOR.format(call=call, start=_const("start"), strip=_const("strip"))
+        run = _RUN_ASYNC_GENERATOR.format(call=call, live=_const("live"), start=_const("start"), strip=_const("strip"))
     elif flags & _COROUTINE:
         suspend = f"await {_const('suspend')}(_godefer_result)"
         run = _RUN_GENERATOR.format(call=call, suspend=suspend, strip=_const("strip"))
@@ -96,7 +96,7 @@ def _source(fn: FunctionType) -> str:
     else:
         run = f"_godefer_result = {call}"
     last_resort = _LAST_RESORT.format(
-        returning=RETURNING, live=_const("live"), await_call=_indent(_AWAIT_CALL, 8) if awaits else "pass"
+        returning=RETURNING, live=_const("live"), await_call=_indent(_AWAIT_CALL, 12) if awaits else "pass"
     )
     return _TEMPLATE.format(
         cells=", ".join(fn.__code__.co_freevars),
@@ -113,7 +113,7 @@ def _source(fn: FunctionType) -> str:
         restore=_const("restore"),
         gopanic=_const("agopanic" if awaits else "gopanic"),
         deferreturn=_const("adeferreturn" if awaits else "deferreturn"),
-        return_="return" if flags & _ASYNC_GENERATOR else "return _godefer_result",
+        return_=_RETURN_NOTHING if flags & _ASYNC_GENERATOR else _RETURN,
     )
 
 
@@ -151,26 +151,37 @@ def _parameters(fn: FunctionType) -> tuple[str, str]:
 
 
 # The last resort: `gopanic` could not begin, for want of stack or for an interrupt. The calls are made right here, from the
-# wrapper, which has at least the room that the body had; nothing can be recovered, but no call is lost.
+# wrapper, which has at least the room that the body had; nothing can be recovered, but no call is lost. (If `agopanic` did end, but
+# was closed while it waited, its outcome is in the frame record.)
 _LAST_RESORT = """\
-_godefer_call = None
-while _godefer_frame.link is not None:
-    _godefer_call = _godefer_frame.link
-    _godefer_frame.link = _godefer_call.link
-    try:
-        if _godefer_call.when < {returning}:
-            _godefer_call = _godefer_call.fn(*_godefer_call.args, **(_godefer_call.kwargs or {{}}))
-        elif _godefer_call.when > {returning}:
-            _godefer_call = _godefer_call.fn(_godefer_raise.__class__, _godefer_raise, None)
-        {await_call}
-    except BaseException as _godefer_error:
-        _godefer_raise = _godefer_error
-_godefer_call = None
-{live}.pop(_godefer_frame.sp, None)
-_godefer_frame.sp = None"""
+if _godefer_frame.outcome is None:
+    _godefer_call = None
+    while _godefer_frame.link is not None:
+        _godefer_call = _godefer_frame.link
+        _godefer_frame.link = _godefer_call.link
+        try:
+            if _godefer_call.when < {returning}:
+                _godefer_call = _godefer_call.fn(*_godefer_call.args, **(_godefer_call.kwargs or {{}}))
+            elif _godefer_call.when > {returning}:
+                _godefer_call = _godefer_call.fn(_godefer_raise.__class__, _godefer_raise, None)
+            {await_call}
+        except BaseException as _godefer_error:
+            _godefer_raise = _godefer_error
+    _godefer_call = None
+    {live}.pop(_godefer_frame.sp, None)
+    _godefer_frame.sp = None
+else:
+    (_godefer_raise,) = _godefer_frame.outcome"""
 _AWAIT_CALL = """\
 if hasattr(_godefer_call, '__await__'):
     await _godefer_call"""
+# A result that holds an exception that holds this frame would be a cycle (D9).
+_RETURN = """\
+try:
+            return _godefer_result
+        finally:
+            _godefer_result = None"""
+_RETURN_NOTHING = "return"
 _TEMPLATE = """\
 def _godefer_cells({cells}):
     {define} _godefer_wrapper({parameters}):
@@ -187,6 +198,7 @@ def _godefer_cells({cells}):
             except BaseException as _godefer_error:
                 _godefer_raise = _godefer_error
                 {last_resort}
+            _godefer_frame.outcome = None
         else:
             _godefer_raise = None
         while _godefer_frame.sp is not None:
@@ -198,6 +210,7 @@ def _godefer_cells({cells}):
                 except BaseException as _godefer_error:
                     _godefer_raise = _godefer_error
                     {last_resort_deeper}
+                _godefer_frame.outcome = None
         if _godefer_raise is not None:
             _godefer_context = {save}(_godefer_raise)
             try:
@@ -225,9 +238,13 @@ try:
             _godefer_result = {strip}(_godefer_thrown)
 except StopIteration as _godefer_stop:
     _godefer_result = _godefer_stop.value"""
+# An exception thrown into an awaited asend() or athrow() does not link the body's frame to the wrapper's, so that `defer` would not
+# find the record; here it is entered beforehand.
 _RUN_ASYNC_GENERATOR = """\
 try:
     _godefer_body = {call}
+    _godefer_frame.sp = _godefer_body.ag_frame
+    {live}[_godefer_frame.sp] = _godefer_frame
     _godefer_result = {start}(_godefer_body)
     while True:
         _godefer_result = await _godefer_result
