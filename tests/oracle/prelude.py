@@ -1,0 +1,101 @@
+"""What every program in Python shares: its log, and how it is begun.
+
+A program imports `with_defers` from here: it is godefer's, and notes how each function is run.
+"""
+
+import inspect
+import sys
+
+import godefer
+
+MOST_EVENTS, MOST_CALLS = 200, 8
+
+nothing = None
+
+
+class Log:
+    """What a program has done so far."""
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self):
+        self.lines = []
+        self.events = 0
+        self.budget = MOST_CALLS
+        self.ways = {}  # how each function is run, and why
+        self.known = {}  # the code objects whose way is known: a closure is decorated again and again
+
+
+log = Log()
+
+
+def with_defers(fn=None, /, **options):
+    if fn is None:
+        return lambda fn: with_defers(fn, **options)
+    code = fn.__code__
+    decorated = godefer.with_defers(fn, **options)
+    if id(code) not in log.known:
+        log.known[id(code)] = code
+        explanation = godefer.explain(decorated)
+        log.ways[fn.__name__] = explanation.way, explanation.reason
+    return decorated
+
+
+def text(value):
+    """A value as the log shows it."""
+    if value is None:
+        return "nil"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, tuple):
+        return " ".join(map(text, value))
+    if isinstance(value, godefer.Panic):
+        return "panic with nil" if value.value is None else text(value.value)
+    if isinstance(value, ZeroDivisionError):
+        return "division by zero"
+    if type(value) is TypeError and str(value) == "'NoneType' object is not callable":
+        return "call of nil"
+    return f"{type(value).__name__}: {value}"
+
+
+def event(number, *values):
+    log.events += 1
+    if log.events <= MOST_EVENTS:
+        log.lines.append(" ".join([f"{number}:", *map(text, values)]))
+
+
+def given(exception):
+    """What a recovered exception was raised with."""
+    return exception.value if isinstance(exception, godefer.Panic) else exception
+
+
+def spend():
+    """Whether the program may make one more of the calls that might never end."""
+    log.budget -= 1
+    return log.budget >= 0
+
+
+def run(begin):
+    """A program's log."""
+    try:
+        begun = begin()
+        if inspect.iscoroutine(begun):  # it waits for nothing, so it needs no event loop
+            begun.send(None)
+    except (SystemExit, StopIteration) as end:
+        log.lines.append("return" if isinstance(end, StopIteration) else "exit")
+    except Exception as exception:
+        log.lines.append(f"panic: {text(exception)}")
+    else:
+        log.lines.append("return")
+    if sys.exception() is not None:
+        log.lines.append("an exception is still being handled")
+    return log.lines
+
+
+def note_unraisable(unraisable):
+    """Nobody would see it: a coroutine that was never awaited, an error while something is collected."""
+    log.lines.append(f"unraisable: {text(unraisable.exc_value)}")
+
+
+sys.unraisablehook = note_unraisable
