@@ -1,0 +1,776 @@
+"""What is open-coded, end to end, and what its normal path costs (R1, R2)."""
+
+import asyncio
+import contextlib
+import dis
+import importlib.util
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import godefer
+from godefer import ausing, defer, errdefer, explain, okdefer, recover, using, with_defers
+from godefer import defer as later
+
+ROOT = str(Path(godefer.__file__).resolve().parent.parent)
+
+
+def noted(fn):
+    """The way, and each statement with its shape."""
+    explanation = explain(fn)
+    return explanation.way, [(site.statement, site.shape) for site in explanation.defers]
+
+
+@pytest.fixture
+def events():
+    return []
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Import a module from its text."""
+    count = iter(range(100))
+
+    def load(text):
+        name = f"module_{next(count)}"
+        path = tmp_path / f"{name}.py"
+        path.write_text(text)
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+# Every kind of function
+
+
+def test_function(events):
+    """Each kind of statement at the top level of a function is open-coded (R1)."""
+
+    @with_defers
+    def f(cm):
+        defer(events.append, 1)
+        errdefer(events.append, 2)
+        okdefer(events.append, 3)
+        x = using(cm)
+        return x
+
+    assert noted(f) == ("open-coded", [(name, "inline") for name in ("defer", "errdefer", "okdefer", "using")])
+    assert f(contextlib.nullcontext(4)) == 4
+    assert events == [3, 1]
+
+
+def test_no_wrapper(events):
+    """An open-coded function is called directly: there is no wrapper and no frame of godefer's (R1)."""
+    frames = []
+
+    def note():
+        frame = sys._getframe(1)
+        while frame.f_code.co_name != "test_no_wrapper":
+            frames.append(frame.f_code.co_name)
+            frame = frame.f_back
+
+    @with_defers
+    def f():
+        defer(note)
+        note()
+
+    f()
+    assert frames == ["f", "f"]
+    assert not hasattr(f, "__wrapped__")
+
+
+def test_methods(events):
+    """Methods, class methods, static methods and properties are open-coded (R1, A)."""
+
+    class Thing:
+        @with_defers
+        def method(self):
+            defer(events.append, "method")
+            return self
+
+        @classmethod
+        @with_defers
+        def class_method(cls):
+            defer(events.append, "class method")
+            return cls
+
+        @with_defers
+        @staticmethod
+        def static_method():
+            defer(events.append, "static method")
+
+        @with_defers
+        @property
+        def value(self):
+            defer(events.append, "property")
+            return self
+
+    thing = Thing()
+    assert thing.method() is thing.value is thing
+    assert Thing.class_method() is Thing
+    Thing.static_method()
+    assert events == ["method", "property", "class method", "static method"]
+    for found in (thing.method, Thing.class_method, Thing.static_method, Thing.value):
+        assert noted(found) == ("open-coded", [("defer", "inline")])
+
+
+def test_generator(events):
+    """A generator is open-coded, and its calls run at its end (R1, D2)."""
+
+    @with_defers
+    def f():
+        defer(events.append, 1)
+        got = yield 2
+        return got
+
+    assert noted(f) == ("open-coded", [("defer", "inline")])
+    generator = f()
+    assert next(generator) == 2
+    with pytest.raises(StopIteration) as stopped:
+        generator.send(3)
+    assert stopped.value.value == 3
+    assert events == [1]
+
+
+def test_coroutine_function(events):
+    """A coroutine function is open-coded, with what it awaits at its exit (R1, D6)."""
+
+    async def close():
+        await asyncio.sleep(0)
+        events.append(1)
+
+    @with_defers
+    async def f(acm):
+        defer(close)
+        for _ in range(2):
+            defer(close)
+        x = await ausing(acm)
+        return x
+
+    assert noted(f) == ("open-coded", [("defer", "inline"), ("defer", "list"), ("ausing", "inline")])
+    assert asyncio.run(f(contextlib.nullcontext(2))) == 2
+    assert events == [1, 1, 1]
+
+
+def test_async_generator(events):
+    """An async generator is open-coded (R1)."""
+
+    async def close():
+        events.append(1)
+
+    @with_defers
+    async def f():
+        defer(close)
+        yield 2
+
+    async def main():
+        return [x async for x in f()]
+
+    assert noted(f) == ("open-coded", [("defer", "inline")])
+    assert asyncio.run(main()) == [2]
+    assert events == [1]
+
+
+def test_generator_based_coroutine(events):
+    """A function that `types.coroutine` has marked stays marked, and is open-coded (R1, A)."""
+
+    @with_defers
+    @types.coroutine
+    def f():
+        defer(events.append, 1)
+        return (yield 2)
+
+    async def main():
+        return await f()
+
+    assert noted(f) == ("open-coded", [("defer", "inline")])
+    coroutine = main()
+    assert coroutine.send(None) == 2
+    with pytest.raises(StopIteration, match="3"):
+        coroutine.send(3)
+    assert events == [1]
+
+
+def test_shapes(events):
+    """A statement is inline at the top level, conditional below it, and a list in a loop (R1, D8)."""
+
+    @with_defers
+    def f(x, cm):
+        defer(events.append, 1)
+        if x:
+            defer(events.append, 2)
+        match x:
+            case True:
+                okdefer(events.append, 3)
+        try:
+            errdefer(events.append, 4)
+        finally:
+            defer(events.append, 5)
+        with cm:
+            defer(events.append, 6)
+            with cm:
+                for i in (7, 8):
+                    defer(events.append, i)
+        while x:
+            defer(events.append, 9)
+            x = False
+        defer(events.append, 10)
+
+    conditional, listed = [("defer", "conditional")], [("defer", "list")]
+    assert noted(f) == (
+        "open-coded",
+        [
+            ("defer", "inline"),
+            *conditional,
+            ("okdefer", "conditional"),
+            ("errdefer", "conditional"),
+            *conditional,
+            *(listed * 3),
+            ("defer", "inline"),
+        ],
+    )
+    f(True, contextlib.nullcontext())
+    assert events == [10, 9, 8, 7, 6, 5, 3, 2, 1]
+
+
+# Names
+
+
+def test_alias(events):
+    """An alias of `defer` is `defer` (R1)."""
+
+    @with_defers
+    def f():
+        later(events.append, 1)
+
+    assert noted(f) == ("open-coded", [("defer", "inline")])
+    f()
+    assert events == [1]
+
+
+def test_attribute(events):
+    """`godefer.defer` is `defer` (R1)."""
+
+    @with_defers
+    def f():
+        godefer.defer(events.append, 1)
+        godefer.okdefer(events.append, 2)
+
+    assert noted(f) == ("open-coded", [("defer", "inline"), ("okdefer", "inline")])
+    f()
+    assert events == [2, 1]
+
+
+def test_attribute_of_a_package(events, monkeypatch):
+    """An attribute of an attribute is looked at too, if the way to it is modules (R1)."""
+    package, module = types.ModuleType("package"), types.ModuleType("package.cleanup")
+    package.cleanup, module.run_later = module, defer
+    monkeypatch.setitem(globals(), "package", package)
+
+    @with_defers
+    def f():
+        package.cleanup.run_later(events.append, 1)
+
+    assert noted(f) == ("open-coded", [("defer", "inline")])
+    f()
+    assert events == [1]
+
+
+def test_closure_variable(events):
+    """A name that an enclosing function holds is looked up in its cell, anew for each function that is made (R1)."""
+
+    def make(postpone, module):
+        @with_defers
+        def f():
+            postpone(events.append, 1)
+            module.defer(events.append, 2)
+            events.append(3)
+
+        return f
+
+    first, other = make(defer, godefer), make(errdefer, godefer)
+    assert noted(first) == ("open-coded", [("defer", "inline"), ("defer", "inline")])
+    assert noted(other) == ("open-coded", [("errdefer", "inline"), ("defer", "inline")])
+    first()
+    other()
+    assert events == [3, 2, 1, 3, 2]
+    assert noted(make(lambda *args: None, godefer)) == ("open-coded", [("defer", "inline")])
+
+
+def test_builtin(events, monkeypatch):
+    """A builtin name is looked up as the interpreter does it (R1)."""
+    monkeypatch.setattr("builtins.postpone", defer, raising=False)
+
+    @with_defers
+    def f():
+        postpone(events.append, 1)  # noqa: F821
+
+    assert noted(f) == ("open-coded", [("defer", "inline")])
+    f()
+    assert events == [1]
+
+
+def test_somebody_else_s_defer(events):
+    """A function of the name that is not godefer's is called as any other (R1)."""
+
+    def outer(defer):
+        @with_defers
+        def f():
+            okdefer(events.append, 1)
+            defer(events.append, 2)
+
+        return f
+
+    f = outer(lambda fn, arg: fn(arg))
+    assert noted(f) == ("open-coded", [("okdefer", "inline")])
+    f()
+    assert events == [2, 1]
+
+
+# What runs the runtime way instead, and works
+
+
+def used_as_a_value(events):
+    postpone = defer
+    postpone(events.append, 1)
+    events.append(0)
+
+
+def in_a_comprehension(events):
+    [defer(events.append, i) for i in (2, 1)]
+    events.append(0)
+
+
+def in_an_expression(events):
+    defer(events.append, 1) or events.append(0)
+
+
+def reads_the_frame(events):
+    defer(events.append, 1)
+    assert sorted(locals()) == ["events"]
+    events.append(0)
+
+
+def imports_in_the_body(events):
+    from godefer import defer
+
+    defer(events.append, 1)
+    events.append(0)
+
+
+def holds_a_mark(events):
+    defer(events.append, 1)
+    events.append(0 if "@noop".startswith("@") else "@noop")
+
+
+def declares_global(events):
+    global defer
+    defer(events.append, 1)
+    events.append(0)
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (used_as_a_value, "defer is used as a value, or inside an expression, at line"),
+        (in_a_comprehension, "defer is used as a value, or inside an expression, at line"),
+        (in_an_expression, "defer is used as a value, or inside an expression, at line"),
+        (imports_in_the_body, "godefer is imported in the body, at line"),
+        (holds_a_mark, "it holds a string that is one of the marks of lowered code"),
+        (declares_global, "defer is declared global at line"),
+    ],
+)
+def test_runtime_way(function, reason, events):
+    """What open coding cannot prove runs the runtime way, with the same result and the reason in `explain` (R2, R4)."""
+    decorated = with_defers(function)
+    assert noted(decorated) == ("runtime", [])
+    assert explain(decorated).reason.startswith(reason)
+    decorated(events)
+    assert events in ([0, 1], [0, 1, 2])
+
+
+@pytest.mark.parametrize("call", ["defer()", "defer(*())", "using()", "x = using(1, 2)", "errdefer(k=1)"])
+def test_malformed(call, load):
+    """A statement with missing or wrong arguments raises the TypeError that its call always raises (R2)."""
+    f = load(f"from godefer import *\n@with_defers\ndef f():\n    {call}\n").f
+    assert explain(f).way == "runtime"
+    with pytest.raises(TypeError, match="argument"):
+        f()
+
+
+# Limits
+
+
+NESTED = """\
+from godefer import defer, errdefer, okdefer, with_defers
+
+def body(events):
+{defers}{blocks}    {indent}return inner(events)
+
+def inner(events):
+    events.append("body")
+    if "fail" in events:
+        raise KeyError
+    return events
+"""
+
+
+def nested(blocks, defers):
+    """A function with *blocks* nested blocks and *defers* defers before them, of its own file."""
+    return NESTED.format(
+        defers="".join(f"    defer(events.append, {i})\n" for i in range(defers)),
+        blocks="".join(f"    {' ' * i}try:\n" for i in range(blocks)),
+        indent=" " * blocks,
+    ).replace("return inner(events)\n", "return inner(events)\n" + closing(blocks), 1)
+
+
+def closing(blocks):
+    return "".join(f"    {' ' * i}except LookupError: raise\n" for i in reversed(range(blocks)))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize(("blocks", "defers"), [(0, 9), (0, 20), (0, 500), (4, 9), (15, 9), (14, 100)])
+def test_many_blocks_and_defers(blocks, defers, fails, load):
+    """More defers or blocks than the interpreter can nest are open-coded with lists (R1)."""
+    f = with_defers(load(nested(blocks, defers)).body)
+    way, statements = noted(f)
+    assert way == "open-coded"
+    assert len(statements) == defers
+    assert ("defer", "list") in statements
+    events = ["fail"] if fails else []
+    if fails:
+        with pytest.raises(KeyError):
+            f(events)
+        assert events.pop(0) == "fail"
+    else:
+        assert f(events) is events
+    assert events == ["body", *reversed(range(defers))]
+
+
+def test_blocks_that_leave_no_room(load):
+    """A function whose own blocks leave no room for a single one runs the runtime way (R2)."""
+    f = with_defers(load(nested(19, 2)).body)
+    assert explain(f).way == "runtime"
+    assert "too many statically nested blocks" in explain(f).reason
+    events = []
+    assert f(events) is events
+    assert events == ["body", 1, 0]
+
+
+# The value of a function that recovers
+
+
+def raise_it(error):
+    raise error
+
+
+def outer_recovers(events):
+    events.append(type(recover()).__name__)
+
+
+def break_in_finally(events):
+    defer(outer_recovers, events)
+    defer(events.append, 1)
+    while True:
+        try:
+            return "stale"
+        finally:
+            break
+    raise KeyError
+
+
+def break_in_finally_and_the_end(events):
+    for i in (1, 2):
+        defer(events.append, i)
+    while True:
+        try:
+            return "stale"
+        finally:
+            break
+
+
+def continue_in_finally(events):
+    defer(outer_recovers, events)
+    defer(events.append, 1)
+    for i in (1, 2):
+        if i == 2:
+            raise KeyError
+        try:
+            return "stale"
+        finally:
+            continue
+
+
+def suppressed(events):
+    using(contextlib.nullcontext())
+    defer(events.append, 1)
+    with contextlib.suppress(OSError):
+        with contextlib.ExitStack() as stack:
+            stack.callback(raise_it, OSError())
+            return "stale"
+
+
+def suppressed_and_raised(events):
+    defer(outer_recovers, events)
+    defer(events.append, 1)
+    with contextlib.suppress(OSError):
+        try:
+            return "stale"
+        finally:
+            raise OSError
+    raise KeyError
+
+
+def caught_inside_of_finally(events):
+    defer(outer_recovers, events)
+    defer(events.append, 1)
+    try:
+        try:
+            try:
+                return "stale"
+            finally:
+                raise OSError
+        except OSError:
+            pass
+    finally:
+        events.append(0)
+    raise KeyError
+
+
+def loop_after_suppressed(events):
+    for i in (1, 2):
+        defer(events.append, i)
+    with contextlib.suppress(OSError):
+        try:
+            return "stale"
+        finally:
+            raise OSError
+
+
+def caught_by_except(events):
+    defer(outer_recovers, events)
+    defer(events.append, 1)
+    try:
+        try:
+            return "stale"
+        finally:
+            raise OSError
+    except OSError:
+        events.append(0)
+    raise KeyError
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        break_in_finally,
+        break_in_finally_and_the_end,
+        continue_in_finally,
+        suppressed,
+        suppressed_and_raised,
+        caught_inside_of_finally,
+        loop_after_suppressed,
+        caught_by_except,
+    ],
+)
+def test_return_that_did_not_happen(way, function, events):
+    """A return that the body's own finally or with has undone is not what the function returns (P4, R3)."""
+    assert way(function)(events) is None
+
+
+# The normal path
+
+
+def segment(lines, position):
+    """The source text at *position*, which is on one line."""
+    start, end, column, end_column = position
+    if start is None:
+        return None
+    assert start == end
+    return lines[start - 1].encode()[column:end_column].decode()
+
+
+def normal_paths(fn):
+    """The texts of what is called, in turn, on each path through *fn* that no exception takes.
+
+    What a deferred call returns, `@r`, is taken to be None; of other branches both are walked, and each loop at most once.
+    """
+    lines = Path(fn.__code__.co_filename).read_text().splitlines()
+    instructions = list(dis.get_instructions(fn))
+    index = {instruction.offset: i for i, instruction in enumerate(instructions)}
+    jumps = {*dis.hasjrel, *dis.hasjabs}
+    paths = set()
+    pending = [(0, (), frozenset())]
+    while pending:
+        i, calls, passed = pending.pop()
+        while i not in passed:
+            instruction = instructions[i]
+            name = instruction.opname
+            if name.startswith("CALL") and not name.startswith("CALL_INTRINSIC"):
+                calls = (*calls, segment(lines, instruction.positions))
+            if name.startswith("RETURN_") and name != "RETURN_GENERATOR":
+                paths.add(calls)
+                break
+            if name in {"RAISE_VARARGS", "RERAISE"}:
+                break
+            following = i + 1
+            if instruction.opcode in jumps:
+                passed |= {i}
+                target = index[instruction.argval]
+                if name.startswith("JUMP"):
+                    following = target
+                elif instructions[i - 1].argval != "@r":
+                    pending.append((target, calls, passed))
+                elif "NOT_NONE" not in name:
+                    assert name.endswith("IF_NONE")
+                    following = target
+            i = following
+    return paths
+
+
+def work(x):
+    return x
+
+
+def note(*args, **kwargs):
+    pass
+
+
+def one(x):
+    defer(note, x)
+    return work(x)
+
+
+def eight(x):
+    defer(note, x)
+    defer(note, x, 1)
+    defer(note, x, 2)
+    defer(note, x, 3)
+    defer(note, x, 4)
+    defer(note, x, 5)
+    defer(note, x, 6)
+    defer(note, x, 7)
+    return work(x)
+
+
+def keyword(x):
+    defer(note, end=x)
+    work(x)
+
+
+def several_returns(x):
+    defer(note, x)
+    defer(note)
+    if x:
+        return work(1)
+    elif x is None:
+        return work(2)
+    work(3)
+
+
+def others(x):
+    errdefer(note, x)
+    okdefer(note, x)
+    return work(x)
+
+
+def condition(x):
+    if x:
+        defer(note, x)
+    return work(x)
+
+
+EIGHT = ("work(x)", *(f"defer(note, x, {i})" for i in range(7, 0, -1)), "defer(note, x)")
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (one, {("work(x)", "defer(note, x)")}),
+        (eight, {EIGHT}),
+        (keyword, {("work(x)", "defer(note, end=x)")}),
+        (several_returns, {(f"work({i})", "defer(note)", "defer(note, x)") for i in (1, 2, 3)}),
+        (others, {("work(x)", "okdefer(note, x)")}),
+        (condition, {("work(x)",), ("work(x)", "defer(note, x)")}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_calls_on_the_normal_path(function, expected):
+    """On the way that no exception takes, the code calls what the body calls and the deferred, and nothing else (R1)."""
+    decorated = with_defers(function)
+    assert explain(decorated).way == "open-coded"
+    assert normal_paths(decorated) == expected
+
+
+def test_calls_on_the_normal_path_of_a_loop():
+    """A loop's calls are pushed and drained without a call but their own (R1)."""
+
+    def f(xs):
+        for x in xs:
+            defer(note, x)
+        work(xs)
+
+    decorated = with_defers(f)
+    assert explain(decorated).way == "open-coded"
+    # The third is what follows when an exception was stopped; its call, of the runtime, stands nowhere.
+    assert normal_paths(decorated) >= {("work(xs)",), ("work(xs)", "defer(note, x)")}
+    called = {call for calls in normal_paths(decorated) for call in calls}
+    assert called - {None} == {"work(xs)", "defer(note, x)"}
+
+
+@pytest.mark.parametrize("function", [one, eight, keyword, several_returns, others, condition])
+def test_frames_of_the_normal_path(function):
+    """A profiler sees no function of godefer's called when an open-coded function returns (R1)."""
+    decorated = with_defers(function)
+    called = []
+
+    def profile(frame, event, argument):
+        if event == "call":
+            called.append(frame.f_code.co_name)
+        elif event == "c_call":
+            called.append(argument.__name__)
+
+    sys.setprofile(profile)
+    try:
+        decorated(1)
+    finally:
+        sys.setprofile(None)
+    assert called.pop() == "setprofile"
+    assert called.pop(0) == function.__name__
+    assert set(called) == {"work", "note"}
+    assert called.count("work") == 1
+
+
+# The environment
+
+
+@pytest.mark.parametrize(
+    ("value", "way"), [("0", "runtime"), ("1", "open-coded"), ("", "open-coded"), (None, "open-coded")]
+)
+def test_environment(value, way, load):
+    """GODEFER_OPEN_CODED=0, and only that, turns open coding off, but for named results, which need it (R4, N)."""
+    text = (
+        "from godefer import *\n"
+        "@with_defers\ndef f():\n    defer(print)\n"
+        "@with_defers(result='n')\ndef g():\n    n = 1\n    return n\n"
+        "print(explain(f).way, explain(g).way, explain(f).reason)\n"
+    )
+    module = load("")
+    Path(module.__file__).write_text(text)
+    environment = {name: old for name, old in os.environ.items() if name != "GODEFER_OPEN_CODED"}
+    environment["PYTHONPATH"] = ROOT
+    if value is not None:
+        environment["GODEFER_OPEN_CODED"] = value
+    done = subprocess.run(
+        [sys.executable, module.__file__], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""
+    reason = "the environment says GODEFER_OPEN_CODED=0" if value == "0" else ""
+    assert done.stdout == f"{way} open-coded {reason}\n"
