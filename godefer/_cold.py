@@ -62,9 +62,8 @@ def unwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | N
     interrupt, the open-coded function finds the callee still there, and makes the call itself.
     """
     fn = pending[0]
-    pending[0] = (
-        _exception()
-    )  # and in no local: before 3.13, `recover` reading *pending* leaves a copy of them on this frame
+    # In no local: before 3.13, `recover` reading *pending* leaves a copy of the locals on this frame.
+    pending[0] = _exception()
     try:
         if (result := fn(*args) if kwargs is None else fn(*args, **kwargs)) is not None:
             drop(result)

@@ -24,6 +24,7 @@ from godefer._wrapper import wrap, wrap_in_place
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import CodeType
     from typing import Any, TypeVar, overload
 
     from godefer._open import Result
@@ -129,11 +130,11 @@ def _function(fn: FunctionType, result: Result) -> FunctionType:
     if target is not None and target is not fn:
         _decorate_in_place(target, result)
         return fn
-    decision = _decide(fn, result)
-    if decision.code is not None:
-        return make_function(decision.code, fn)
+    outcome = _decide(fn, result)
+    if not isinstance(outcome, str):
+        return make_function(outcome, fn)
     wrapper = wrap(fn)
-    remember(wrapper.__code__, decision)
+    remember(wrapper.__code__, Decision(fn.__code__, reason=outcome))
     return wrapper
 
 
@@ -142,12 +143,13 @@ def _decorate_in_place(fn: FunctionType, result: Result) -> None:
     if decided is not None:
         _check_same_result(fn, decided, result)
         return
-    decision = _decide(fn, result)
-    if decision.code is not None:
-        fn.__code__ = decision.code
+    original = fn.__code__
+    outcome = _decide(fn, result)
+    if not isinstance(outcome, str):
+        fn.__code__ = outcome
     else:
         wrap_in_place(fn)
-        remember(fn.__code__, decision)
+        remember(fn.__code__, Decision(original, reason=outcome))
 
 
 def _check_same_result(fn: FunctionType, decided: Decision, result: Result) -> None:
@@ -156,18 +158,18 @@ def _check_same_result(fn: FunctionType, decided: Decision, result: Result) -> N
         raise _errors.decorated_already(fn, result)
 
 
-def _decide(fn: FunctionType, result: Result) -> Decision:
-    """How to run *fn*."""
+def _decide(fn: FunctionType, result: Result) -> CodeType | str:
+    """The open-coded code of *fn*; or the reason why it is run the runtime way."""
     if result is not None:
         error = _errors.bad_result(fn, result)
         if error is not None:
             raise error
-        decision = open_code(fn, result)
-        if decision.code is None:
-            raise _errors.needs_open_coding(fn, result, decision.reason)
-        return decision
+        outcome = open_code(fn, result)
+        if isinstance(outcome, str):
+            raise _errors.needs_open_coding(fn, result, outcome)
+        return outcome
     if not enabled():
-        return Decision(fn.__code__, reason="the environment says GODEFER_OPEN_CODED=0")
+        return "the environment says GODEFER_OPEN_CODED=0"
     return open_code(fn)
 
 

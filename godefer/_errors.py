@@ -46,6 +46,12 @@ def callable_name(fn: object) -> str:
 def no_decorated_function(statement: str, frame: FrameType) -> DeferError:
     """D3: *statement* was called in *frame*, which is not the body of a decorated function."""
     code = frame.f_code
+    if any(name.startswith("@") for name in code.co_varnames):  # of an open-coded function
+        return DeferError(
+            f"{statement}() was called in {code.co_qualname} ({place(code, frame.f_lineno)}) by a name or an expression that "
+            f"could not be known to be it when the function was decorated; write it there as a statement of its own, by a name "
+            f"that means it by then: {statement}(…)"
+        )
     return DeferError(
         f"{statement}() stands in {code.co_qualname} ({place(code, frame.f_lineno)}), "
         f"which is {_what(frame)}; {_instead(statement, frame)}"

@@ -11,10 +11,15 @@ function goes into a ``try``; which calls are pending is the position in the cod
     try:
         <the rest of the function>
     except:                                   # panicking: cold
-        @t = @f0
+        @t = [@f0]
         @f0 = @noop
-        if @unwind(...) is @going: raise      # `raise` alone: the traceback stays clean
-        return @R                             # recovered: what is outside runs as on a normal return
+        try:
+            if @unwind(@t, (@a0_0,)):
+                return @R                     # recovered: what is outside runs as on a normal return
+        except:
+            if @t: @f0 = @t[0]                # @unwind could not begin: the `finally` makes the call
+            raise
+        raise                                 # alone: the traceback stays clean
     finally:
         if (@r := @f0(@a0_0)) is not None: @r = @drop(@r)
 
@@ -25,7 +30,7 @@ that is None until the call is pending.
 
 *list*: in a loop, or more than the interpreter's limit of nested blocks allows. Pending calls are linked tuples in one hidden local,
 drained at the exit. The drain can be interrupted by a call that raises, so it is inside of a second ``try``, whose ``except``
-hands what is left to `_cold.unwind`. Rejected for the others too: one list for all is simpler, but costs three times as much.
+hands what is left to `_cold.unwind_list`. Rejected for the others too: one list for all is simpler, but costs three times as much.
 
 `@R` holds what a ``return`` evaluated, where a recovery further out can see it (P4). Hidden names begin with ``@``, which no
 source can write. Exit calls have the position of their statement, for tracebacks; glue has the position -1, that is none.
@@ -100,7 +105,6 @@ class _Lowering:
         self.nesting = nesting
         self.number = 0  # of the next slot
         self.keeps = False  # does @R hold what `return` evaluated?
-        self.overtaken = False  # can the body go on after a `return` was evaluated?
         self.catches = False  # can the body go on after an exception, which then may hold this frame?
         self.result: str | tuple[str, ...] | None = None
         self.replaced: dict[int, list[ast.stmt]] = {}  # id of a site's statement -> what is in its place
@@ -116,9 +120,6 @@ class _Lowering:
             instead = self._returns(statement)
             rewritten += instead
             of_statement += [sites, *([] for _ in instead[1:])]
-        if self.overtaken:
-            rewritten.append(n.assign("@R", n.const(None)))
-            of_statement.append([])
         lowered = self.block(rewritten, of_statement)
         if self.keeps:
             lowered.insert(0, n.assign("@R", n.const(None)))
@@ -134,24 +135,26 @@ class _Lowering:
         calls = len(found.sites) + sum(site.in_loop for site in found.sites)
         return calls > 1 and any(own_returns(body))
 
-    def _returns(self, node: ast.stmt) -> list[ast.stmt]:
-        """*node* with its `return` statements made to set @R, or the named results."""
+    def _returns(self, node: ast.stmt, *, leaving: bool = False) -> list[ast.stmt]:
+        """*node* with its `return` statements made to set @R, or the named results.
+
+        A `return` can be overtaken: by what the exit of a `with` or a `finally` around it raises, or by a `break` or `continue` in
+        that `finally` (in which we then are *leaving*). It has not happened then, and @R is None again.
+        """
         if not (self.keeps or self.result is not None):
             return [node]
         if isinstance(node, ast.Return):
             return self._return(node)
+        if isinstance(node, (ast.Break, ast.Continue)) and leaving and self.keeps:
+            return [n.assign("@R", n.const(None)), node]
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             return [node]
-        ends = isinstance(node, (ast.With, ast.AsyncWith)) or (
-            isinstance(node, (ast.Try, ast.TryStar)) and node.finalbody
-        )
-        wrap = self.keeps and bool(ends) and any(own_returns([node]))
+        final = getattr(node, "finalbody", None)
         for block in blocks(node):
-            block[:] = [s for child in block for s in self._returns(child)]
-        if (
-            wrap
-        ):  # what its own exit raises comes from the body: it has not returned; nor has it if the body goes on after it
-            self.overtaken = True
+            leaves = leaving or block is final
+            block[:] = [s for child in block for s in self._returns(child, leaving=leaves)]
+        ends = isinstance(node, (ast.With, ast.AsyncWith)) or bool(final)
+        if self.keeps and ends and any(own_returns([node])):
             return [n.attempt([node], [n.assign("@R", n.const(None)), n.reraise()], [])]
         return [node]
 
@@ -346,7 +349,7 @@ class _Lowering:
             n.assign(pending, n.const(None)),
             n.assign(kept, n.const(None)),
             outer,
-            n.when(n.is_not_none(n.load(kept)), finishing, settled),
+            n.when(n.is_not_none(n.load(kept)), finishing, settled, n.assign(kept, n.const(None))),
             *([self._give()] if self.keeps else []),
         ]
 
@@ -359,7 +362,9 @@ class _Lowering:
         described = n.const(tuple(_describe(site) for site, _ in calls))
         unwound = self._await(n.call(self._name("unwind_list"), (n.load("@h"), described), at), at)
         one_by_one = n.attempt(
-            self._drain(calls, pending, single=single), [n.assign("@e", n.call("@exception", ()))], []
+            self._drain(calls, pending, single=single, skipping="okdefer"),
+            [n.assign("@e", n.call("@exception", ()))],
+            [],
         )
         failed = n.when(n.is_not_none(n.load("@e")), ast.Raise(n.load("@e"), None, **n.GLUE))
         not_begun = n.when(
@@ -379,7 +384,7 @@ class _Lowering:
 
     def _drained(self, calls: Sequence[tuple[Site, Captured | None]], pending: str, *, single: bool) -> list[ast.stmt]:
         """Run the calls of a list on the normal exit."""
-        body = self._drain(calls, pending, single=single)
+        body = self._drain(calls, pending, single=single, skipping="errdefer")
         slots = ["@f", *(calls[0][1].slots if calls[0][1] is not None else [])] if single else ["@t"]
         return [
             ast.While(n.is_not_none(n.load(pending)), body, [], **n.GLUE),
@@ -390,7 +395,8 @@ class _Lowering:
         at = n.at(site.call)
         first = [n.load(pending), *([] if number is None else [n.const(number)])]
         if call is not None:
-            return [n.assign(pending, n.pack([*first, call.checked_callee(), *call.values], at), at)]
+            pushed = n.assign(pending, n.pack([*first, call.checked_callee(), *call.values], at), at)
+            return [pushed, n.assign("@c", n.const(None))]
         entering = n.call(self._name("enter") if site.statement == "ausing" else "@enter", [site.call.args[0]], at)
         entered = ast.Await(entering, **at) if site.statement == "ausing" else entering
         stmts: list[ast.stmt] = [
@@ -403,23 +409,28 @@ class _Lowering:
             stmts.append(ast.Assign([site.node.target], n.load("@v", at), **at))
         return [*stmts, n.assign("@v", n.const(None))]
 
-    def _drain(self, calls: Sequence[tuple[Site, Captured | None]], pending: str, *, single: bool) -> list[ast.stmt]:
+    def _drain(
+        self, calls: Sequence[tuple[Site, Captured | None]], pending: str, *, single: bool, skipping: str
+    ) -> list[ast.stmt]:
+        """Take the next call off a list and make it, unless its statement is the one that does not run on this exit."""
         if single:
             site, call = calls[0]
             slots = call.slots if call is not None else []
             stmt = n.unpack((pending, "@f", *slots), n.load(pending))
-            return [stmt, self._drain_one(site, call, n.load("@f"), [n.load(name) for name in slots])]
+            return [stmt, self._drain_one(site, call, n.load("@f"), [n.load(name) for name in slots], skipping)]
         chain: list[ast.stmt] = []
         for i, (site, call) in reversed(list(enumerate(calls))):
             slots = call.slots if call is not None else []
             values = [n.item("@t", 3 + j) for j in range(len(slots))]
-            drained = self._drain_one(site, call, n.item("@t", 2), values)
+            drained = self._drain_one(site, call, n.item("@t", 2), values, skipping)
             test = ast.Compare(n.item("@t", 1), [ast.Eq()], [n.const(i)], **n.GLUE)
             chain = [ast.If(test, [drained], chain, **n.GLUE)]
         return [n.assign("@t", n.load(pending)), n.assign(pending, n.item("@t", 0)), *chain]
 
-    def _drain_one(self, site: Site, call: Captured | None, callee: ast.expr, values: Sequence[ast.expr]) -> ast.stmt:
-        if site.statement == "errdefer":
+    def _drain_one(
+        self, site: Site, call: Captured | None, callee: ast.expr, values: Sequence[ast.expr], skipping: str
+    ) -> ast.stmt:
+        if site.statement == skipping:
             return ast.Pass(**n.GLUE)
         if call is not None:
             return self._exit(call.make(callee, values), call.at)

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 
 class Decision:
-    """How a function is run: open-coded, with ``code`` and ``plan``; or the runtime way, for a ``reason``."""
+    """How a function is run: open-coded, with a ``plan``; or the runtime way, for a ``reason``.
+
+    It holds the original code, or an equal copy of it; never the code that was made of it, its key in `_decisions`.
+    """
 
     def __init__(
         self,
@@ -33,18 +36,16 @@ class Decision:
         result: Result = None,
         *,
         reason: str = "",
-        code: CodeType | None = None,
         plan: tuple[tuple[int, str, str], ...] | None = None,
     ) -> None:
         self.original = original
         self.result = result
         self.reason = reason
-        self.code = code
         self.plan = plan
 
 
 class _ByIdentity:
-    """A dictionary whose keys are code objects, by identity, held weakly."""
+    """A dictionary whose keys are code objects, by identity, held weakly; its values must not hold them."""
 
     def __init__(self) -> None:
         self._items: dict[int, tuple[ref[CodeType], Any]] = {}
@@ -58,7 +59,7 @@ class _ByIdentity:
         self._items[key] = (ref(code, lambda _: self._items.pop(key, None)), value)
 
 
-_cache = _ByIdentity()  # the original code -> (what its names meant, result, Decision)
+_cache = _ByIdentity()  # the original code -> (what its names meant, result, the open code or the reason)
 _decisions = _ByIdentity()  # the code of a decorated function -> Decision
 
 
@@ -78,26 +79,27 @@ def decision_on(code: CodeType) -> Decision | None:
     return decision
 
 
-def open_code(fn: FunctionType, result: Result = None) -> Decision:
-    """Decide on *fn*, and compile it if it can be open-coded."""
+def open_code(fn: FunctionType, result: Result = None) -> CodeType | str:
+    """The open-coded code of *fn*; or the reason why there is none."""
     meant = meaning(fn)
     cached = _cache.get(fn.__code__)
     if cached is not None and cached[0] == meant and cached[1] == result:
-        decision: Decision = cached[2]
-        return decision
+        outcome: CodeType | str = cached[2]
+        return outcome
     if result is None and not any(meant):  # without the names there is no statement, and no need to look at the source
-        decision = Decision(fn.__code__, reason="there is no defer statement in its body")
+        outcome = "there is no defer statement in its body"
     else:
         from godefer._compile import compile_lowered  # noqa: PLC0415  # see above
 
-        outcome = compile_lowered(fn, meant, result)
-        if isinstance(outcome, str):
-            decision = Decision(fn.__code__, result, reason=outcome)
+        made = compile_lowered(fn, meant, result)
+        if isinstance(made, str):
+            outcome = made
         else:
-            decision = Decision(fn.__code__, result, code=outcome[0], plan=outcome[1])
-            remember(outcome[0], decision)
-    _cache.set(fn.__code__, (meant, result, decision))
-    return decision
+            outcome, plan = made
+            # A copy: the cache keeps the open code as long as the original lives, which this must not prolong.
+            remember(outcome, Decision(fn.__code__.replace(), result, plan=plan))
+    _cache.set(fn.__code__, (meant, result, outcome))
+    return outcome
 
 
 def lowered_text(fn: FunctionType, decision: Decision) -> str:

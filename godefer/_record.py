@@ -72,7 +72,7 @@ class _panic:
     """An exception in flight through one invocation, as Go's `_panic` is a panic in flight through a goroutine.
 
     Go's ``link``, to the panics that this one aborted, is gone: what they were is on the exception's ``__context__``, and
-    the one that may have to go on, on the exception itself (`_unwind.abort`).
+    the one that may have to go on, on the exception itself (`_unwind.remember_exit`).
     """
 
     __slots__ = ("context", "exc", "recovered", "traceback")

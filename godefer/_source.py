@@ -21,6 +21,7 @@ import ast
 import linecache
 import sys
 import warnings
+from _thread import RLock  # threading takes longer to import
 from types import CodeType, ModuleType
 
 TYPE_CHECKING = False
@@ -51,9 +52,7 @@ class Source:
         code = self.code
         imports: list[ast.stmt] = [ast.Import([ast.alias(name, **_NOWHERE)], **_NOWHERE) for name in self.imports]
         module = ast.Module([*imports, skeleton(self.node, code)], [])
-        with warnings.catch_warnings():  # the compiler has said it all when the function was first compiled
-            warnings.simplefilter("ignore")
-            compiled = compile(module, code.co_filename, "exec", code.co_flags & _FUTURES, dont_inherit=True)
+        compiled = _compile_quietly(module, code.co_filename, code.co_flags & _FUTURES)
         for candidate in _codes(compiled):
             first = candidate.co_firstlineno + self.shift
             if candidate.co_qualname == code.co_qualname and first == code.co_firstlineno:
@@ -61,6 +60,19 @@ class Source:
                 return moved.replace(co_flags=moved.co_flags | (code.co_flags & _ITERABLE_COROUTINE))
         msg = f"{code.co_qualname} is not found where its name says"
         raise SyntaxError(msg)
+
+
+def _compile_quietly(source: Any, filename: str, flags: int) -> Any:
+    """`compile`, without the warnings: it has said them all when the function was first compiled.
+
+    Under a lock, since two threads that change the warning filters at once may each put back what the other has set.
+    """
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return compile(source, filename, "exec", flags, dont_inherit=True)
+
+
+_FILTERS = RLock()
 
 
 def _moved(code: CodeType, by: int) -> CodeType:
@@ -148,9 +160,7 @@ def parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
     text = "".join(lines[first:last])
     prefix = "if 1:\n" if indent else ""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(prefix + text, code.co_filename)
+        tree = _compile_quietly(prefix + text, code.co_filename, ast.PyCF_ONLY_AST)
     except (SyntaxError, ValueError):
         return f"the lines from {first + 1} of {code.co_filename} are not a definition that can be parsed on its own"
     body = tree.body

@@ -318,7 +318,7 @@ def findframe(statement: str, caller: FrameType) -> _frame:
         if sp.f_code in unwinders:
             raise _errors.deferred_statement(statement, sp)
         raise _errors.no_decorated_function(statement, sp)
-    record: _frame = wrapper.f_locals["_godefer_frame"]
+    record: _frame = wrapper.f_locals["@frame"]
     record.sp = sp
     live[sp] = record
     return record

@@ -74,9 +74,16 @@ def _template(fn: FunctionType) -> CodeType:
         code.co_freevars,
     )
     if shape not in _templates:
-        _templates[shape] = innermost(compile(_source(fn), WRAPPER, "exec", dont_inherit=True, optimize=0), 2)
-        if _templates[shape].co_freevars != code.co_freevars:
+        prefix = "_godefer_"
+        while any(name.startswith(prefix) for name in (*code.co_varnames, *code.co_freevars)):
+            prefix = f"_{prefix}"
+        text = _source(fn).replace("_godefer_", prefix)
+        made = innermost(compile(text, WRAPPER, "exec", dont_inherit=True, optimize=0), 2)
+        if made.co_freevars != code.co_freevars:
             raise _errors.internal(f"wrap: the wrapper of {code.co_qualname} has other closure variables")
+        # Names that no source can write: they cannot be taken for the function's own.
+        own = tuple(f"@{name.removeprefix(prefix)}" if name.startswith(prefix) else name for name in made.co_varnames)
+        _templates[shape] = made.replace(co_varnames=own)
     return _templates[shape]
 
 
