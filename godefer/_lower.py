@@ -56,6 +56,9 @@ if TYPE_CHECKING:
     Plan = tuple[tuple[int, str, str], ...]
 
 
+# Each `return` gets a copy of the exit of each statement, as in Go, which stops at 15; a copy takes about 100 bytes.
+COPIES = 500
+
 NESTING = 8  # slots nested at most, as in Go; two blocks each of the interpreter's twenty
 
 _WHEN = {"defer": ALWAYS, "errdefer": FAILING, "okdefer": RETURNING, "using": EXIT, "ausing": ASYNC_EXIT}
@@ -89,6 +92,9 @@ def lower(
         return str(reason)
     if not found.sites and result is None:
         return "there is no defer statement in its body"
+    returns = len(own_returns(node.body)) + 1
+    if returns * len(found.sites) > COPIES:
+        return f"{len(found.sites)} statements and {returns} ways to return would make its code too large"
     lowering = _Lowering(
         asynchronous=isinstance(node, ast.AsyncFunctionDef),
         returns_value=not asynchronous_generator,

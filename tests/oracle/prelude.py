@@ -5,8 +5,10 @@ A program imports `with_defers` from here: it is godefer's, and notes how each f
 
 import inspect
 import sys
+from types import SimpleNamespace
 
 import godefer
+from godefer._open import decision_on
 
 MOST_EVENTS, MOST_CALLS = 200, 8
 
@@ -36,10 +38,18 @@ def with_defers(fn=None, /, **options):
     code = fn.__code__
     decorated = godefer.with_defers(fn, **options)
     if id(code) not in log.known:
+        # All that `explain` adds to a decision is the lowered source, which would cost more than all the rest of a
+        # program's life. So it is asked once in each program.
+        told = _decision if log.known else godefer.explain
         log.known[id(code)] = code
-        explanation = godefer.explain(decorated)
-        log.ways[fn.__name__] = explanation.way, explanation.reason
+        answer = told(decorated)
+        log.ways[fn.__name__] = answer.way, answer.reason
     return decorated
+
+
+def _decision(decorated):
+    decision = decision_on(decorated.__code__)
+    return SimpleNamespace(way="runtime" if decision.plan is None else "open-coded", reason=decision.reason)
 
 
 def text(value):

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.oracle import as_go, as_python
 from tests.oracle.model import all_functions, defers
 
-PROJECT = Path(os.environ.get("ORACLE_TREE", Path(__file__).parents[2]))
+PROJECT = Path(__file__).parents[2]
 WAYS = ("open-coded", "runtime")
 ASYNC = "async"
 VERSIONS = ("", ASYNC)  # of a program in Python: with functions, with coroutine functions
