@@ -119,7 +119,7 @@ def abort(pending: list[Any]) -> None:
     pending.clear()
     exc = _exception()
     if exc is not None and state:
-        remember_exit(state[-1], exc, recovered=len(state) != 1)
+        remember_exit(state[-1], exc, recovered=False)  # the one not recovered, or the exit that was to go on after it
     del state, exc
 
 

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 
 # Each `return` gets a copy of the exit of each statement, as in Go, which stops at 15; a copy takes about 100 bytes.
-COPIES = 500
+COPIES = 2000
 
 NESTING = 8  # slots nested at most, as in Go; two blocks each of the interpreter's twenty
 
