@@ -424,3 +424,37 @@ def test_explain_says_what_is_wrong_with_its_target(package, target, message):
     assert (status, out) == (2, "")
     assert err.startswith(f"python -m godefer explain: {message}")
     assert err.count("\n") == 1
+
+
+def test_explain_returns_its_exit_status(package, monkeypatch, capsys):
+    """`main` returns 0 after an explanation on stdout, and 2 after an error on stderr, and raises nothing."""
+    monkeypatch.syspath_prepend(package)
+    names = (
+        "",
+        ":copy",
+        ":Store.open",
+        ":Store.__lock",
+        ":instance",
+        ":nothing",
+        ":plain",
+        ":maker.<locals>.local",
+        ".copy",
+    )
+    targets = [
+        *(f"pkg.mod{name}" for name in names),
+        "pkg.other",
+        "pkg.failing",
+        "pkg.nowhere",
+        "nowhere",
+        "pkg/mod.py",
+        "p m",
+    ]
+    try:
+        for target in targets:
+            status = command_line.main(["explain", target])
+            out, err = capsys.readouterr()
+            found = target in targets[:5]
+            assert (status, bool(out), bool(err)) == ((0, True, False) if found else (2, False, True)), target
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "pkg"]:
+            del sys.modules[name]
