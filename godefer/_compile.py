@@ -41,7 +41,7 @@ def lowered(
 ) -> tuple[CodeType, Plan, str] | str:
     """The lowered code, its marks not yet replaced, the plan, and the lowered source; or the reason why there is none."""
     reason = ""
-    for nesting in (NESTING, 3, 1):  # fewer, if the function's own blocks leave no room for more
+    for nesting in (NESTING, 6, 5, 4, 3, 2, 1):  # fewer, if the function's own blocks leave no room for more
         source = find(code, module_globals)
         if isinstance(source, str):
             return source

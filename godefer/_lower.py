@@ -286,13 +286,12 @@ class _Lowering:
             not_begun = self._exit(call.make(n.item("@t", 0), call.arguments()), call.at)
         else:
             not_begun = n.assign(slot, n.item("@t", 0))
-        begun = call.forget() or [ast.Pass(**n.GLUE)]
         return [
             n.assign("@t", ast.List([n.load(slot)], ast.Load(), **n.GLUE)),
             n.assign(slot, empty),
             n.attempt(
                 [n.when(unwound, *call.forget(), self._give())],
-                [ast.If(n.load("@t"), [not_begun], begun, **n.GLUE), n.reraise()],
+                [ast.If(n.load("@t"), [not_begun], call.forget(), **n.GLUE), n.reraise()],
                 [],
             ),
             *call.forget(),

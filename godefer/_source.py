@@ -121,16 +121,24 @@ def _equal(one: CodeType, other: CodeType) -> bool:
 
 
 def _look_imported(code: CodeType, module_globals: dict[str, Any]) -> Iterator[str]:
-    """The global names of *code* whose values come from elsewhere: a guess, but a cheap one."""
+    """The names in *code* that mean, in its module, what comes from elsewhere: a guess, but a cheap one.
+
+    Its local names are among them: the compiler asks only whether the module imports a name, not what it means in the function.
+    """
     here = module_globals.get("__name__")
-    for name in {name for part in (code, *_codes(code)) for name in part.co_names}:
+    for name in {
+        name for part in (code, *_codes(code)) for name in (*part.co_names, *part.co_varnames, *part.co_freevars)
+    }:
         value = module_globals.get(name)
         if isinstance(value, ModuleType) or getattr(value, "__module__", here) != here:
             yield name
 
 
+_LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FAST", "LOAD_DEREF", "LOAD_CLASSDEREF")
+
+
 def _are_imported(code: CodeType, _: dict[str, Any]) -> set[str]:
-    """The global names of *code* whose methods it calls as the compiler has it done for imported names."""
+    """The names in *code* whose methods it calls as the compiler has it done for imported names."""
     import dis  # noqa: PLC0415  # slow to import, and rarely needed
 
     attributes, methods = set(), set()
@@ -142,7 +150,9 @@ def _are_imported(code: CodeType, _: dict[str, Any]) -> set[str]:
                     methods.add(previous)
                 elif instruction.opname == "LOAD_ATTR":
                     attributes.add(previous)
-            previous = instruction.argval if instruction.opname == "LOAD_GLOBAL" else None
+            previous = instruction.argval if instruction.opname.startswith(_LOADS) else None
+            if isinstance(previous, tuple):  # two at once, since 3.13
+                previous = previous[-1]
     return attributes - methods
 
 

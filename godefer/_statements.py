@@ -17,6 +17,7 @@ with one defer, but charges the calls that defer nothing.
 from __future__ import annotations
 
 import sys
+from _weakref import ref
 from types import FunctionType, MethodType
 
 from godefer import _errors
@@ -334,7 +335,10 @@ def function_frame(frame: FrameType) -> FrameType:
 def wraps(wrapper: CodeType, body: CodeType) -> bool:
     """Is *wrapper* the code of the wrapper made for *body*?"""
     consts = wrapper.co_consts
-    return bool(consts) and getattr(consts[-1], "__code__", None) is body
+    if not consts or not isinstance(consts[-1], ref):
+        return False
+    fn = consts[-1]()
+    return fn is not None and getattr(fn, "__code__", None) is body
 
 
 def end(frame: _frame) -> None:

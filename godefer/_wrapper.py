@@ -6,13 +6,15 @@ function with the body's own parameters rejects wrong arguments at the call for 
 or an async generator exactly if the body is one, and passing arguments on costs less than packing them twice.
 
 What the template calls is put in as constants of the code, in place of strings that begin with "@". So the wrapper has the
-body's globals and closure cells, and its code can be given to an existing function (see `_decorate`); the body itself
-is the last constant, by which `_statements.wraps` knows the wrapper.
+body's globals and closure cells, and its code can be given to an existing function (see `_decorate`); the body
+is the last constant, by which `_statements.wraps` knows the wrapper. That holds it weakly, and the wrapper's ``__wrapped__`` holds it
+truly: the garbage collector does not look into code, so a function that refers to itself would live for ever.
 """
 
 from __future__ import annotations
 
 import sys
+from _weakref import ref
 from types import CodeType, FunctionType, coroutine
 
 from godefer import _errors
@@ -47,12 +49,20 @@ def wrap_in_place(fn: FunctionType) -> None:
     fn.__wrapped__ = body  # type: ignore[attr-defined]
 
 
+class Body(ref):  # type: ignore[type-arg]
+    """The body of a wrapper, as a constant of its code."""
+
+    def __reduce__(self) -> tuple[type[Body], tuple[Any]]:
+        return Body, (self(),)  # pickled by value, with the wrapper that holds the body
+
+
 def _fill(placeholder: CodeType, body_code: CodeType, body: FunctionType) -> CodeType:
     """The wrapper's code for *body*, from the template's."""
+    weak = Body(body)
     consts = tuple(_RUNTIME.get(c, c) if type(c) is str else c for c in placeholder.co_consts)
     flags = placeholder.co_flags | (body_code.co_flags & _ITERABLE_COROUTINE)
     return placeholder.replace(
-        co_consts=(*(body if c == "@body" and type(c) is str else c for c in consts), body),
+        co_consts=(*(weak if c == "@body" and type(c) is str else c for c in consts), weak),
         co_name=body_code.co_name,
         co_qualname=body_code.co_qualname,
         co_flags=flags,
@@ -92,7 +102,7 @@ def _source(fn: FunctionType) -> str:
     flags = fn.__code__.co_flags
     awaits = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
     parameters, arguments = _parameters(fn)
-    call = f"{_const('body')}({arguments})"
+    call = f"{_const('body')}()({arguments})"
     if flags & _ASYNC_GENERATOR:
         run = _RUN_ASYNC_GENERATOR.format(call=call, live=_const("live"), start=_const("start"), strip=_const("strip"))
     elif flags & _COROUTINE:
