@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from godefer._names import Meaning
     from godefer._open import Result
 
+_MARK = re.compile(f"'({'|'.join(RUNTIME)})'")
 _ASYNC_GENERATOR = 0x200  # inspect.CO_ASYNC_GENERATOR
 
 
@@ -54,7 +55,7 @@ def lowered(
         )
         if isinstance(plan, str):
             return plan
-        text = re.sub(r"'(@\w+)'", r"\1", ast.unparse(source.node)) if want_text else ""
+        text = _MARK.sub(r"\1", ast.unparse(source.node)) if want_text else ""
         _keep_names(source.node, code)
         try:
             made = source.compile()

@@ -8,7 +8,8 @@ or an async generator exactly if the body is one, and passing arguments on costs
 What the template calls is put in as constants of the code, in place of strings that begin with "@". So the wrapper has the
 body's globals and closure cells, and its code can be given to an existing function (see `_decorate`); the body
 is the last constant, by which `_statements.wraps` knows the wrapper. That holds it weakly, and the wrapper's ``__wrapped__`` holds it
-truly: the garbage collector does not look into code, so a function that refers to itself would live for ever.
+truly, and again as ``__godefer_body__``, since ``functools.wraps`` above the wrapper changes ``__wrapped__``: the garbage collector
+does not look into code, so that a function that refers to itself would live for ever.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _GENERATOR, _COROUTINE, _ITERABLE_COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x10
 def wrap(fn: FunctionType) -> FunctionType:
     """A new function that runs *fn* with defers of its own, and is *fn* for all who ask (A)."""
     wrapper = make_function(_fill(_template(fn), fn.__code__, fn), fn)
-    wrapper.__wrapped__ = fn  # type: ignore[attr-defined]
+    wrapper.__wrapped__ = wrapper.__godefer_body__ = fn  # type: ignore[attr-defined]
     return wrapper
 
 
@@ -46,7 +47,7 @@ def wrap_in_place(fn: FunctionType) -> None:
     body.__kwdefaults__ = fn.__kwdefaults__
     copy_identity(fn, body)
     fn.__code__ = _fill(_template(fn), fn.__code__, body)
-    fn.__wrapped__ = body  # type: ignore[attr-defined]
+    fn.__wrapped__ = fn.__godefer_body__ = body  # type: ignore[attr-defined]
 
 
 class Body(ref):  # type: ignore[type-arg]

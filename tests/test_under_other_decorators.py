@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import gc
 import inspect
 
 import pytest
@@ -413,3 +414,27 @@ def test_cache_twice(way, events):
 
     f()
     assert events == ["exits"]
+
+
+def test_wraps_above_the_decorator():
+    """`functools.wraps` above `@with_defers` gives the wrapper another `__wrapped__`; the body still runs (A)."""
+    events = []
+
+    def timed(fn):
+        @functools.wraps(fn)
+        @with_defers
+        def wrapper(*args):
+            locals()  # no open coding: the runtime way is the one with a wrapper of its own
+            defer(events.append, "exits")
+            return fn(*args)
+
+        return wrapper
+
+    @timed
+    def double(n):
+        return 2 * n
+
+    gc.collect()
+    assert double(4) == 8
+    assert events == ["exits"]
+    assert double.__name__ == "double"
