@@ -411,6 +411,8 @@ def before_pep_479(exc: BaseException, d: _defer | None) -> BaseException:
     made_by = ("generator", "coroutine", "async generator") if d is None else ("coroutine",)
     if str(exc) not in {f"{kind} raised {type(cause).__name__}" for kind in made_by}:
         return exc
+    if d is not None and not (cause.__traceback__ and cause.__traceback__.tb_frame.f_code in unwinders):
+        return exc  # a deferred coroutine raised it, not a call in a coroutine of ours
     tb = without_runtime_frames(exc.__traceback__)
     if (
         sys.version_info >= (3, 12) and d is None and tb is not None
