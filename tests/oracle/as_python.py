@@ -1,6 +1,6 @@
 """A program in Python."""
 
-from tests.oracle.model import all_functions, defers, names_used, own_statements
+from tests.oracle.model import Call, DeferClosure, DeferFunction, all_functions, defers, names_used, own_statements
 
 HEAD = """\
 from functools import partial
@@ -11,9 +11,15 @@ from tests.oracle.prelude import event, given, nothing, spend, with_defers
 """
 
 
-def source(program, *, asynchronous=False):
-    """One program as a module; *asynchronous* makes coroutine functions of all its functions."""
-    writer = _Writer(program, asynchronous=asynchronous)
+def source(program, *, asynchronous=False, labels=None):
+    """One program as a module.
+
+    Args:
+        program: The program.
+        asynchronous: Make coroutine functions of all its functions.
+        labels: What to write in a comment next to a statement, where it is executed.
+    """
+    writer = _Writer(program, asynchronous=asynchronous, labels=labels or {})
     begin = program.functions[-1]
     lines = HEAD.splitlines()
     for function in program.functions:
@@ -31,7 +37,8 @@ def _indent(lines):
 
 
 class _Writer:
-    def __init__(self, program, *, asynchronous):
+    def __init__(self, program, *, asynchronous, labels):
+        self.labels = labels
         self.functions = {function.number: function for function in all_functions(program)}
         self.asynchronous = asynchronous
         self.define = "async def" if asynchronous else "def"
@@ -68,7 +75,11 @@ class _Writer:
         return _indent(self.block(block) or ["pass"])
 
     def statement(self, statement):
-        return getattr(self, type(statement).__name__)(statement)
+        lines = getattr(self, type(statement).__name__)(statement)
+        if statement in self.labels:
+            last = type(statement) in {Call, DeferClosure, DeferFunction}  # before that, others' lines or a guard
+            lines[-last] += f"  # {', '.join(self.labels[statement])}"
+        return lines
 
     def guard(self, s, line):
         return ["if spend():", f"    {line}"] if s.guarded else [line]

@@ -69,7 +69,7 @@ class _Generator:
     def __init__(self, rng):
         self.rng = rng
         self.number = 0
-        self.left = rng.choice((6, 10, 16, 24, 36, 60))  # statements
+        self.left = rng.choice((8, 14, 20, 28, 40))  # statements
         # Named results are always open-coded; some programs have none, to be run wholly the other way.
         self.kinds = {"none": 4, "one": 4, "named": rng.choice((0, 3)), "pair": 0}
         self.kinds["pair"] = self.kinds["named"] // 2
@@ -92,7 +92,12 @@ class _Generator:
         return Program(functions)
 
     def function(self, around, others=(), *, deferred, named=False, begin=False):
-        function = Function(self.next(), self.rng.choices(list(self.kinds), list(self.kinds.values()))[0], [], decorated=self.chance(0.5))
+        function = Function(
+            self.next(),
+            self.rng.choices(list(self.kinds), list(self.kinds.values()))[0],
+            [],
+            decorated=self.chance(0.5),
+        )
         scope = _Scope(function, around, deferred=deferred)
         scope.functions += others
         if named or around is None:
@@ -102,11 +107,21 @@ class _Generator:
         return function
 
     def body(self, scope, *, begin):
+        """What a function does: something is likely to be deferred first, and likely to go wrong at the end."""
         first = scope.block()
-        block = self.block(scope, self.rng.randint(3, 9) if begin else self.rng.randint(1, 5))
-        if scope.deferred and self.chance(0.35) and not any(isinstance(s, Recover) for s in block):
+        block = [
+            self.defer_closure(scope) for _ in range(2) if self.chance(0.6 if begin else 0.25) and self.room(scope)
+        ]
+        block += self.block(scope, self.rng.randint(2, 6) if begin else self.rng.randint(1, 4))
+        if not (block and block[-1].ends) and self.chance(0.5 if begin else 0.3):
+            block.append(self.end(scope))
+        if scope.deferred and self.chance(0.5) and not any(isinstance(s, Recover) for s in block):
             block.insert(self.rng.randint(0, max(0, len(block) - 1)), self.recover(first))
         return block or [Event(self.next())]
+
+    def room(self, scope):
+        """Whether one more function may be written inside of this one."""
+        return scope.depth < DEPTH and self.left > 1
 
     def block(self, scope, most):
         block = []
@@ -122,13 +137,13 @@ class _Generator:
         return self.block(scope.block(), self.rng.randint(1, most))
 
     def statement(self, scope, *, last):
-        nested = scope.depth < DEPTH and self.left > 1
+        nested = self.room(scope)
         able = {
             self.event: 3,
             self.assign: 2,
             self.condition: 2.5,
             self.switch: 0.6,
-            self.loop: 1.4 if len(scope.loops) < 2 else 0,
+            self.loop: 2 if len(scope.loops) < 2 else 0,
             self.declare: 1.4 if nested else 0,
             self.call: 2 if scope.functions else 0,
             self.defer_closure: 6 if nested else 0,
@@ -227,10 +242,14 @@ class _Generator:
 
     def recover(self, scope):
         recover = Recover(self.next())
-        if self.chance(0.5):
+        if self.chance(0.6):
             inner = scope.block()
             inner.recovered.append(f"q{recover.number}")
-            recover.body = self.block(inner, self.rng.randint(1, 3))
+            recover.body = self.block(inner, self.rng.randint(0, 2))
+            if scope.results and self.chance(0.4):
+                recover.body.insert(0, Assign(self.rng.choice(scope.results), self.anything(inner)))
+            if not (recover.body and recover.body[-1].ends) and self.chance(0.4):
+                recover.body.append(self.end(inner))
         return recover
 
     def fault(self, scope):
@@ -243,10 +262,10 @@ class _Generator:
         able = {
             self.panic: 5,
             self.panic_again: 5 if scope.recovered else 0,
-            self.exit: 1.2,
-            self.give: 3,
+            self.exit: 1.6,
+            self.give: 2,
             self.give_call: 1.5,
-            self.leave_loop: 4 if scope.loops else 0,
+            self.leave_loop: 6 if scope.loops else 0,
         }
         (made,) = self.rng.choices(list(able), list(able.values()))
         return made(scope)

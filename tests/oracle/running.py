@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 from pathlib import Path
@@ -59,28 +60,31 @@ class Runner:
     Args:
         directory: A temporary one.
         python: What writes a program in Python.
+        coroutines: Every how manieth program is run with coroutine functions, too.
     """
 
-    def __init__(self, directory, python=as_python.source):
+    def __init__(self, directory, *, python=as_python.source, coroutines=1):
         self.directory = Path(directory)
         self.python = python
-        self.batches = 0
+        self.coroutines = coroutines
         self.runs = 0  # of a program, in one version and one way
         self.functions = dict.fromkeys(WAYS, 0)
 
     def differences(self, programs, only=None):
         """What the programs, given by their names, do differently; *only* in one version and one way of Python's."""
-        versions, ways = (VERSIONS, WAYS) if only is None else [[each] for each in only]
-        self.batches += 1
-        batch = self.directory / f"batch{self.batches}"
-        batch.mkdir()
-        with ThreadPoolExecutor() as threads:
+        versions, ways = (VERSIONS, WAYS) if only is None else ([each] for each in only)
+        with (
+            tempfile.TemporaryDirectory(prefix="batch", dir=self.directory) as directory,
+            ThreadPoolExecutor() as threads,
+        ):
+            batch = Path(directory)
             in_go = threads.submit(self._in_go, programs, batch / "go")
             in_python = {way: threads.submit(self._in_python, programs, batch, way, versions) for way in ways}
+            logs = in_go.result()
+            python_logs = {way: future.result() for way, future in in_python.items()}
         found = []
-        logs = in_go.result()
         for way in ways:
-            for (name, version), log in in_python[way].result().items():
+            for (name, version), log in python_logs[way].items():
                 self.runs += 1
                 if log != logs[name]:
                     found.append(Difference(name, version, way, logs[name], log))
@@ -94,7 +98,7 @@ class Runner:
             (directory / name).write_text(text, encoding="utf-8")
         executable = directory / "programs.exe"
         built = subprocess.run(
-            [go(), "build", "-o", executable, "."],
+            [go(), "build", "-ldflags=-s -w", "-o", executable, "."],
             cwd=directory,
             env=self._go_environment(),
             stdout=subprocess.PIPE,
@@ -142,8 +146,10 @@ class Runner:
         directory = directory / way
         directory.mkdir()
         files = {}
-        for name, program in programs.items():
+        for i, (name, program) in enumerate(programs.items()):
             for version in versions:
+                if version == ASYNC and i % self.coroutines:
+                    continue
                 file = directory / f"{name}{version}.py"
                 file.write_text(self.python(program, asynchronous=version == ASYNC), encoding="utf-8")
                 files[str(file)] = name, version

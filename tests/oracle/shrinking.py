@@ -26,6 +26,7 @@ AT_ONCE = 80
 
 def shrink(program, runner, difference):
     """The smallest program found that still differs in the same version and way, and its difference."""
+    runner.coroutines = 1
     only = difference.version, difference.way
     while True:
         smaller = sorted(_smaller(program), key=_size)
