@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     Function = ast.FunctionDef | ast.AsyncFunctionDef
 
+_NESTED = 0x10  # inspect.CO_NESTED
 _ITERABLE_COROUTINE = 0x100  # inspect.CO_ITERABLE_COROUTINE: set by types.coroutine, after compilation
 _NOWHERE: dict[str, Any] = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
 _FUTURES = 0
@@ -178,7 +179,11 @@ def parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
         body = body[0].body
     if not body or not isinstance(body[0], (ast.FunctionDef, ast.AsyncFunctionDef)):
         return "it is not made by a `def` statement at the beginning of a line"
-    return body[0], first - 1 if indent else first
+    shift = first - 1 if indent else first
+    if sys.version_info >= (3, 13) and "class" in text:  # the code of a class has its line as a constant, too
+        ast.increment_lineno(body[0], shift)
+        shift = 0
+    return body[0], shift
 
 
 def last_line(code: CodeType) -> int:
@@ -204,8 +209,9 @@ def skeleton(node: ast.stmt, code: CodeType) -> ast.stmt:
             node = _define(ast.FunctionDef, parts[i], parameters, [node])
         else:
             node = _define(ast.ClassDef, parts[i], None, [node])
-            if i == 0 and outside and sys.version_info >= (3, 12):  # a generic class (PEP 695)
-                node.type_params = [ast.TypeVar(name, None, **_NOWHERE) for name in outside]
+            # A generic class (PEP 695), whose method is nested in the scope of its parameters, used or not.
+            if i == 0 and sys.version_info >= (3, 12) and not functions and code.co_flags & _NESTED:
+                node.type_params = [ast.TypeVar(name, None, **_NOWHERE) for name in outside or ["_"]]
         i -= 1
     return node
 
