@@ -449,6 +449,7 @@ class Writer:
         lines = ["x = n", "def bump(n):", "    nonlocal x", "    x += n", "    log('bump', x)"]
         for _ in range(self.choose([2, 1, 3, 4, 6, 10])):
             lines += self.statement(2, loop=False, handler=False)
+        lines += self.choose([[self.simple("return", handler=False)], [self.simple("raise", handler=False)], []])
         return [*lines, *(["if False: yield"] if self.kind in GENERATORS else [])]
 
     def block(self, depth, *, loop, handler):
@@ -458,14 +459,15 @@ class Writer:
         return ["    " + line for line in lines]
 
     def statement(self, depth, *, loop, handler):
-        kinds = ["log", "defer", "defer", "defer", "defer", "defer", "errdefer", "okdefer", "using", "raise", "return"]
-        kinds += ["assign", "call"]
+        kinds = ["log", "defer", "defer", "defer", "defer", "defer", "errdefer", "okdefer", "using", "assign", "call"]
         if self.kind in GENERATORS:
             kinds += ["yield", "yield"]
         if self.kind in ASYNC:
             kinds += ["await", "await", "ausing"]
         if loop:
             kinds.append("leave")
+        if depth < 2:  # at the top level a body would seldom go on after them
+            kinds += ["raise", "return"]
         if depth:
             kinds += ["if", "for", "try", "finally", "with", "match", "while", "try"]
         kind = self.choose(kinds)
