@@ -6,6 +6,7 @@ somebody else's `defer` does not.
 
 from __future__ import annotations
 
+import builtins
 from types import CodeType, ModuleType
 
 from godefer import _statements
@@ -81,4 +82,4 @@ def _value(fn: FunctionType, name: str) -> object:
             return None
     if name in fn.__globals__:
         return fn.__globals__[name]
-    return fn.__builtins__.get(name)  # type: ignore[attr-defined]  # since 3.10
+    return getattr(builtins, name, None)

@@ -413,12 +413,7 @@ def before_pep_479(exc: BaseException, d: _defer | None) -> BaseException:
         return exc
     if d is not None and not (cause.__traceback__ and cause.__traceback__.tb_frame.f_code in unwinders):
         return exc  # a deferred coroutine raised it, not a call in a coroutine of ours
-    tb = without_runtime_frames(exc.__traceback__)
-    if (
-        sys.version_info >= (3, 12) and d is None and tb is not None
-    ):  # raised by the body's last instruction, not after it
-        tb = tb.tb_next
-    return cause if tb is None else exc
+    return cause if without_runtime_frames(exc.__traceback__) is None else exc
 
 
 # The functions of _cold that run one call of an open-coded function because of an exception.
