@@ -241,6 +241,9 @@ class _Generator:
         inner.loops.append(loop.variable)
         inner.breakable = True
         loop.body = self.inner(inner, 4) or [self.event(inner)]
+        if self.chance(0.3):
+            leave = If(loop.variable, self.rng.randint(0, 1), [self.leave_loop(inner)], [])
+            loop.body.insert(self.rng.randint(0, len(loop.body) - 1), leave)
         return loop
 
     def declare(self, scope):
