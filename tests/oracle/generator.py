@@ -92,7 +92,12 @@ class _Generator:
         return Program(functions)
 
     def function(self, around, others=(), *, deferred, named=False, begin=False):
-        function = self.empty_function()
+        function = Function(
+            self.next(),
+            self.rng.choices(list(self.kinds), list(self.kinds.values()))[0],
+            [],
+            decorated=self.chance(0.5),
+        )
         scope = _Scope(function, around, deferred=deferred)
         scope.functions += others
         if named or around is None:
@@ -101,60 +106,18 @@ class _Generator:
         function.body = self.body(scope, begin=begin)
         return function
 
-    def empty_function(self):
-        (kind,) = self.rng.choices(list(self.kinds), list(self.kinds.values()))
-        return Function(self.next(), kind, [], decorated=self.chance(0.5))
-
     def body(self, scope, *, begin):
         """What a function does: something is likely to be deferred first, and likely to go wrong at the end."""
         first = scope.block()
         block = [
             self.defer_closure(scope) for _ in range(2) if self.chance(0.6 if begin else 0.25) and self.room(scope)
         ]
-        if self.chance(0.6 if begin else 0.15) and self.room(scope):
-            block += self.chain(scope)
         block += self.block(scope, self.rng.randint(2, 6) if begin else self.rng.randint(1, 4))
-        if not (block and block[-1].ends):
-            if RESULTS[scope.function.kind] and self.chance(0.5):
-                block.append(self.give(scope))
-            elif self.chance(0.6 if begin else 0.4):
-                block.append(self.end(scope))
+        if not (block and block[-1].ends) and self.chance(0.5 if begin else 0.3):
+            block.append(self.end(scope))
         if scope.deferred and self.chance(0.5) and not any(isinstance(s, Recover) for s in block):
             block.insert(self.rng.randint(0, max(0, len(block) - 1)), self.recover(first))
         return block or [Event(self.next())]
-
-    def chain(self, scope):
-        """Several deferred functions of a line or two: one fails, one recovers, one fails again, one exits, in any order."""
-        links = []
-        for _ in range(self.rng.randint(2, 5)):
-            self.left -= 1
-            function = self.empty_function()
-            inner = _Scope(function, scope, deferred=True)
-            link = DeferClosure(function, self.value(scope), self.spelling())
-            makers = self.rng.choice(
-                (
-                    (self.recover_only,),
-                    (self.recover_only,),
-                    (self.recover_only, self.panic),
-                    (self.recover_only, self.panic),
-                    (self.recover_only, self.exit),
-                    (self.recover,),
-                    (self.panic,),
-                    (self.panic,),
-                    (self.exit,),
-                    (self.defer_recover, self.event),
-                    (self.defer_recover, self.panic),
-                    (self.defer_recover, self.recover_only, self.panic),
-                    (self.event, self.give),
-                )
-            )
-            function.body = [make(inner) for make in makers]
-            if self.chance(0.15):
-                link = If(self.rng.choice(scope.numbers[-6:]), self.rng.randint(0, 1), [link], [])
-            elif self.chance(0.15):
-                link = Loop(self.next(), self.rng.randint(1, 3), [link])
-            links.append(link)
-        return links
 
     def room(self, scope):
         """Whether one more function may be written inside of this one."""
@@ -241,9 +204,6 @@ class _Generator:
         inner.loops.append(loop.variable)
         inner.breakable = True
         loop.body = self.inner(inner, 4) or [self.event(inner)]
-        if self.chance(0.3):
-            leave = If(loop.variable, self.rng.randint(0, 1), [self.leave_loop(inner)], [])
-            loop.body.insert(self.rng.randint(0, len(loop.body) - 1), leave)
         return loop
 
     def declare(self, scope):
@@ -279,9 +239,6 @@ class _Generator:
 
     def defer_nil(self, scope):
         return DeferNil(self.value(scope))
-
-    def recover_only(self, scope):
-        return Recover(self.next())
 
     def recover(self, scope):
         recover = Recover(self.next())
