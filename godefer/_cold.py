@@ -14,24 +14,18 @@ import sys
 from types import CoroutineType
 
 from godefer import _errors
-from godefer._record import RETURNING, _defer, _frame, newdefer, restore_context, save_context
+from godefer._record import RETURNING, _defer, newdefer, restore_context, save
 from godefer._results import awaitable, awaited, drop
 from godefer._statements import special
-from godefer._unwind import (
-    adeferreturn,
-    agopanic,
-    deferreturn,
-    finishers,
-    gopanic,
-    helpers,
-    remember_exit,
-    unwinding,
-)
+from godefer._traceback import helpers
+from godefer._unwind import adrive, drive, drivers, remember_exit, unwinding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, NoReturn
+
+    from godefer._record import Frame
 
     Site = tuple[int, int, int, tuple[str, ...], bool]  # when, line, positionals, keywords, starred
 
@@ -77,7 +71,7 @@ def unwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | N
     if not pending:
         return True
     exc = pending.pop()  # the exit that the recovered exception had aborted
-    saved = save_context(exc)
+    saved = save(exc)
     try:
         raise exc
     finally:
@@ -104,7 +98,7 @@ async def aunwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, A
     if not pending:
         return True
     exc = pending.pop()
-    saved = save_context(exc)
+    saved = save(exc)
     try:
         raise exc
     finally:
@@ -134,11 +128,11 @@ def unwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
     holder[0] = None
     error: BaseException | None = None
     try:
-        error = gopanic(frame)
+        error = drive(frame, _exception(), panicking=True)
     except BaseException as e:  # it had no stack to begin; make the calls from here
         error = e
-        while (d := frame.link) is not None:
-            frame.link = d.link
+        while (d := frame[0]) is not None:
+            frame[0] = d.link
             try:
                 if d.when < RETURNING:
                     d.fn(*d.args, **(d.kwargs or {}))
@@ -146,7 +140,7 @@ def unwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
                     d.fn(type(error), error, None)
             except BaseException as again:
                 error = again
-        frame.sp = None
+        frame[1] = None
     holder += (frame, error)
     error = None
 
@@ -157,12 +151,12 @@ async def aunwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
     holder[0] = None
     error: BaseException | None = None
     try:
-        error = await agopanic(frame)
+        error = await adrive(frame, _exception(), panicking=True)
     except BaseException as e:
-        if frame.outcome is None:
+        if not frame[3]:
             error = e
-            while (d := frame.link) is not None:
-                frame.link = d.link
+            while (d := frame[0]) is not None:
+                frame[0] = d.link
                 try:
                     if d.when < RETURNING:
                         result = d.fn(*d.args, **(d.kwargs or {}))
@@ -172,10 +166,10 @@ async def aunwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
                         d.fn(type(error), error, None)
                 except BaseException as again:
                     error = again
-            frame.sp = None
+            frame[1] = None
         else:  # closed while it waited in there
-            (error,) = frame.outcome
-    frame.outcome = None
+            (error,) = frame[3]
+    frame[3] = None
     holder += (frame, error)
     error = None
 
@@ -193,7 +187,7 @@ def settle(holder: list[Any]) -> Any:
     if error is _exception():
         error = None
         return GOING
-    saved = save_context(error)
+    saved = save(error)
     try:
         raise error
     finally:
@@ -201,37 +195,23 @@ def settle(holder: list[Any]) -> Any:
         del error, saved
 
 
-def finish(frame: _frame) -> None:
+def finish(frame: Frame) -> None:
     """Run the calls that a recovery left, as on a normal return; `settle_finish` raises what goes on."""
-    error = None
-    while frame.sp is not None:
-        try:
-            deferreturn(frame)
-        except BaseException:
-            error = gopanic(frame)
-    frame.outcome = (error,)
-    error = None
+    frame[3] = (drive(frame, None, panicking=False),)
 
 
-async def afinish(frame: _frame) -> None:
+async def afinish(frame: Frame) -> None:
     """`finish`, for an async function."""
-    error = None
-    while frame.sp is not None:
-        try:
-            await adeferreturn(frame)
-        except BaseException:
-            error = await agopanic(frame)
-    frame.outcome = (error,)
-    error = None
+    await adrive(frame, None, panicking=False)
 
 
-def settle_finish(frame: _frame) -> None:
+def settle_finish(frame: Frame) -> None:
     """Raise the exception that `finish` left, if one goes on."""
-    (error,) = frame.outcome or (None,)
-    frame.outcome = None
+    (error,) = frame[3] or (None,)
+    frame[3] = None
     if error is None:
         return
-    saved = save_context(error)
+    saved = save(error)
     try:
         raise error
     finally:
@@ -257,10 +237,9 @@ async def aenter(acm: Any) -> tuple[Any, Any]:
     return leave, await awaited("__aenter__", enter())
 
 
-def record(pending: Any, sites: tuple[Site, ...], sp: FrameType) -> _frame:
+def record(pending: Any, sites: tuple[Site, ...], sp: FrameType) -> Frame:
     """A frame record with nodes for a list of calls."""
-    frame = _frame()
-    frame.sp = sp
+    frame = [None, sp, None, None]
     last: _defer | None = None
     single = len(sites) == 1
     while pending is not None:
@@ -279,7 +258,7 @@ def record(pending: Any, sites: tuple[Site, ...], sp: FrameType) -> _frame:
             d.args = tuple(rest[:positionals])
             d.kwargs = dict(zip(keywords, rest[positionals:], strict=True)) or None
         if last is None:
-            frame.link = d
+            frame[0] = d
         else:
             last.link = d
         last = d
@@ -304,7 +283,7 @@ for _helper in (
 ):
     helpers.add(_helper.__code__)
 unwinding.update((unwind.__code__, aunwind.__code__))
-finishers.update((finish.__code__, afinish.__code__))
+drivers.update((finish.__code__, afinish.__code__))
 
 # What the lowered code names, put into it as constants.
 RUNTIME: dict[str, Any] = {

@@ -3,15 +3,15 @@
 Each finds the frame record of the invocation it stands in, then puts one `_defer` node on its list; the two steps
 together are Go's ``deferproc`` (``runtime/panic.go``).
 
-Finding the record is Go's `sp` check. The caller's frame `sp` is the body of a decorated function exactly if the frame
-that called it is the wrapper made for that very code (`_wrapper` leaves the function as the last constant of its
-wrapper's code); the record is then a local variable of that wrapper. One step up and never further, so a helper can
-not attach a call to some decorated function that happens to be up the stack (D3), and there is no "current function" in a
-thread or a context that a suspended generator, a child task or a greenlet could see (D4).
+Finding the record is Go's `sp` check. While its body runs, a wrapper (`_wrapper`) has its own frame and the invocation's record in
+`live`. The caller's frame `sp` is the body of a decorated function exactly if the frame that called it is such a key, and
+the record's code is `sp`'s. One step up and never further, so a helper cannot attach a call to some decorated function
+that happens to be up the stack (D3), and there is no "current function" in a thread or a context that a suspended
+generator, a child task or a greenlet could see (D4).
 
-Reading another frame's locals copies them all before 3.13, so `live` remembers the answer, from the first `defer` of
-an invocation until its calls run. Rejected: entering every call into such a table from the wrapper, which is as fast
-with one defer, but charges the calls that defer nothing.
+Rejected, measured with one defer on 3.11: reading the record from the wrapper's `f_locals`, which copies them all
+before 3.13 (1.4 times this); entering the body's frame into the table instead, which must be kept beyond its end to be
+removed again (1.3 times).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from _weakref import ref
 from types import FunctionType, MethodType
 
 from godefer import _errors
-from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, _frame, newdefer, pool
+from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, newdefer, pool
 from godefer._results import awaited
 
 TYPE_CHECKING = False
@@ -31,14 +31,16 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import Any, ParamSpec, TypeVar
 
+    from godefer._record import Frame
+
     P = ParamSpec("P")
     T = TypeVar("T")
 
 _getframe = sys._getframe
 
 
-class _Live(dict["FrameType", _frame]):
-    """sp -> its frame record.
+class _Live(dict["FrameType | None", "Frame"]):
+    """The frame of a wrapper whose body runs -> the frame record of that invocation.
 
     Wrappers hold it as a constant of their code, so it has a hash, and pickled with them by value it is still this
     module's own, not a copy.
@@ -89,7 +91,9 @@ def defer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None
         bye Ada
     """
     sp = _getframe(1)
-    frame = _find(sp) or findframe("defer", sp)
+    frame = _find(sp.f_back)
+    if frame is None or frame[1] is not sp.f_code:
+        frame, sp = findframe("defer", sp)
     try:
         d = _pop()  # newdefer, written out: this function is the runtime way's cost
     except IndexError:
@@ -100,9 +104,9 @@ def defer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None
     d.args = args
     if kwargs:
         d.kwargs = kwargs
-    d.pc = frame.sp.f_lasti  # type: ignore[union-attr]  # findframe has set it
-    d.link = frame.link
-    frame.link = d
+    d.pc = sp.f_lasti
+    d.link = frame[0]
+    frame[0] = d
 
 
 def errdefer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -197,9 +201,8 @@ def using(cm: AbstractContextManager[T, bool | None]) -> T:
         >>> line, f.closed
         ('one', True)
     """
-    sp = _getframe(1)
-    frame = _find(sp) or findframe("using", sp)
-    pc = frame.sp.f_lasti  # type: ignore[union-attr]
+    frame, sp = findframe("using", _getframe(1))
+    pc = sp.f_lasti
     enter, leave = special(cm, "__enter__"), special(cm, "__exit__")
     if enter is None or leave is None:
         with cm:  # the interpreter's own TypeError, in the words of this version
@@ -245,23 +248,21 @@ def ausing(acm: AbstractAsyncContextManager[T, bool | None]) -> Awaitable[T]:
         query on conn
         close
     """
-    sp = _getframe(1)
-    frame = _find(sp) or findframe("ausing", sp)
-    body: FrameType = frame.sp  # type: ignore[assignment]
-    if not body.f_code.co_flags & _ASYNC:
-        raise _errors.not_async(body)
-    return _enter_async(acm, frame, body.f_lasti)
+    frame, sp = findframe("ausing", _getframe(1))
+    if not sp.f_code.co_flags & _ASYNC:
+        raise _errors.not_async(sp)
+    return _enter_async(acm, frame, sp.f_lasti)
 
 
-async def _enter_async(acm: Any, frame: _frame, pc: int) -> Any:
-    if frame.ended:
+async def _enter_async(acm: Any, frame: Frame, pc: int) -> Any:
+    if frame[3] is not None:
         raise _errors.awaited_too_late(acm)
     enter, leave = special(acm, "__aenter__"), special(acm, "__aexit__")
     if enter is None or leave is None:
         async with acm:  # the interpreter's own TypeError, in the words of this version
             raise _errors.internal("ausing")
     value = await awaited("__aenter__", enter())
-    if frame.ended:  # handed to a task that outlived the function
+    if frame[3] is not None:  # handed to a task that outlived the function
         error = _errors.awaited_too_late(acm)
         try:
             await awaited("__aexit__", leave(type(error), error, None))
@@ -290,13 +291,12 @@ def special_function(thing: object, name: str) -> FunctionType | None:
 
 
 def _deferproc(statement: str, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    sp = _getframe(2)
-    frame = _find(sp) or findframe(statement, sp)
-    _push(frame, when, fn, args, kwargs or None, frame.sp.f_lasti)  # type: ignore[union-attr]
+    frame, sp = findframe(statement, _getframe(2))
+    _push(frame, when, fn, args, kwargs or None, sp.f_lasti)
 
 
 def _push(  # noqa: PLR0913, PLR0917  # the fields of the node
-    frame: _frame, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, pc: int
+    frame: Frame, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, pc: int
 ) -> None:
     d: _defer = newdefer()
     d.when = when
@@ -304,25 +304,22 @@ def _push(  # noqa: PLR0913, PLR0917  # the fields of the node
     d.args = args
     d.kwargs = kwargs
     d.pc = pc
-    d.link = frame.link
-    frame.link = d
+    d.link = frame[0]
+    frame[0] = d
 
 
-def findframe(statement: str, caller: FrameType) -> _frame:
-    """The frame record of the invocation whose body *caller* is; a DeferError if it is none (D3)."""
+def findframe(statement: str, caller: FrameType) -> tuple[Frame, FrameType]:
+    """The record of the invocation whose body *caller* is, or is a part of, and the body's frame; a DeferError if there is none (D3)."""
     sp = caller if caller.f_code.co_name not in COMPREHENSIONS else function_frame(caller)
-    frame = live.get(sp)
+    frame = _find(sp.f_back)
+    if frame is not None and frame[1] is sp.f_code:
+        return frame, sp
+    frame = _find(sp)  # of an async generator, see `_wrapper`
     if frame is not None:
-        return frame
-    wrapper = sp.f_back
-    if wrapper is None or not wraps(wrapper.f_code, sp.f_code):
-        if sp.f_code in unwinders:
-            raise _errors.deferred_statement(statement, sp)
-        raise _errors.no_decorated_function(statement, sp)
-    record: _frame = wrapper.f_locals["@frame"]
-    record.sp = sp
-    live[sp] = record
-    return record
+        return frame, sp
+    if sp.f_code in unwinders:
+        raise _errors.deferred_statement(statement, sp)
+    raise _errors.no_decorated_function(statement, sp)
 
 
 def function_frame(frame: FrameType) -> FrameType:
@@ -339,10 +336,3 @@ def wraps(wrapper: CodeType, body: CodeType) -> bool:
         return False
     fn = consts[-1]()
     return fn is not None and getattr(fn, "__code__", None) is body
-
-
-def end(frame: _frame) -> None:
-    """The body is over: forget how to find its record."""
-    frame.ended = True
-    if frame.sp is not None:
-        live.pop(frame.sp, None)

@@ -5,29 +5,37 @@ Theory of operation
 
 A decorated function's wrapper (`_wrapper`) runs the body, then this, in pseudo-code::
 
+    error = None
     try:
         result = body()
-    except BaseException:
-        error = gopanic(frame)       # the calls run while the exception is being handled
-    while frame.sp is not None:      # nothing was raised, or a call recovered
-        try:
-            deferreturn(frame)
-        except BaseException:        # a call raised
-            error = gopanic(frame)
+    except BaseException as exc:
+        error = gopanic(frame, exc)             # the calls run while the exception is being handled
+    while frame[0] is not None:                 # calls remain: nothing was raised, or a call raised, or one recovered
+        if error is None:
+            error = deferreturn(frame)
+        else:
+            try:
+                raise error
+            except BaseException:
+                error = gopanic(frame, error)
     if error is not None:
         raise error
     return result
 
+Both functions return when all calls have run, when one has raised, or when one has recovered, with what is in flight from then on:
+an exception, or None. `drive` is that loop, for those who have no body.
+
 *Chains.* Every deferred call runs while the exception in flight *is being handled*, exactly as it would in the
 `finally` of a hand-written function, so the interpreter itself sets the `__context__` of whatever the call raises, and
 `sys.exception()` is right inside it. When a call raises, its exception takes over, and for the next call that one has to be
-the handled one. Nested try statements would need a level for each; instead `gopanic` raises the exception again inside its own
-loop, which only touches its `__context__` and `__traceback__`, and puts these two back. (ExitStack does the opposite: it
+the handled one. Nested try statements would need a level for each; instead the exception is raised again in the wrapper's
+loop, which only touches its `__context__` and `__traceback__`, and these two are put back. (ExitStack does the opposite: it
 runs the calls outside of any handler and mends the chain afterwards, by searching it for a place that fits.) So a
 million calls that all raise are a loop, and the chain is the interpreter's.
 
-*Recovering.* `recover` marks the panic. `gopanic` sees the mark when the call has returned, and returns None with
-the remaining calls still on the list: the wrapper, by then out of its `except`, runs them as on any normal exit.
+*Recovering.* A node whose call runs because of an exception has it as its `panic`, and `recover` takes it away. `gopanic` sees that when
+the call has returned, and returns None with the remaining calls still on the list: the wrapper, by then out of its `except`,
+runs them as on any normal exit.
 
 *Who may recover.* The function that `gopanic` itself calls, and nobody else (P2): `recover` looks at its caller, steps over
 wrappers, and must find `gopanic`'s frame. A deferred `recover` has a loop as its caller: run by `gopanic` it is nobody's
@@ -37,9 +45,12 @@ call; run by `deferreturn` it counts as called by the function that is returning
 that runs because of one raises, and that is recovered later, the exit is still on its way, and goes on. Without
 this a cancelled task whose clean-up failed and recovered would no longer be cancelled.
 
-*Nothing stays.* Locals of these functions never hold an exception when they return, raise or call: frames outlive their
-calls in tracebacks, and a traceback held by a frame that it holds is a cycle (D9). The `_panic` record holds
-it instead, and `take` empties that.
+*Nothing stays.* Locals of these functions never hold an exception when they return or raise: frames outlive their
+calls in tracebacks, and a traceback held by a frame that it holds is a cycle (D9).
+
+*Nothing is lost.* A node leaves the list right before its call is made, with nothing between the two that the interpreter could
+interrupt: it looks for signals at the start of a function, after a call and at a loop's jump back. And each call is made from
+the frame next to the wrapper's, so at the edge of the stack it has as much room as its `defer` statement had.
 
 The two loops exist twice, because an async function must await between calls, and a coroutine driven by hand costs
 more than the loop itself on the normal exit. What does not await is shared.
@@ -48,17 +59,19 @@ more than the loop itself on the normal exit. What does not await is shared.
 from __future__ import annotations
 
 import sys
-from types import TracebackType
 
 from godefer import _errors
-from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, _frame, _panic, freedefer, pool
+from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, freedefer, pool, restore, save
 from godefer._results import awaitable, awaited, drop
-from godefer._statements import end, function_frame, live, unwinders, wraps
+from godefer._statements import function_frame, unwinders, wraps
+from godefer._traceback import blame, helpers, without_runtime_frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, FrameType
-    from typing import NoReturn, TypeVar, overload
+    from typing import Any, NoReturn, TypeVar, overload
+
+    from godefer._record import Frame
 
     E = TypeVar("E", bound=BaseException)
 else:
@@ -67,11 +80,7 @@ else:
         """Stand in for typing's, which costs more to import than all of godefer."""
 
 
-_forget = live.pop
 _give_back = pool.append
-
-WRAPPER = "<godefer wrapper>"  # the file name of every wrapper's code, of which no line is the user's
-
 
 class Panic(RuntimeError):  # noqa: N818  # Go's name
     """What `panic` raises: a Go panic, with the value it was given as ``value``.
@@ -163,19 +172,20 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
         if aborted is not None:  # `_cold.go_on` will raise it
             p += (None, aborted)
         return exc
-    if p.recovered or not isinstance(p.exc, types or Exception):
+    exc = p.panic
+    if not isinstance(exc, types or Exception):
         return None
-    p.recovered = True
-    return p.exc
+    p.panic = None
+    return exc
 
 
-def _recoverable(caller: FrameType) -> _panic | list[BaseException | None] | None:
-    """The panic because of which *caller* was called by the runtime itself, if it was."""
+def _recoverable(caller: FrameType) -> _defer | list[BaseException | None] | None:
+    """What the runtime itself is running by calling *caller* because of an exception, if it is: a node, or a list of `_cold.unwind`."""
     called_by = caller.f_back
     if caller.f_code in _PANICKING or caller.f_code in unwinding:  # defer(recover), on the function's own panic
         return None
     if caller.f_code in _RETURNING:  # defer(recover), run when the function that says it is returning
-        if called_by is not None and called_by.f_code in finishers:
+        while called_by is not None and called_by.f_code in drivers:
             called_by = called_by.f_back
         called_by = called_by.f_back if called_by is not None else None
     elif called_by is not None and wraps(called_by.f_code, caller.f_code):
@@ -183,173 +193,238 @@ def _recoverable(caller: FrameType) -> _panic | list[BaseException | None] | Non
     if called_by is None:
         return None
     if called_by.f_code in unwinding:
-        p: list[BaseException | None] = called_by.f_locals["pending"]
-        return p
+        pending: list[BaseException | None] = _local(called_by, "pending")
+        return pending
     if called_by.f_code not in _PANICKING:
         return None
-    running: _defer | None = called_by.f_locals["frame"].running
-    return None if running is None else running.panic
+    running: _defer | None = _local(called_by, "frame")[2]
+    return running
 
 
-def deferreturn(frame: _frame) -> None:
-    """Run the pending calls of a function that returns, last in, first out.
+def _local(frame: FrameType, name: str) -> Any:
+    """A local variable of *frame*; before 3.13, without leaving a copy of them all on it, which would hold the exception (D9)."""
+    variables = frame.f_locals
+    value = variables[name]
+    if sys.version_info < (3, 13):
+        variables.clear()
+    return value
 
-    Go: ``deferreturn`` in ``runtime/panic.go``. What a call raises leaves at once, for `gopanic` to go on with.
+
+def deferreturn(frame: Frame) -> BaseException | None:
+    """Run the pending calls of a function that returns, last in, first out, until one raises.
+
+    Returns what that raised; None when all have run. Go: ``deferreturn`` in ``runtime/panic.go``.
     """
-    frame.ended = True  # `end`, written out
-    _forget(frame.sp, None)  # type: ignore[arg-type]  # never None here
-    while (d := frame.link) is not None:
-        frame.link = d.link
-        frame.running = d
-        if d.when:
-            if d.when == RETURNING:
-                if (result := d.fn(*d.args, **(d.kwargs or {}))) is not None:
-                    drop(result)
-            elif d.when == EXIT:
+    try:
+        while (d := frame[0]) is not None:
+            frame[0] = d.link
+            frame[2] = d
+            if d.when:
+                if d.when == RETURNING:
+                    if (result := d.fn(*d.args, **(d.kwargs or {}))) is not None:
+                        drop(result)
+                elif d.when == EXIT:
+                    d.fn(None, None, None)
+                d.when = ALWAYS
+            elif (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
+                drop(result)
+                result = None
+            frame[2] = d.fn = d.kwargs = d.link = None  # freedefer, written out: this loop is the runtime way's cost
+            d.args = ()
+            _give_back(d)
+    except BaseException as e:
+        result = None
+        return replaced(frame, e, None)
+    return None
+
+
+async def adeferreturn(frame: Frame) -> BaseException | None:
+    """`deferreturn` for an async function: what a call returns is awaited, if it can be, before the next call (D6).
+
+    What this returns is in the frame record as well: close() while a call is awaited closes this coroutine too, and drops what it returns.
+    """
+    try:
+        while (d := frame[0]) is not None:
+            frame[0] = d.link
+            frame[2] = d
+            if d.when == EXIT:
                 d.fn(None, None, None)
-            d.when = ALWAYS
-        elif (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
-            drop(result)
-            result = None
-        frame.running = d.fn = d.kwargs = d.link = None  # freedefer, written out: this loop is the runtime way's cost
-        d.args = ()
-        _give_back(d)
-    frame.sp = None
-
-
-async def adeferreturn(frame: _frame) -> None:
-    """`deferreturn` for an async function: what a call returns is awaited, if it can be, before the next call (D6)."""
-    end(frame)
-    while (d := frame.link) is not None:
-        frame.link = d.link
-        if d.when == FAILING:
+            elif d.when == ASYNC_EXIT:
+                await awaited("__aexit__", d.fn(None, None, None))
+            elif d.when != FAILING:
+                if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
+                    if awaitable(result):
+                        await result
+                    result = None
+            frame[2] = None
             freedefer(d)
-            continue
-        frame.running = d
-        if d.when == EXIT:
-            d.fn(None, None, None)
-        elif d.when == ASYNC_EXIT:
-            await awaited("__aexit__", d.fn(None, None, None))
-        elif (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
-            if awaitable(result):
-                await result
-            result = None
-        frame.running = None
-        freedefer(d)
-    frame.sp = None
+        frame[3] = (None,)
+    except BaseException as e:
+        result = None
+        frame[3] = (replaced(frame, e, None),)
+    return frame[3][0]
 
 
-def gopanic(frame: _frame) -> BaseException | None:
-    """Run the pending calls because of the exception that the caller is handling.
+def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
+    """Run the pending calls because of *exc*, which the caller is handling, until one raises or recovers.
 
-    Returns the exception to raise when all have run, or None when one of them recovered; the calls then still pending
-    are `deferreturn`'s. Go: ``gopanic`` in ``runtime/panic.go``.
+    Returns *exc* when all have run; what one of them raised; or, when one recovered, None, or the exit that goes on after all (P3).
+    Go: ``gopanic`` in ``runtime/panic.go``.
     """
-    end(frame)
-    p = newpanic(frame, None)
-    suppressed = False  # by a context manager's exit: as after `with`, nothing goes on
-    while frame.link is not None:
-        try:
-            p.save()
-            raise p.exc  # type: ignore[misc]  # so that it is the handled one; see "Chains" above
-        except BaseException:
-            try:
-                p.restore()
-                while not p.recovered and (d := frame.link) is not None:
-                    frame.link = d.link
-                    if d.when == RETURNING:
-                        freedefer(d)
-                        continue
-                    frame.running = d
-                    if d.when == EXIT:
-                        p.recovered = suppressed = bool(d.fn(*p.details()))
-                    else:
-                        d.panic = p
-                        if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
-                            drop(result)
-                            result = None
-                    frame.running = None
-                    freedefer(d)
-            except BaseException:
-                p = newpanic(frame, p)
-        if p.recovered:
-            aborted = None if suppressed else aborted_exit(p.exc)
-            p.take()
-            if aborted is None:
-                return None
-            p, aborted = _panic(aborted), None
-    frame.sp = None
-    return p.take()
+    exc.__traceback__ = without_runtime_frames(exc.__traceback__)  # type: ignore[union-attr]
+    kind = type(exc)
+    try:
+        while (d := frame[0]) is not None:
+            frame[0] = d.link
+            if d.when == RETURNING:
+                freedefer(d)
+                continue
+            frame[2] = d
+            if d.when == EXIT:
+                recovered = bool(d.fn(kind, exc, exc.__traceback__))  # type: ignore[union-attr]
+            else:
+                d.panic = exc
+                if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
+                    drop(result)
+                    result = None
+                recovered = d.panic is None
+            if recovered:
+                return recovery(frame, exc)
+            frame[2] = None
+            freedefer(d)
+        return exc
+    except BaseException as e:
+        result = None
+        return replaced(frame, e, exc)
+    finally:
+        exc = None
 
 
-async def agopanic(frame: _frame) -> BaseException | None:
+async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
     """`gopanic` for an async function: what a call returns is awaited, if it can be, before the next call (D6).
 
-    What it returns, the frame record holds as well: close() while a call is awaited closes this coroutine too, and drops
-    what that returns. The caller empties it.
+    The caller need not be handling *exc*: what is thrown into a coroutine is chained to what the coroutines that it passes are handling, and it
+    passes this one alone. What this returns is in the frame record as well; see `adeferreturn`.
     """
-    end(frame)
-    p = newpanic(frame, None)
-    suppressed = False  # by a context manager's exit: as after `with`, nothing goes on
-    while frame.link is not None:
+    saved = save(exc)  # type: ignore[arg-type]
+    try:
+        raise exc  # type: ignore[misc]
+    except BaseException:
+        restore(exc, saved)  # type: ignore[arg-type]
+        saved = None  # type: ignore[assignment]
+        exc.__traceback__ = without_runtime_frames(exc.__traceback__)  # type: ignore[union-attr]
+        kind = type(exc)
         try:
-            p.save()
-            raise p.exc  # type: ignore[misc]
-        except BaseException:
-            try:
-                p.restore()
-                while not p.recovered and (d := frame.link) is not None:
-                    frame.link = d.link
-                    if d.when == RETURNING:
-                        freedefer(d)
-                        continue
-                    frame.running = d
-                    if d.when == EXIT:
-                        p.recovered = suppressed = bool(d.fn(*p.details()))
-                    elif d.when == ASYNC_EXIT:
-                        p.recovered = suppressed = bool(await awaited("__aexit__", d.fn(*p.details())))
-                    else:
-                        d.panic = p
-                        if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
-                            if awaitable(result):
-                                await result
-                            result = None
-                    frame.running = None
+            while (d := frame[0]) is not None:
+                frame[0] = d.link
+                if d.when == RETURNING:
                     freedefer(d)
+                    continue
+                frame[2] = d
+                if d.when == EXIT:
+                    recovered = bool(d.fn(kind, exc, exc.__traceback__))  # type: ignore[union-attr]
+                elif d.when == ASYNC_EXIT:
+                    received = d.fn(kind, exc, exc.__traceback__)  # type: ignore[union-attr]
+                    recovered = bool(await awaited("__aexit__", received))
+                    received = None
+                else:
+                    d.panic = exc
+                    if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
+                        if awaitable(result):
+                            await result
+                        result = None
+                    recovered = d.panic is None
+                if recovered:
+                    exc = recovery(frame, exc)
+                    break
+                frame[2] = None
+                freedefer(d)
+            frame[3] = (exc,)
+        except BaseException as e:
+            received = result = None
+            frame[3] = (replaced(frame, e, exc),)
+    exc = None
+    return frame[3][0]
+
+
+def drive(frame: Frame, error: BaseException | None, *, panicking: bool) -> BaseException | None:
+    """Run the pending calls, as the loop above, for who has no body.
+
+    Args:
+        frame: The frame record.
+        error: The exception in flight, or None on a normal exit.
+        panicking: Whether the caller is handling an exception, so that after a recovery it has to leave that first: then this
+            returns None, and calls may remain.
+
+    Returns:
+        What is in flight after the last call.
+    """
+    while frame[0] is not None:
+        if error is not None:
+            saved = save(error)
+            try:
+                raise error
             except BaseException:
-                p = newpanic(frame, p)
-        if p.recovered:
-            aborted = None if suppressed else aborted_exit(p.exc)
-            p.take()
-            if aborted is None:
-                frame.outcome = (None,)
-                return None
-            p, aborted = _panic(aborted), None
-    frame.sp = None
-    frame.outcome = (p.take(),)
-    return frame.outcome[0]
+                restore(error, saved)
+                saved = None
+                error = gopanic(frame, error)
+        elif panicking:
+            return None
+        else:
+            error = deferreturn(frame)
+    frame[1] = None
+    try:
+        return error
+    finally:
+        error = None
 
 
-def newpanic(frame: _frame, replaced: _panic | None) -> _panic:
-    """The record of the exception being handled, its traceback made to start in the user's code (P6)."""
-    exc = sys.exception()
-    if exc is None:
-        raise _errors.internal("newpanic: no exception is being handled")
-    d = frame.running
-    exc = before_pep_479(exc, d)
-    if d is None:
+async def adrive(frame: Frame, error: BaseException | None, *, panicking: bool) -> BaseException | None:
+    """`drive`, for an async function; what this returns is in the frame record as well, see `adeferreturn`."""
+    while frame[0] is not None:
+        try:
+            if error is not None:
+                error = await agopanic(frame, error)
+            elif panicking:
+                break
+            else:
+                error = await adeferreturn(frame)
+        except BaseException:
+            if not frame[3]:  # it could not begin
+                raise
+            (error,) = frame[3]  # it was closed while it waited
+        frame[3] = ()
+    if frame[0] is None:
+        frame[1] = None
+    frame[3] = (error,)
+    error = None
+    return frame[3][0]
+
+
+def recovery(frame: Frame, exc: BaseException | None) -> BaseException | None:
+    """The call under way has recovered *exc*, or is a context manager's exit that suppressed it: what is in flight now.
+
+    Go: ``recovery`` in ``runtime/panic.go``, which makes the function return.
+    """
+    d: _defer = frame[2]
+    suppressed = d.when >= EXIT  # as after `with`, nothing goes on
+    frame[2] = None
+    freedefer(d)
+    return None if suppressed else aborted_exit(exc)
+
+
+def replaced(frame: Frame, exc: BaseException, was: BaseException | None) -> BaseException:
+    """The call under way, run because of *was*, or on a normal exit, has raised *exc*, which is in flight now (P5)."""
+    d: _defer | None = frame[2]
+    if d is None:  # an interrupt, between two calls
         exc.__traceback__ = without_runtime_frames(exc.__traceback__)
-    else:
-        frame.running = None
-        blame(exc, d, frame.sp)  # type: ignore[arg-type]  # a frame with a running call has a body
-        if replaced is not None and d.when < EXIT:
-            remember_exit(replaced.exc, exc, recovered=replaced.recovered)
-        freedefer(d)
-    if replaced is not None:
-        replaced.take()
-    p = _panic(exc)
-    del exc
-    return p
+        return exc
+    frame[2] = None
+    blame(exc, d, frame[1], was)
+    if was is not None and d.when < EXIT:
+        remember_exit(was, exc, recovered=d.panic is None)
+    freedefer(d)
+    return exc
 
 
 def remember_exit(was: BaseException | None, exc: BaseException, *, recovered: bool) -> None:
@@ -374,54 +449,12 @@ def aborted_exit(exc: BaseException | None) -> BaseException | None:
 _ABORTED = "__godefer_aborted_exit__"
 
 
-def blame(exc: BaseException, d: _defer, sp: FrameType) -> None:
-    """Let the traceback of what the call raised lead through the `defer` statement that ordered it (P6)."""
-    code = sp.f_code
-    tb = without_runtime_frames(exc.__traceback__)
-    if d.pc <= 0:  # an open-coded function: it is in the traceback, where another line of it may be missing
-        exc.__traceback__ = TracebackType(tb, sp, -1, -d.pc) if d.pc else tb
-        return
-    line = next((n for start, stop, n in code.co_lines() if start <= d.pc < stop and n is not None), sp.f_lineno)
-    if tb is None and isinstance(exc, TypeError):  # it was the call itself that failed (D7)
-        _errors.add_called_not_passed(exc, d.fn)
-    exc.__traceback__ = TracebackType(tb, sp, d.pc, line)
-    exc.add_note(f"deferred at {_errors.place(code, line)} in {code.co_qualname}")
-
-
-def without_runtime_frames(tb: TracebackType | None) -> TracebackType | None:
-    """*tb* without the frames at its beginning that are the runtime's."""
-    while tb is not None and is_runtime(tb.tb_frame.f_code):
-        tb = tb.tb_next
-    return tb
-
-
-def is_runtime(code: CodeType) -> bool:
-    return code.co_filename == WRAPPER or code in unwinders or code in helpers
-
-
-def before_pep_479(exc: BaseException, d: _defer | None) -> BaseException:
-    """The StopIteration that left the body, or a call that a coroutine of ours has run, if *exc* is what that has been made (PEP 479).
-
-    A hand-written `finally` sees the StopIteration itself, and so must deferred calls; the wrapper has it converted again
-    when it leaves. A RuntimeError that only passed through, from a generator further in, has further frames in its traceback.
-    """
-    cause = exc.__cause__
-    if type(exc) is not RuntimeError or not isinstance(cause, (StopIteration, StopAsyncIteration)):
-        return exc
-    made_by = ("generator", "coroutine", "async generator") if d is None else ("coroutine",)
-    if str(exc) not in {f"{kind} raised {type(cause).__name__}" for kind in made_by}:
-        return exc
-    if d is not None and not (cause.__traceback__ and cause.__traceback__.tb_frame.f_code in unwinders):
-        return exc  # a deferred coroutine raised it, not a call in a coroutine of ours
-    return cause if without_runtime_frames(exc.__traceback__) is None else exc
-
-
 # The functions of _cold that run one call of an open-coded function because of an exception.
 unwinding: set[CodeType] = set()
-# What runs remaining calls for an open-coded function, and whatever else of the runtime's can be in a traceback.
-finishers: set[CodeType] = set()
-helpers: set[CodeType] = {drop.__code__, awaited.__code__}
+# What may stand between `deferreturn` and the function that is returning.
+drivers = {drive.__code__, adrive.__code__}
 
 _RETURNING = {deferreturn.__code__, adeferreturn.__code__}
 _PANICKING = {gopanic.__code__, agopanic.__code__}
 unwinders.update(_RETURNING, _PANICKING)
+helpers.update(drivers)

@@ -20,9 +20,10 @@ from types import CodeType, FunctionType, coroutine
 
 from godefer import _errors
 from godefer._rebuild import copy_identity, innermost, make_function
-from godefer._record import RETURNING, _frame, restore_context, save_context
+from godefer._record import RETURNING, restore, restore_context, save
 from godefer._statements import live
-from godefer._unwind import WRAPPER, adeferreturn, agopanic, deferreturn, gopanic, helpers, without_runtime_frames
+from godefer._traceback import WRAPPER, before_pep_479, helpers, without_runtime_frames
+from godefer._unwind import adeferreturn, agopanic, deferreturn, gopanic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,10 +61,11 @@ class Body(ref):  # type: ignore[type-arg]
 def _fill(placeholder: CodeType, body_code: CodeType, body: FunctionType) -> CodeType:
     """The wrapper's code for *body*, from the template's."""
     weak = Body(body)
-    consts = tuple(_RUNTIME.get(c, c) if type(c) is str else c for c in placeholder.co_consts)
+    stands_for = {**_RUNTIME, "@code": body_code, "@body": weak}
+    consts = tuple(stands_for.get(c, c) if type(c) is str else c for c in placeholder.co_consts)
     flags = placeholder.co_flags | (body_code.co_flags & _ITERABLE_COROUTINE)
     return placeholder.replace(
-        co_consts=(*(weak if c == "@body" and type(c) is str else c for c in consts), weak),
+        co_consts=(*consts, weak),
         co_name=body_code.co_name,
         co_qualname=body_code.co_qualname,
         co_flags=flags,
@@ -102,47 +104,47 @@ def _source(fn: FunctionType) -> str:
     """The template's text for functions like *fn*."""
     flags = fn.__code__.co_flags
     awaits = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
+    suspends = awaits or bool(flags & _GENERATOR)
     parameters, arguments = _parameters(fn)
-    call = f"{_const('body')}()({arguments})"
+    call = f"@body()({arguments})"
+    run, leave = f"_godefer_result = {call}", _LEAVE
     if flags & _ASYNC_GENERATOR:
-        run = _RUN_ASYNC_GENERATOR.format(call=call, live=_const("live"), start=_const("start"), strip=_const("strip"))
+        run, leave = _RUN_ASYNC_GENERATOR.format(call=call), _LEAVE_ASYNC_GENERATOR
     elif flags & _COROUTINE:
-        suspend = f"await {_const('suspend')}(_godefer_result)"
-        run = _RUN_GENERATOR.format(call=call, suspend=suspend, strip=_const("strip"))
+        run = _RUN_GENERATOR.format(call=call, suspend="await @suspend(_godefer_result)")
     elif flags & _GENERATOR:
-        run = _RUN_GENERATOR.format(call=call, suspend="yield _godefer_result", strip=_const("strip"))
-    else:
-        run = f"_godefer_result = {call}"
-    last_resort = _LAST_RESORT.format(
-        returning=RETURNING, live=_const("live"), await_call=_indent(_AWAIT_CALL, 12) if awaits else "pass"
-    )
-    return _TEMPLATE.format(
+        run = _RUN_GENERATOR.format(call=call, suspend="yield _godefer_result")
+    last_resort = (_LAST_RESORT_AWAITING if awaits else _LAST_RESORT).format(returning=RETURNING)
+    text = _TEMPLATE.format(
         cells=", ".join(fn.__code__.co_freevars),
         keep=", ".join(fn.__code__.co_freevars) or "None",
         parameters=parameters,
+        start="_godefer_result = _godefer_sp = None" if suspends else "pass",
         run=_indent(run, 12),
-        start="_godefer_result = None" if flags & _GENERATOR or awaits else "pass",
-        define="async def" if awaits else "def",
+        leave=_indent(f"{_ENDED}\n{leave}" if awaits else leave, 12),
+        panicking=_indent(_PANICKING_SUSPENDING if suspends else _PANICKING.format(last_resort=_indent(last_resort, 4)), 12),
+        deferreturn=f"await @adeferreturn(_godefer_frame); {_ENDED}" if awaits else "@deferreturn(_godefer_frame)",
+        panic_again=_indent(_PANIC_AGAIN_AWAITING if awaits else _PANIC_AGAIN, 24),
         last_resort=_indent(last_resort, 16),
-        last_resort_deeper=_indent(last_resort, 20),
-        await_="await " if awaits else "",
-        frame=_const("frame"),
-        save=_const("save"),
-        restore=_const("restore"),
-        gopanic=_const("agopanic" if awaits else "gopanic"),
-        deferreturn=_const("adeferreturn" if awaits else "deferreturn"),
         return_=_RETURN_NOTHING if flags & _ASYNC_GENERATOR else _RETURN,
     )
+    return _calls_of_constants(text, awaits=awaits)
+
+
+def _calls_of_constants(text: str, *, awaits: bool) -> str:
+    """*text* with its names that begin with "@" made constants, and those of functions that await, awaited."""
+    text = text.replace("@def ", "async def " if awaits else "def ")
+    first, *others = text.split("@")
+    for other in others:
+        name = other[: next(i for i, c in enumerate(other) if not (c.isalnum() or c == "_"))]
+        # Calling a literal directly is a SyntaxWarning; the condition is gone from the compiled code.
+        first += f"('@{name}' if 1 else 0){other.removeprefix(name)}"
+    return first
 
 
 def _indent(text: str, by: int) -> str:
     """*text* for a place that is indented: its lines but the first."""
     return text.replace("\n", "\n" + " " * by)
-
-
-def _const(name: str) -> str:
-    # Calling a literal directly is a SyntaxWarning; the condition is gone from the compiled code.
-    return f"('@{name}' if 1 else 0)"
 
 
 def _parameters(fn: FunctionType) -> tuple[str, str]:
@@ -168,31 +170,83 @@ def _parameters(fn: FunctionType) -> tuple[str, str]:
     return ", ".join(parameters), ", ".join(arguments)
 
 
-# The last resort: `gopanic` could not begin, for want of stack or for an interrupt. The calls are made right here, from the
-# wrapper, which has at least the room that the body had; nothing can be recovered, but no call is lost. (If `agopanic` did end, but
-# was closed while it waited, its outcome is in the frame record.)
+# The last resort: the runtime could not begin, for want of stack or for an interrupt. The calls are made right here, from the
+# wrapper, which has at least the room that the body had; nothing can be recovered, but no call is lost.
 _LAST_RESORT = """\
-if _godefer_frame.outcome is None:
-    _godefer_call = None
-    while _godefer_frame.link is not None:
-        _godefer_call = _godefer_frame.link
-        _godefer_frame.link = _godefer_call.link
+_godefer_error = _godefer_failed
+_godefer_frame[2] = None
+while _godefer_frame[0] is not None:
+    _godefer_call = _godefer_frame[0]
+    _godefer_frame[0] = _godefer_call.link
+    try:
+        if _godefer_call.when < {returning}:
+            _godefer_call.fn(*_godefer_call.args, **(_godefer_call.kwargs or {{}}))
+        elif _godefer_call.when > {returning}:
+            _godefer_call.fn(_godefer_error.__class__, _godefer_error, None)
+    except BaseException as _godefer_failed:
+        _godefer_error = _godefer_failed
+_godefer_call = None"""
+# What waited may have been closed instead: then it did end, and its outcome is in the frame record.
+_LAST_RESORT_AWAITING = """\
+if _godefer_frame[3]:
+    (_godefer_error,) = _godefer_frame[3]
+    _godefer_frame[3] = ()
+else:
+    _godefer_error = _godefer_failed
+    _godefer_frame[2] = None
+    while _godefer_frame[0] is not None:
+        _godefer_call = _godefer_frame[0]
+        _godefer_frame[0] = _godefer_call.link
         try:
             if _godefer_call.when < {returning}:
                 _godefer_call = _godefer_call.fn(*_godefer_call.args, **(_godefer_call.kwargs or {{}}))
             elif _godefer_call.when > {returning}:
-                _godefer_call = _godefer_call.fn(_godefer_raise.__class__, _godefer_raise, None)
-            {await_call}
-        except BaseException as _godefer_error:
-            _godefer_raise = _godefer_error
-    _godefer_call = None
-    {live}.pop(_godefer_frame.sp, None)
-    _godefer_frame.sp = None
-else:
-    (_godefer_raise,) = _godefer_frame.outcome"""
-_AWAIT_CALL = """\
-if hasattr(_godefer_call, '__await__'):
-    await _godefer_call"""
+                _godefer_call = _godefer_call.fn(_godefer_error.__class__, _godefer_error, None)
+            if hasattr(_godefer_call, '__await__'):
+                await _godefer_call
+        except BaseException as _godefer_failed:
+            _godefer_error = _godefer_failed
+    _godefer_call = None"""
+
+# The body is over. No function is called here, so that there is no moment at which an interrupt could be noticed.
+_LEAVE = """\
+del @live[_godefer_me]
+_godefer_me = None"""
+_LEAVE_ASYNC_GENERATOR = """\
+del @live[_godefer_me]
+if _godefer_sp is not None:
+    del @live[_godefer_sp]
+_godefer_me = _godefer_sp = None"""
+_ENDED = "_godefer_frame[3] = ()"
+
+# An exception has left the body. (`raise` alone adds no line to its traceback.)
+_PANICKING = """\
+if _godefer_frame[0] is None:
+    raise
+try:
+    _godefer_error = @gopanic(_godefer_frame, _godefer_exc)
+except BaseException as _godefer_failed:
+    {last_resort}
+if _godefer_error is _godefer_exc and _godefer_frame[0] is None:
+    _godefer_error = _godefer_frame = None
+    raise"""
+# A call has raised. (`agopanic` raises that again itself.)
+_PANIC_AGAIN = """\
+_godefer_saved = @save(_godefer_error)
+try:
+    raise _godefer_error
+except BaseException:
+    @restore(_godefer_error, _godefer_saved)
+    _godefer_saved = None
+    _godefer_error = @gopanic(_godefer_frame, _godefer_error)"""
+_PANIC_AGAIN_AWAITING = f"_godefer_error = await @agopanic(_godefer_frame, _godefer_error); {_ENDED}"
+
+# In what suspends, the exception may be in place of another, with which the loop then begins.
+_PANICKING_SUSPENDING = """\
+if _godefer_frame[0] is None:
+    raise
+_godefer_error = @before_pep_479(_godefer_exc)"""
+
 # A result that holds an exception that holds this frame would be a cycle (D9).
 _RETURN = """\
 try:
@@ -202,40 +256,37 @@ try:
 _RETURN_NOTHING = "return"
 _TEMPLATE = """\
 def _godefer_cells({cells}):
-    {define} _godefer_wrapper({parameters}):
+    @def _godefer_wrapper({parameters}):
         if 0:
             {keep}
-        _godefer_frame = {frame}()
+        _godefer_me = @getframe()
+        _godefer_frame = @live[_godefer_me] = [None, @code, None, None]
         {start}
         try:
             {run}
-        except BaseException:
+        except BaseException as _godefer_exc:
+            {leave}
             _godefer_result = None
-            try:
-                _godefer_raise = {await_}{gopanic}(_godefer_frame)
-            except BaseException as _godefer_error:
-                _godefer_raise = _godefer_error
-                {last_resort}
-            _godefer_frame.outcome = None
+            {panicking}
         else:
-            _godefer_raise = None
-        while _godefer_frame.sp is not None:
+            {leave}
+            _godefer_error = None
+        while _godefer_frame[0] is not None:
             try:
-                {await_}{deferreturn}(_godefer_frame)
-            except BaseException:
-                try:
-                    _godefer_raise = {await_}{gopanic}(_godefer_frame)
-                except BaseException as _godefer_error:
-                    _godefer_raise = _godefer_error
-                    {last_resort_deeper}
-                _godefer_frame.outcome = None
-        if _godefer_raise is not None:
-            _godefer_context = {save}(_godefer_raise)
+                while _godefer_frame[0] is not None:
+                    if _godefer_error is None:
+                        _godefer_error = {deferreturn}
+                    else:
+                        {panic_again}
+            except BaseException as _godefer_failed:
+                {last_resort}
+        if _godefer_error is not None:
+            _godefer_saved = @save(_godefer_error)
             try:
-                raise _godefer_raise
+                raise _godefer_error
             finally:
-                {restore}(_godefer_raise, _godefer_context)
-                _godefer_raise = _godefer_context = _godefer_result = None
+                @restore_context(_godefer_error, _godefer_saved)
+                _godefer_error = _godefer_saved = _godefer_result = _godefer_frame = None
         {return_}
 """
 
@@ -253,23 +304,23 @@ try:
             _godefer_step = _godefer_body.send
         except BaseException as _godefer_thrown:
             _godefer_step = _godefer_body.throw
-            _godefer_result = {strip}(_godefer_thrown)
+            _godefer_result = @strip(_godefer_thrown)
 except StopIteration as _godefer_stop:
     _godefer_result = _godefer_stop.value"""
 # An exception thrown into an awaited asend() or athrow() does not link the body's frame to the wrapper's, so that `defer` would not
-# find the record; here it is entered beforehand.
+# find the record by that; so the body's own frame leads to it too.
 _RUN_ASYNC_GENERATOR = """\
 try:
     _godefer_body = {call}
-    _godefer_frame.sp = _godefer_body.ag_frame
-    {live}[_godefer_frame.sp] = _godefer_frame
-    _godefer_result = {start}(_godefer_body)
+    _godefer_sp = _godefer_body.ag_frame
+    @live[_godefer_sp] = _godefer_frame
+    _godefer_result = @start(_godefer_body)
     while True:
         _godefer_result = await _godefer_result
         try:
             _godefer_result = _godefer_body.asend((yield _godefer_result))
         except BaseException as _godefer_thrown:
-            _godefer_result = _godefer_body.athrow({strip}(_godefer_thrown))
+            _godefer_result = _godefer_body.athrow(@strip(_godefer_thrown))
 except StopAsyncIteration:
     _godefer_result = None"""
 
@@ -302,10 +353,12 @@ def strip(thrown: BaseException) -> BaseException:
 helpers.add(suspend.__code__)
 
 _RUNTIME = {
-    "@frame": _frame,
+    "@getframe": sys._getframe,
     "@live": live,
-    "@save": save_context,
-    "@restore": restore_context,
+    "@save": save,
+    "@restore": restore,
+    "@restore_context": restore_context,
+    "@before_pep_479": before_pep_479,
     "@gopanic": gopanic,
     "@agopanic": agopanic,
     "@deferreturn": deferreturn,

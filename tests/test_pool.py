@@ -447,7 +447,7 @@ def test_a_node_with_a_panic_on_it(way, pool, events):
         defer(events.append, "deferred now")
 
     node = _record._defer()
-    node.panic = _record._panic.__new__(_record._panic)
+    node.panic = KeyError()
     pool.append(node)
     pool.append(_record._defer())
     with pytest.raises(SystemError, match="internal error.*panic"):

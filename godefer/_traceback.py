@@ -1,0 +1,97 @@
+"""What a traceback shows: the user's frames, each once, with the `defer` statement that ordered a call which failed (P6).
+
+The interpreter enters every frame that an exception passes. Those of the runtime at the beginning of a traceback are taken off where the
+exception is caught; between the user's frames at most the wrapper's remains, which is the one that calls the body.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import CodeType, FunctionType, TracebackType
+
+from godefer import _errors
+from godefer._results import awaited, drop
+from godefer._statements import unwinders, wraps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+    from godefer._record import _defer
+
+WRAPPER = "<godefer wrapper>"  # the file name of every wrapper's code, of which no line is the user's
+
+# Whatever else of the runtime's than its loops can be in a traceback.
+helpers: set[CodeType] = {drop.__code__, awaited.__code__}
+
+
+def blame(exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseException | None) -> None:
+    """Let the traceback of what the call raised lead through the `defer` statement that ordered it (P6).
+
+    Args:
+        exc: What it raised.
+        d: Its node.
+        sp: The frame record's: the frame of an open-coded function, or the code of a body.
+        was: Because of what it ran, if it ran because of an exception.
+    """
+    tb = without_runtime_frames(exc.__traceback__)
+    if not isinstance(sp, CodeType):  # an open-coded function: it is in the traceback, where another line of it may be missing
+        exc.__traceback__ = TracebackType(tb, sp, -1, -d.pc) if d.pc else tb
+        return
+    line = next((n for start, stop, n in sp.co_lines() if start <= d.pc < stop and n is not None), sp.co_firstlineno)
+    if tb is None and isinstance(exc, TypeError):  # it was the call itself that failed (D7)
+        _errors.add_called_not_passed(exc, d.fn)
+    # The body's own frame is in the traceback of what it raised. If it returned it is gone: keeping it would make every call that
+    # defers a fifth slower. Then another stands there that prints the same, but has no variables.
+    failed = was.__traceback__ if was is not None else None
+    at_fault = failed.tb_frame if failed is not None and failed.tb_frame.f_code is sp else stand_in(sp)
+    exc.__traceback__ = TracebackType(tb, at_fault, d.pc, line)
+    exc.add_note(f"deferred at {_errors.place(sp, line)} in {sp.co_qualname}")
+
+
+def without_runtime_frames(tb: TracebackType | None) -> TracebackType | None:
+    """*tb* without the frames at its beginning that are the runtime's."""
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        if code.co_filename != WRAPPER and code not in unwinders and code not in helpers:
+            break
+        tb = tb.tb_next
+    return tb
+
+
+def before_pep_479(exc: BaseException) -> BaseException:
+    """What left the body, of which the interpreter has made *exc*, if that is what becomes of a StopIteration (PEP 479); else *exc*.
+
+    A hand-written `finally` sees the StopIteration itself, and so must deferred calls; the wrapper has it converted again
+    when it leaves. A RuntimeError that only passed through, from a generator further in, has further frames in its traceback.
+    """
+    cause = exc.__cause__
+    if type(exc) is not RuntimeError or not isinstance(cause, (StopIteration, StopAsyncIteration)):
+        return exc
+    made = {f"{kind} raised {type(cause).__name__}" for kind in ("generator", "coroutine", "async generator")}
+    return cause if str(exc) in made and without_runtime_frames(exc.__traceback__) is None else exc
+
+
+def stand_in(code: CodeType) -> FrameType:
+    """A frame that a traceback shows as one of *code*: with its file, name and positions."""
+    positions: dict[str, Any] = {} if sys.implementation.name == "pypy" else {"co_linetable": code.co_linetable}
+    looks = _here.__code__.replace(
+        co_filename=code.co_filename,
+        co_name=code.co_name,
+        co_qualname=code.co_qualname,
+        co_firstlineno=code.co_firstlineno,
+        **positions,
+    )
+    caller: FrameType | None = sys._getframe()
+    while caller is not None and not wraps(caller.f_code, code):
+        caller = caller.f_back
+    module_globals = {} if caller is None else caller.f_globals
+    frame: FrameType = FunctionType(looks, module_globals, None, (sys._getframe,))()
+    return frame
+
+
+def _here(getframe: Callable[[], FrameType]) -> FrameType:
+    """A frame that has been run. (That of a generator which has not, kept beyond it, corrupts memory on 3.11.)"""
+    return getframe()
