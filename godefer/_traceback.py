@@ -15,7 +15,7 @@ from godefer._statements import unwinders, wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from types import FrameType
     from typing import Any
 
@@ -40,14 +40,19 @@ def blame(exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseExce
     if not isinstance(sp, CodeType):  # an open-coded function: it is in the traceback, where another line of it may be missing
         exc.__traceback__ = TracebackType(tb, sp, -1, -d.pc) if d.pc else tb
         return
-    line = next((n for start, stop, n in sp.co_lines() if start <= d.pc < stop and n is not None), sp.co_firstlineno)
+    line = sp.co_firstlineno
+    for start, stop, number in sp.co_lines():  # no generator expression: one crashes CPython when there is no memory for it
+        if start <= d.pc < stop and number is not None:
+            line = number
     if tb is None and isinstance(exc, TypeError):  # it was the call itself that failed (D7)
         _errors.add_called_not_passed(exc, d.fn)
     # The body's own frame is in the traceback of what it raised. If it returned it is gone: keeping it would make every call that
     # defers a fifth slower. Then another stands there that prints the same, but has no variables.
     failed = was.__traceback__ if was is not None else None
-    at_fault = failed.tb_frame if failed is not None and failed.tb_frame.f_code is sp else stand_in(sp)
-    exc.__traceback__ = TracebackType(tb, at_fault, d.pc, line)
+    if failed is not None and failed.tb_frame.f_code is sp:
+        exc.__traceback__ = TracebackType(tb, failed.tb_frame, d.pc, line)
+    else:
+        exc.__traceback__ = TracebackType(tb, stand_in(sp), -1, line)
     exc.add_note(f"deferred at {_errors.place(sp, line)} in {sp.co_qualname}")
 
 
@@ -75,23 +80,25 @@ def before_pep_479(exc: BaseException) -> BaseException:
 
 
 def stand_in(code: CodeType) -> FrameType:
-    """A frame that a traceback shows as one of *code*: with its file, name and positions."""
-    positions: dict[str, Any] = {} if sys.implementation.name == "pypy" else {"co_linetable": code.co_linetable}
-    looks = _here.__code__.replace(
+    """A frame that a traceback shows as one of *code*: with its file and name; the line is the traceback's own.
+
+    Rejected: the positions of *code* too, which would underline the statement. A table of positions longer than the code is
+    written beyond its end by CPython 3.11 when the frame is traced.
+    """
+    looks = _suspended.__code__.replace(
         co_filename=code.co_filename,
         co_name=code.co_name,
         co_qualname=code.co_qualname,
         co_firstlineno=code.co_firstlineno,
-        **positions,
     )
     caller: FrameType | None = sys._getframe()
     while caller is not None and not wraps(caller.f_code, code):
         caller = caller.f_back
     module_globals = {} if caller is None else caller.f_globals
-    frame: FrameType = FunctionType(looks, module_globals, None, (sys._getframe,))()
+    frame: FrameType = FunctionType(looks, module_globals)().gi_frame
     return frame
 
 
-def _here(getframe: Callable[[], FrameType]) -> FrameType:
-    """A frame that has been run. (That of a generator which has not, kept beyond it, corrupts memory on 3.11.)"""
-    return getframe()
+def _suspended() -> Iterator[None]:
+    """What has a frame, and no caller that the frame would keep alive."""
+    yield

@@ -210,13 +210,18 @@ else:
 
 # The body is over. No function is called here, so that there is no moment at which an interrupt could be noticed.
 _LEAVE = """\
-del @live[_godefer_me]
+try:
+    del @live[_godefer_me]
+except KeyError:  # the program is ending
+    pass
 _godefer_me = None"""
-_LEAVE_ASYNC_GENERATOR = """\
-del @live[_godefer_me]
-if _godefer_sp is not None:
+_LEAVE_ASYNC_GENERATOR = f"""\
+{_LEAVE}
+try:
     del @live[_godefer_sp]
-_godefer_me = _godefer_sp = None"""
+except KeyError:  # the program is ending, or it has not come so far
+    pass
+_godefer_sp = None"""
 _ENDED = "_godefer_frame[3] = ()"
 
 # An exception has left the body. (`raise` alone adds no line to its traceback.)
