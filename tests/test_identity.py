@@ -254,7 +254,9 @@ def test_closure_cells(way):
 
 def test_closure_variables_of_any_name(way):
     """A closure variable keeps its value whatever its name is, the names that godefer itself uses included (A)."""
-    function, factory, cells, code, body, wrapper, frame, made = "function factory cells code body wrapper frame made".split()
+    function, factory, cells, code, body, wrapper, frame, made = (
+        "function factory cells code body wrapper frame made".split()
+    )
     seen = []
 
     @way
