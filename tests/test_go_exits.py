@@ -41,7 +41,7 @@ def chain(exception):
 def test_a_panic_that_wraps_another(way):
     """A deferred function panics with something made of what it recovered; a caller recovers that, and goes on (P2, P5).
 
-    Mirrors RecursivePanic.
+    Mirrors TestRecursivePanic.
     """
     log = Log()
 
@@ -66,7 +66,7 @@ def test_a_panic_that_wraps_another(way):
 def test_a_recovery_and_a_new_panic_in_two_calls(way):
     """One deferred call recovers, the next one panics anew, with nothing left of the first panic (P4, P5).
 
-    Mirrors RecursivePanic2.
+    Mirrors TestRecursivePanic2.
     """
     log = Log()
     raised = []
@@ -91,7 +91,7 @@ def test_a_recovery_and_a_new_panic_in_two_calls(way):
 
 
 def test_the_first_panic_goes_on_after_the_second_was_recovered(way):
-    """A panic recovered inside of a deferred function leaves the one outside to go on (P2, P5). Mirrors RecursivePanic3."""
+    """A panic recovered inside of a deferred function leaves the one outside to go on (P2, P5). Mirrors TestRecursivePanic3."""
     log = Log()
 
     @way
@@ -113,7 +113,7 @@ def test_the_first_panic_goes_on_after_the_second_was_recovered(way):
 def test_one_call_recovers_and_panics(way):
     """What a deferred function raises after it has recovered goes on, and shows what was recovered as its context (P5, D5).
 
-    Mirrors RecursivePanic4.
+    Mirrors TestRecursivePanic4.
     """
 
     @way
@@ -133,7 +133,7 @@ def test_one_call_recovers_and_panics(way):
 def test_calls_are_left_where_it_is_recovered_and_above(way):
     """A recovery below a function with a call of its own, with another call left, returns to it as if nothing had been (P4, D2).
 
-    Mirrors RecursivePanic5.
+    Mirrors TestRecursivePanic5.
     """
     log = Log()
 
@@ -166,7 +166,7 @@ def test_calls_are_left_where_it_is_recovered_and_above(way):
 
 
 def test_three_panics_in_two_functions(way):
-    """A panic that two others have replaced shows all three, and where each came from (P5, P6). Mirrors PanicTraceback."""
+    """A panic that two others have replaced shows all three, and where each came from (P5, P6). Mirrors TestPanicTraceback."""
 
     @way
     def pt2():
@@ -221,7 +221,7 @@ def test_an_exit_runs_deferred_calls_that_find_nothing_to_recover(way, function)
 
 
 def test_an_exit_during_a_panic(way):
-    """An exit in a deferred function replaces the panic (P3, P5). Mirrors GoexitInPanic."""
+    """An exit in a deferred function replaces the panic (P3, P5). Mirrors TestGoexitInPanic."""
     log = Log()
 
     @way
@@ -240,7 +240,7 @@ def test_an_exit_during_a_panic(way):
 
 
 def test_a_panic_during_an_exit(way):
-    """A panic in a deferred function replaces the exit, if nothing recovers it (P5). Mirrors PanicAfterGoexit."""
+    """A panic in a deferred function replaces the exit, if nothing recovers it (P5). Mirrors TestPanicAfterGoexit."""
 
     @way
     def f():
@@ -257,7 +257,7 @@ def test_a_panic_during_an_exit(way):
 def test_an_exit_goes_on_after_a_panic_was_recovered(way, where):
     """An exit cannot be made to disappear by a panic that is recovered, wherever that is (P3).
 
-    Mirrors RecoveredPanicAfterGoexit, RecoverBeforePanicAfterGoexit and RecoverBeforePanicAfterGoexit2.
+    Mirrors TestRecoveredPanicAfterGoexit, TestRecoverBeforePanicAfterGoexit and TestRecoverBeforePanicAfterGoexit2.
     """
     log = Log()
 

@@ -198,3 +198,45 @@ def test_a_made_function_that_calls_another_hides_it(way, made):
 
     f()
     assert log == [("inner", None), ("itself", None, 16, None)]
+
+
+# A helper below
+
+
+@pytest.mark.parametrize("how", ["function", "method", "promoted", "called by name"])
+def test_a_helper_of_a_method_finds_nothing(way, how):
+    """A helper that a deferred function or method calls is too far down, whatever stands between it and the panic (P2).
+
+    Mirrors fixedbugs/issue73916.go, issue73917.go and issue73920.go, which are newer than Go 1.19.
+    """
+    log = Log()
+
+    class Calls:
+        def method(self, _):
+            log.note("helper")
+
+    class Has:
+        def __init__(self):
+            self.inside = Calls()
+
+        def __getattr__(self, name):
+            return getattr(self.inside, name)
+
+    callee = {
+        "function": functools.partial(Calls.method, Calls()),
+        "method": Calls().method,
+        "promoted": Has().method,
+        "called by name": functools.partial(operator.methodcaller("method", 1), Calls()),
+    }[how]
+
+    @way
+    def f():
+        defer(log.thrice, "itself")
+        if how == "called by name":
+            defer(callee)
+        else:
+            defer(callee, 1)
+        panic("XXX")
+
+    f()
+    assert log == [("helper", None), ("itself", None, "XXX", None)]
