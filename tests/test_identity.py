@@ -252,6 +252,22 @@ def test_closure_cells(way):
     assert n == 2
 
 
+def test_closure_variables_of_any_name(way):
+    """A closure variable keeps its value whatever its name is, the names that godefer itself uses included (A)."""
+    function, factory, cells, code, body, wrapper, frame, made = (
+        "function factory cells code body wrapper frame made".split()
+    )
+    seen = []
+
+    @way
+    def f(defaults=1, *, kwdefaults=2):
+        defer(seen.append, (function, factory, cells, code, body, wrapper, frame, made))
+        return defaults, kwdefaults
+
+    assert f() == (1, 2)
+    assert seen == [("function", "factory", "cells", "code", "body", "wrapper", "frame", "made")]
+
+
 def test_closure_variables(way):
     """`inspect.getclosurevars` tells the same of the decorated function (A)."""
     x = 1

@@ -36,6 +36,8 @@ OFTEN = {
     "DeferNil": 40,
     "DeferPanic": 60,
     "DeferRecover": 80,
+    "DeferRecovered": 50,
+    "DeferResult": 40,
     "Divide": 10,
     "Exit": 100,
     "Exit deferred": 80,

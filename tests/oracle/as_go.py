@@ -101,6 +101,13 @@ class _Writer:
     def DeferEvent(self, _, s):
         return [f"defer event({s.number}, {_value(s.value)})"]
 
+    def DeferResult(self, _, s):
+        call = f"{self.names[s.callee]}({_value(s.value)})"
+        return self.guard(s, f"defer {_logged(self.functions[s.callee], call, s.number)}")
+
+    def DeferRecovered(self, _, s):
+        return [f"defer event({s.number}, recover())"]
+
     def DeferRecover(self, *_):
         return ["defer recover()"]
 

@@ -1,6 +1,15 @@
 """A program in Python."""
 
-from tests.oracle.model import Call, DeferClosure, DeferFunction, all_functions, defers, names_used, own_statements
+from tests.oracle.model import (
+    Call,
+    DeferClosure,
+    DeferFunction,
+    DeferResult,
+    all_functions,
+    defers,
+    names_used,
+    own_statements,
+)
 
 HEAD = """\
 from functools import partial
@@ -77,7 +86,12 @@ class _Writer:
     def statement(self, statement):
         lines = getattr(self, type(statement).__name__)(statement)
         if statement in self.labels:
-            last = type(statement) in {Call, DeferClosure, DeferFunction}  # before that, others' lines or a guard
+            last = type(statement) in {
+                Call,
+                DeferClosure,
+                DeferFunction,
+                DeferResult,
+            }  # before that, others' lines or a guard
             lines[-last] += f"  # {', '.join(self.labels[statement])}"
         return lines
 
@@ -118,6 +132,13 @@ class _Writer:
 
     def DeferEvent(self, s):
         return [self.deferred(s.spelling, "event", None, str(s.number), _value(s.value))]
+
+    def DeferResult(self, s):
+        call = self.awaited(f"f{s.callee}({_value(s.value)})")
+        return self.guard(s, self.deferred("plain", "event", None, str(s.number), call))
+
+    def DeferRecovered(self, s):
+        return [self.deferred("plain", "event", None, str(s.number), "recover()")]
 
     def DeferRecover(self, _):
         return ["defer(recover)"]

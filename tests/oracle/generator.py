@@ -16,6 +16,8 @@ from tests.oracle.model import (
     DeferNil,
     DeferPanic,
     DeferRecover,
+    DeferRecovered,
+    DeferResult,
     Divide,
     Event,
     Exit,
@@ -140,17 +142,19 @@ class _Generator:
         nested = self.room(scope)
         able = {
             self.event: 3,
-            self.assign: 2,
-            self.condition: 2.5,
+            self.assign: 3,
+            self.condition: 3,
             self.switch: 0.6,
             self.loop: 2 if len(scope.loops) < 2 else 0,
             self.declare: 1.4 if nested else 0,
             self.call: 2 if scope.functions else 0,
             self.defer_closure: 6 if nested else 0,
             self.defer_function: 2.5 if scope.functions else 0,
-            self.defer_event: 2,
+            self.defer_event: 3.3,
+            self.defer_result: 1 if any(f.kind != "none" for f in scope.functions) else 0,
+            self.defer_recovered: 0.8 if scope.deferred else 0.1,
             self.defer_recover: 0.9 if scope.deferred else 0.4,
-            self.defer_panic: 0.6,
+            self.defer_panic: 0.8,
             self.defer_nil: 0.4,
             self.recover: 4 if scope.deferred else 0.6,
             self.end: 4 if last else 1.2,
@@ -204,6 +208,11 @@ class _Generator:
         inner.loops.append(loop.variable)
         inner.breakable = True
         loop.body = self.inner(inner, 4) or [self.event(inner)]
+        if self.chance(0.2):
+            leave = If(
+                self.rng.choice([*scope.numbers, loop.variable]), self.rng.randint(0, 1), [self.leave_loop(inner)], []
+            )
+            loop.body.insert(self.rng.randint(0, len(loop.body)), leave)
         return loop
 
     def declare(self, scope):
@@ -230,6 +239,13 @@ class _Generator:
         spelling = self.spelling()
         value = self.rng.choice(scope.results) if scope.results and self.chance(0.3) else self.value(scope)
         return DeferEvent(self.next(), value, "plain" if spelling in {"method", "keyword"} else spelling)
+
+    def defer_result(self, scope):
+        callee = self.rng.choice([f for f in scope.functions if f.kind != "none"])
+        return DeferResult(self.next(), callee.number, self.value(scope), guarded=self.guarded(scope, callee))
+
+    def defer_recovered(self, scope):
+        return DeferRecovered(self.next())
 
     def defer_recover(self, scope):
         return DeferRecover()

@@ -121,6 +121,23 @@ class DeferEvent(Statement):
 
 
 @dataclass(eq=False)
+class DeferResult(Statement):
+    """Defer logging what a function returns, which is called where the statement stands."""
+
+    number: int
+    callee: int
+    value: object
+    guarded: bool = False
+
+
+@dataclass(eq=False)
+class DeferRecovered(Statement):
+    """Defer logging what there is to recover where the statement stands."""
+
+    number: int
+
+
+@dataclass(eq=False)
 class DeferRecover(Statement):
     pass
 
@@ -328,13 +345,15 @@ def _check_block(function, block, numbers, results, recovered, kinds, *, loop, s
                 allowed = recovered
             if name not in allowed and not (kind is Assign and name == statement.name and name in results):
                 raise Invalid(f"{kind.__name__} uses {name}")
-        if kind in {Call, DeferFunction, ReturnCall} and statement.callee not in kinds:
+        if kind in {Call, DeferFunction, DeferResult, ReturnCall} and statement.callee not in kinds:
             raise Invalid(f"{kind.__name__} of f{statement.callee}")
         if kind is Return and statement.values:
             if len(statement.values) != {"none": 0, "one": 1, "named": 1, "pair": 2}[function.kind]:
                 raise Invalid("too few or too many results")
         elif kind is Return and function.kind == "one":
             raise Invalid("no result")
+        if kind is DeferResult and kinds[statement.callee] == "none":
+            raise Invalid("no result to log")
         if kind is ReturnCall:
             counts = {"none": 0, "one": 1, "named": 1, "pair": 2}
             if function.kind == "none" or counts[function.kind] != counts[kinds[statement.callee]]:

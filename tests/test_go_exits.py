@@ -1,0 +1,324 @@
+"""What Go's tests of exits, and of panics that end a program, check (src/runtime/crash_test.go, test/fixedbugs), said in Python.
+
+Rules P3 and P5: `runtime.Goexit` is SystemExit here. docs/go-cases.md lists Go's files, and those that mean nothing here.
+"""
+
+import queue
+import sys
+import threading
+import traceback
+
+import pytest
+
+from godefer import Panic, defer, panic, recover
+
+
+def value(exception):
+    """What a recovered panic was given; any other exception, and None, as it is."""
+    return exception.value if isinstance(exception, Panic) else exception
+
+
+class Log(list):
+    """What was recovered, with who asked."""
+
+    def note(self, name):
+        """To be deferred: recovers."""
+        self.append((name, value(recover())))
+
+
+def chain(exception):
+    """What an exception and those before it were given, the last one first."""
+    found = []
+    while exception is not None:
+        found.append(value(exception))
+        exception = exception.__context__
+    return found
+
+
+# Panics after panics
+
+
+def test_a_panic_that_wraps_another(way):
+    """A deferred function panics with something made of what it recovered; a caller recovers that, and goes on (P2, P5).
+
+    Mirrors TestRecursivePanic.
+    """
+    log = Log()
+
+    @way
+    def wraps():
+        def deferred():
+            if (error := recover()) is not None:
+                panic(f"wrap: {value(error)}")
+
+        defer(deferred)
+        panic("bad")
+
+    @way
+    def recovers():
+        defer(log.note, "recovers")
+        wraps()
+
+    recovers()
+    assert log == [("recovers", "wrap: bad")]
+
+
+def test_a_recovery_and_a_new_panic_in_two_calls(way):
+    """One deferred call recovers, the next one panics anew, with nothing left of the first panic (P4, P5).
+
+    Mirrors TestRecursivePanic2.
+    """
+    log = Log()
+    raised = []
+
+    @way
+    def panics_anew():
+        defer(panic, "second panic")
+        defer(log.note, "first")
+        panic("first panic")
+
+    @way
+    def recovers():
+        def deferred():
+            raised.append(recover())
+
+        defer(deferred)
+        panics_anew()
+
+    recovers()
+    assert log == [("first", "first panic")]
+    assert chain(*raised) == ["second panic"]
+
+
+def test_the_first_panic_goes_on_after_the_second_was_recovered(way):
+    """A panic recovered inside of a deferred function leaves the one outside to go on (P2, P5). Mirrors TestRecursivePanic3."""
+    log = Log()
+
+    @way
+    def f():
+        @way
+        def deferred():
+            defer(log.note, "inner")
+            panic("second panic")
+
+        defer(deferred)
+        panic("first panic")
+
+    with pytest.raises(Panic) as caught:
+        f()
+    assert caught.value.value == "first panic"
+    assert log == [("inner", "second panic")]
+
+
+def test_one_call_recovers_and_panics(way):
+    """What a deferred function raises after it has recovered goes on, and shows what was recovered as its context (P5, D5).
+
+    Mirrors TestRecursivePanic4.
+    """
+
+    @way
+    def f():
+        def deferred():
+            recover()
+            panic("second panic")
+
+        defer(deferred)
+        panic("first panic")
+
+    with pytest.raises(Panic) as caught:
+        f()
+    assert chain(caught.value) == ["second panic", "first panic"]
+
+
+def test_calls_are_left_where_it_is_recovered_and_above(way):
+    """A recovery below a function with a call of its own, with another call left, returns to it as if nothing had been (P4, D2).
+
+    Mirrors TestRecursivePanic5.
+    """
+    log = Log()
+
+    @way
+    def three():
+        def panics_anew():
+            log.note("panics anew")
+            log.append(value(recover()))
+            panic("second panic")
+
+        defer(log.append, "left")
+        defer(log.note, "recovers")
+        defer(panics_anew)
+        panic("first panic")
+
+    @way
+    def two():
+        defer(log.append, "above")
+        three()
+        log.append("goes on")
+
+    def one():
+        two()
+        panic("third panic")
+
+    with pytest.raises(Panic) as caught:
+        one()
+    assert chain(caught.value) == ["third panic"]
+    assert log == [("panics anew", None), "first panic", ("recovers", "second panic"), "left", "goes on", "above"]
+
+
+def test_three_panics_in_two_functions(way):
+    """A panic that two others have replaced shows all three, and where each came from (P5, P6). Mirrors TestPanicTraceback."""
+
+    @way
+    def pt2():
+        defer(panic, "panic pt2")
+        panic("hello")
+
+    @way
+    def pt1():
+        defer(panic, "panic pt1")
+        pt2()
+
+    with pytest.raises(Panic) as caught:
+        pt1()
+    assert chain(caught.value) == ["panic pt1", "panic pt2", "hello"]
+    shown = "".join(traceback.format_exception(caught.value))
+    first, second, third = (shown.index(f"Panic: {name}\n") for name in ("hello", "panic pt2", "panic pt1"))
+    assert first < second < third
+
+
+# Exits
+
+
+@pytest.mark.parametrize("function", ["main", "thread"])
+def test_an_exit_runs_deferred_calls_that_find_nothing_to_recover(way, function):
+    """The deferred calls of every function run, last in, first out; `recover` is None in them (P3, D2). Mirrors TestGoexitDefer."""
+    log = Log()
+
+    @way
+    def inner():
+        defer(log.note, "inner")
+        sys.exit(5)
+
+    @way
+    def f():
+        defer(log.note, "last")
+        defer(log.note, "first")
+        inner()
+        log.append("never")
+
+    def run():
+        with pytest.raises(SystemExit) as caught:
+            f()
+        log.append(caught.value.code)
+
+    if function == "main":
+        run()
+    else:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    assert log == [("inner", None), ("first", None), ("last", None), 5]
+
+
+def test_an_exit_during_a_panic(way):
+    """An exit in a deferred function replaces the panic (P3, P5). Mirrors TestGoexitInPanic."""
+    log = Log()
+
+    @way
+    def f():
+        def deferred():
+            sys.exit(6)
+
+        defer(log.note, "remaining")
+        defer(deferred)
+        panic("hello")
+
+    with pytest.raises(SystemExit) as caught:
+        f()
+    assert caught.value.code == 6
+    assert log == [("remaining", None)]
+
+
+def test_a_panic_during_an_exit(way):
+    """A panic in a deferred function replaces the exit, if nothing recovers it (P5). Mirrors TestPanicAfterGoexit."""
+
+    @way
+    def f():
+        defer(panic, "hello")
+        sys.exit(7)
+
+    with pytest.raises(Panic) as caught:
+        f()
+    assert caught.value.value == "hello"
+    assert type(caught.value.__context__) is SystemExit
+
+
+@pytest.mark.parametrize("where", ["in the deferred function", "in the next call", "below a loop"])
+def test_an_exit_goes_on_after_a_panic_was_recovered(way, where):
+    """An exit cannot be made to disappear by a panic that is recovered, wherever that is (P3).
+
+    Mirrors TestRecoveredPanicAfterGoexit, TestRecoverBeforePanicAfterGoexit and TestRecoverBeforePanicAfterGoexit2.
+    """
+    log = Log()
+
+    @way
+    def f():
+        @way
+        def recovers_itself():
+            defer(log.note, "recovers")
+            panic("hello")
+
+        if where == "below a loop":
+            for i in range(2):
+                defer(log.append, i)
+        if where == "in the deferred function":
+            defer(recovers_itself)
+        else:
+            defer(log.note, "recovers")
+            defer(panic, "hello")
+        sys.exit(8)
+
+    with pytest.raises(SystemExit) as caught:
+        f()
+    assert caught.value.code == 8
+    assert log == [("recovers", "hello"), *([1, 0] if where == "below a loop" else [])]
+
+
+def test_an_exit_from_a_function_that_has_recovered(way):
+    """A deferred function may recover and then end its thread; the recovered panic leaves nothing behind (P3). Mirrors issue8158.go."""
+    done = queue.SimpleQueue()
+
+    @way
+    def f():
+        def deferred():
+            done.put(value(recover()))
+            sys.exit()
+
+        defer(done.put, "after the exit")
+        defer(deferred)
+        panic("p")
+
+    def run():
+        with pytest.raises(SystemExit):
+            f()
+
+    for _ in range(2):
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    assert [done.get(timeout=10) for _ in range(4)] == ["p", "after the exit"] * 2
+
+
+def test_an_exit_runs_the_deferred_calls(way):
+    """An exit at the top of a program runs what was deferred there, in order (P3, D2). Mirrors issue5963.go."""
+    done = []
+
+    @way
+    def f():
+        defer(done.append, 0)
+        sys.exit(3)
+
+    with pytest.raises(SystemExit) as caught:
+        f()
+    assert caught.value.code == 3
+    assert done == [0]
