@@ -26,7 +26,9 @@ GROWTH = 1.0  # MiB that are no growth: the allocator's own coming and going
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.partition(": ")[2].partition(".")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.soak", description=__doc__.partition(": ")[2].partition(".")[0]
+    )
     parser.add_argument("--seconds", type=float, default=60, help="how long, each way (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=3, help="besides that of the tasks (default: %(default)s)")
     parser.add_argument("--way", choices=[*WAYS, "both"], default="both", help="how it is run (default: %(default)s)")
@@ -152,7 +154,9 @@ class Report:
         if self.calls == 0:
             found.append("no call was made")
         if self.wrong:
-            found.append(f"deferred calls were lost or wrong in {len(self.wrong)} calls: {', '.join(sorted(set(self.wrong)))}")
+            found.append(
+                f"deferred calls were lost or wrong in {len(self.wrong)} calls: {', '.join(sorted(set(self.wrong)))}"
+            )
         if self.growth() > GROWTH:
             found.append(f"the memory grew by {self.growth():.2f} MiB")
         if self.pool > _record.POOL_SIZE:
