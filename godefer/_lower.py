@@ -68,7 +68,7 @@ FORGETS = (ALWAYS_FORGETS, "failing", "")
 _WHEN = {"defer": ALWAYS, "errdefer": FAILING, "okdefer": RETURNING, "using": EXIT, "ausing": ASYNC_EXIT}
 
 
-def lower(
+def lower(  # noqa: PLR0913  # options
     node: Function,
     names: Names,
     *,
@@ -138,9 +138,10 @@ class _Lowering:
             of_statement += [sites, *([] for _ in instead[1:])]
         self.breaks = self.forgets == ALWAYS_FORGETS and len(found.sites) > 1
         lowered = self.block(rewritten, of_statement)
-        if self.keeps:
-            if isinstance(lowered[-1], ast.Try):  # the outermost shape: what was returned is not needed any more
-                lowered[-1].finalbody.append(n.assign("@R", n.const(None)))
+        if self.keeps and isinstance(
+            lowered[-1], ast.Try
+        ):  # the outermost shape: what was returned is not needed any more
+            lowered[-1].finalbody.append(n.assign("@R", n.const(None)))
         lowered = self._forgetting(lowered)
         return self._named(lowered) if result is not None else lowered
 

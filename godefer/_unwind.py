@@ -58,7 +58,7 @@ from godefer._statements import end, function_frame, live, unwinders, wraps
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, FrameType
-    from typing import NoReturn, TypeVar, overload
+    from typing import Any, NoReturn, TypeVar, overload
 
     E = TypeVar("E", bound=BaseException)
 else:
@@ -183,12 +183,24 @@ def _recoverable(caller: FrameType) -> _panic | list[BaseException | None] | Non
     if called_by is None:
         return None
     if called_by.f_code in unwinding:
-        p: list[BaseException | None] = called_by.f_locals["pending"]
+        p: list[BaseException | None] = _local(called_by, "pending")
         return p
     if called_by.f_code not in _PANICKING:
         return None
-    running: _defer | None = called_by.f_locals["frame"].running
+    running: _defer | None = _local(called_by, "frame").running
     return None if running is None else running.panic
+
+
+def _local(runtime: FrameType, name: str) -> Any:
+    """A local of a frame of the runtime's own."""
+    values = runtime.f_locals
+    value = values[name]
+    if sys.version_info < (
+        3,
+        13,
+    ):  # there a copy, left on the frame: it would keep all that the locals have let go of (D9)
+        values.clear()
+    return value
 
 
 def deferreturn(frame: _frame) -> None:
