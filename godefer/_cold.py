@@ -65,7 +65,6 @@ def unwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | N
     fn = pending[0]
     # In no local: this frame may be in its traceback.
     pending[0] = _exception()
-    result = None
     try:
         if (result := fn(*args) if kwargs is None else fn(*args, **kwargs)) is not None:
             drop(result)

@@ -32,6 +32,9 @@ that is None until the call is pending.
 drained at the exit. The drain can be interrupted by a call that raises, so it is inside of a second ``try``, whose ``except``
 hands what is left to `_cold.unwind_list`. Rejected for the others too: one list for all is simpler, but costs three times as much.
 
+All of this is inside of one more ``try`` that lets go of the hidden locals if the function fails, and, if there are several calls, of a ``while``
+that a recovery leaves by ``break`` instead, to let go of them too (`_forgetting`); both are left out where the blocks do not suffice.
+
 `@R` holds what a ``return`` evaluated, where a recovery further out can see it (P4). Hidden names begin with ``@``, which no
 source can write. Exit calls have the position of their statement, for tracebacks; glue has the position -1, that is none.
 """
@@ -119,6 +122,7 @@ class _Lowering:
         self.forgets = forgets
         self.number = 0  # of the next slot
         self.hidden: dict[str, None] = {}  # the hidden locals in which calls and arguments are; a set, in order
+        self.single = False  # is there one statement only?
         self.breaks = False  # does a recovery have to let go of them?
         self.keeps = False  # does @R hold what `return` evaluated?
         self.catches = False  # can the body go on after an exception, which then may hold this frame?
@@ -136,7 +140,8 @@ class _Lowering:
             instead = self._returns(statement)
             rewritten += instead
             of_statement += [sites, *([] for _ in instead[1:])]
-        self.breaks = self.forgets == ALWAYS_FORGETS and len(found.sites) > 1
+        self.single = len(found.sites) == 1
+        self.breaks = self.forgets == ALWAYS_FORGETS and not self.single
         lowered = self.block(rewritten, of_statement)
         if self.keeps and isinstance(
             lowered[-1], ast.Try
@@ -262,7 +267,14 @@ class _Lowering:
             return self.entered(site, rest, after)
         call, slot = self._slot(site)
         inner = self.block(rest, after) or [ast.Pass(**n.GLUE)]
-        return [*call.capture(slot, conditional=False), self.region(site, call, slot, inner, conditional=False)]
+        capture, region = call.capture(slot, conditional=False), self.region(site, call, slot, inner, conditional=False)
+        if not (self.single and self.forgets):
+            return [*capture, region]
+        # The only call of the function: as `_forgetting`, but at no cost to the way out of an exception that the body raises.
+        names, self.hidden = list(self.hidden), {}
+        if region.finalbody:
+            region.finalbody = [n.attempt(region.finalbody, [n.forget(names), n.reraise()], [])]
+        return [n.attempt(capture, [n.forget(names), n.reraise()], []), region]
 
     def entered(self, site: Site, rest: list[ast.stmt], after: Sequence[Sequence[Site]]) -> list[ast.stmt]:
         """`using` is a native `with` around the rest (D11)."""
@@ -302,7 +314,7 @@ class _Lowering:
             body = [self.region(site, call, slot, body, conditional=True)]
         return [*(n.assign(slot, n.const(None)) for _, _, slot in slots), *body]
 
-    def region(self, site: Site, call: Captured, slot: str, body: list[ast.stmt], *, conditional: bool) -> ast.stmt:
+    def region(self, site: Site, call: Captured, slot: str, body: list[ast.stmt], *, conditional: bool) -> ast.Try:
         """*body* with the call in *slot* pending."""
         empty = n.const(None if conditional else call.noop)
         if site.statement == "okdefer":
@@ -349,7 +361,7 @@ class _Lowering:
         number = self.number
         self.number += 1
         call, slot = Captured(site, str(number)), f"@f{number}"
-        self._hide(slot, *call.slots, "@r", "@t")
+        self._hide(slot, *call.filled, "@r", "@t")
         return call, slot
 
     def _hide(self, *names: str) -> None:
