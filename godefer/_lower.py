@@ -309,7 +309,7 @@ class _Lowering:
             self._hide("@c")
             slots.append((site, call, slot))
             self.replaced[id(site.node)] = call.capture(slot, conditional=True)
-        body = [*self.replace([statement]), *self.block(rest, after)]
+        body: list[ast.stmt] = [*self.replace([statement]), *self.block(rest, after)]
         for site, call, slot in reversed(slots):
             body = [self.region(site, call, slot, body, conditional=True)]
         return [*(n.assign(slot, n.const(None)) for _, _, slot in slots), *body]
