@@ -31,6 +31,13 @@ class Captured:
         self.slots = [f"@a{prefix}_{i}" for i in range(len(self.values))]
 
     @property
+    def filled(self) -> list[str]:
+        """The slots that `capture` fills."""
+        return [
+            name for name, value in zip(self.slots, self.values, strict=True) if not isinstance(value, ast.Constant)
+        ]
+
+    @property
     def noop(self) -> str:
         """What takes the callee's place once it has run."""
         return "@noop_keywords" if self.starred or self.keywords else "@noop"

@@ -43,8 +43,9 @@ def noop_keywords(*_args: object, **_kwargs: object) -> None:
     """`noop`, for a call with keywords; the other is faster."""
 
 
-def nil(*_args: object, **_kwargs: object) -> NoReturn:
+def nil(*args: object, **kwargs: object) -> NoReturn:
     """What stands in the place of a callee that is None: it fails when it is called, as in Go (D7)."""
+    del args, kwargs  # this frame will be in the traceback
     raise _errors.none_called()
 
 
@@ -56,13 +57,13 @@ def unwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | N
     interrupt, the open-coded function finds the callee still there, and makes the call itself.
     """
     fn = pending[0]
-    # In no local: before 3.13, `recover` reading *pending* leaves a copy of the locals on this frame.
+    # In no local: this frame may be in its traceback.
     pending[0] = _exception()
     try:
         if (result := fn(*args) if kwargs is None else fn(*args, **kwargs)) is not None:
             drop(result)
     except BaseException:
-        fn = args = kwargs = None  # type: ignore[assignment]  # this frame will be in the traceback
+        fn = args = kwargs = result = None  # type: ignore[assignment]  # this frame will be in the traceback
         abort(pending)
         raise
     if len(pending) == 1:
@@ -77,7 +78,7 @@ def unwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | N
     finally:
         restore_context(exc, saved)
         pending.clear()
-        fn = args = kwargs = exc = saved = None  # type: ignore[assignment]
+        fn = args = kwargs = result = exc = saved = None  # type: ignore[assignment]
 
 
 async def aunwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 
 from godefer._cold import RUNTIME
-from godefer._lower import NESTING, lower
+from godefer._lower import FORGETS, NESTING, lower
 from godefer._names import attribute
 from godefer._scan import Names
 from godefer._source import find
@@ -42,7 +43,8 @@ def lowered(
 ) -> tuple[CodeType, Plan, str] | str:
     """The lowered code, its marks not yet replaced, the plan, and the lowered source; or the reason why there is none."""
     reason = ""
-    for nesting in (NESTING, 6, 5, 4, 3, 2, 1):  # fewer, if the function's own blocks leave no room for more
+    # Fewer, if the function's own blocks leave no room for more.
+    for nesting, forgets in itertools.product((NESTING, 6, 5, 4, 3, 2, 1), FORGETS):
         source = find(code, module_globals)
         if isinstance(source, str):
             return source
@@ -52,6 +54,7 @@ def lowered(
             asynchronous_generator=bool(code.co_flags & _ASYNC_GENERATOR),
             result=result,
             nesting=nesting,
+            forgets=forgets,
         )
         if isinstance(plan, str):
             return plan

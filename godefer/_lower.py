@@ -32,6 +32,9 @@ that is None until the call is pending.
 drained at the exit. The drain can be interrupted by a call that raises, so it is inside of a second ``try``, whose ``except``
 hands what is left to `_cold.unwind_list`. Rejected for the others too: one list for all is simpler, but costs three times as much.
 
+All of this is inside of one more ``try`` that lets go of the hidden locals if the function fails, and, if there are several calls, of a ``while``
+that a recovery leaves by ``break`` instead, to let go of them too (`_forgetting`); both are left out where the blocks do not suffice.
+
 `@R` holds what a ``return`` evaluated, where a recovery further out can see it (P4). Hidden names begin with ``@``, which no
 source can write. Exit calls have the position of their statement, for tracebacks; glue has the position -1, that is none.
 """
@@ -61,16 +64,21 @@ COPIES = 2000
 
 NESTING = 8  # slots nested at most, as in Go; two blocks each of the interpreter's twenty
 
+# When hidden locals are let go of, beyond the arguments of a call that was made because of an exception (`_forgetting`).
+ALWAYS_FORGETS = "failing or recovered"
+FORGETS = (ALWAYS_FORGETS, "failing", "")
+
 _WHEN = {"defer": ALWAYS, "errdefer": FAILING, "okdefer": RETURNING, "using": EXIT, "ausing": ASYNC_EXIT}
 
 
-def lower(
+def lower(  # noqa: PLR0913  # options
     node: Function,
     names: Names,
     *,
     asynchronous_generator: bool = False,
     result: Sequence[str] | str | None = None,
     nesting: int = NESTING,
+    forgets: str = ALWAYS_FORGETS,
 ) -> Plan | str:
     """Put the deferred calls of *node* where they run; *node* itself is changed.
 
@@ -80,6 +88,7 @@ def lower(
         asynchronous_generator: Whether it is one, in which ``return`` takes no value.
         result: The named results: one name, or several.
         nesting: How many slots may be nested before the others go into a list.
+        forgets: When it lets go of its hidden locals; each of `FORGETS` takes a block less than the one before.
 
     Returns:
         The plan: of each statement its line, its name and its shape; or the reason why the function cannot be lowered; *node* is then as it was.
@@ -99,17 +108,22 @@ def lower(
         asynchronous=isinstance(node, ast.AsyncFunctionDef),
         returns_value=not asynchronous_generator,
         nesting=nesting,
+        forgets=forgets,
     )
     node.body[head:] = lowering.function(node.body[head:], found, result)
     return tuple((site.line, site.statement, site.shape) for site in found.sites)
 
 
 class _Lowering:
-    def __init__(self, *, asynchronous: bool, returns_value: bool, nesting: int) -> None:
+    def __init__(self, *, asynchronous: bool, returns_value: bool, nesting: int, forgets: str) -> None:
         self.asynchronous = asynchronous
         self.returns_value = returns_value
         self.nesting = nesting
+        self.forgets = forgets
         self.number = 0  # of the next slot
+        self.hidden: dict[str, None] = {}  # the hidden locals in which calls and arguments are; a set, in order
+        self.single = False  # is there one statement only?
+        self.breaks = False  # does a recovery have to let go of them?
         self.keeps = False  # does @R hold what `return` evaluated?
         self.catches = False  # can the body go on after an exception, which then may hold this frame?
         self.result: str | tuple[str, ...] | None = None
@@ -126,11 +140,14 @@ class _Lowering:
             instead = self._returns(statement)
             rewritten += instead
             of_statement += [sites, *([] for _ in instead[1:])]
+        self.single = len(found.sites) == 1
+        self.breaks = self.forgets == ALWAYS_FORGETS and not self.single
         lowered = self.block(rewritten, of_statement)
-        if self.keeps:
-            lowered.insert(0, n.assign("@R", n.const(None)))
-            if isinstance(lowered[-1], ast.Try):  # the outermost shape: what was returned is not needed any more
-                lowered[-1].finalbody.append(n.assign("@R", n.const(None)))
+        if self.keeps and isinstance(
+            lowered[-1], ast.Try
+        ):  # the outermost shape: what was returned is not needed any more
+            lowered[-1].finalbody.append(n.assign("@R", n.const(None)))
+        lowered = self._forgetting(lowered)
         return self._named(lowered) if result is not None else lowered
 
     # --- what `return` does
@@ -183,6 +200,34 @@ class _Lowering:
         """What a recovery returns."""
         return ast.Return(n.load("@R") if self.keeps else None, **n.GLUE)
 
+    def _recovered(self, call: Captured | None = None) -> list[ast.stmt]:
+        """Leave after a recovery, with what was returned: to the end of `_forgetting`, where that is needed."""
+        if not self.breaks:
+            return [*(call.forget() if call is not None else []), self._give()]
+        return [*([n.assign("@V", n.load("@R"))] if self.keeps else []), ast.Break(**n.GLUE)]
+
+    def _forgetting(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """*body*, which lets go of all hidden locals if it fails or has recovered: whoever holds the exception holds this frame (D9).
+
+        On the normal path nothing does, and nothing is done. So a recovery, which is a normal exit in all else, leaves by
+        a ``break``, by which the calls that remain are made as by a ``return``.
+        """
+        if not (self.hidden and self.forgets):
+            return [n.assign("@R", n.const(None)), *body] if self.keeps else body
+        hidden = ["@R", *self.hidden] if self.keeps else list(self.hidden)
+        failed = [*hidden, "@V"] if self.keeps and self.breaks else hidden
+        guarded: list[ast.stmt] = [n.attempt(body, [n.forget(failed), n.reraise()], [])]
+        if self.keeps:
+            guarded.insert(0, n.assign("@R", n.const(None)))
+        if not self.breaks:
+            return guarded
+        leave: list[ast.stmt] = [n.forget(hidden)]
+        if self.keeps:
+            give = ast.Return(n.load("@V"), **n.GLUE)
+            leave.append(n.attempt([give], [], [n.assign("@V", n.const(None))]))
+        forever = ast.While(n.const(value=True), [*guarded, ast.Return(None, **n.GLUE)], [], **n.GLUE)
+        return [forever, *leave]
+
     def _named(self, body: list[ast.stmt]) -> list[ast.stmt]:
         """Named results: they start as None, and are read after the last call."""
         names: tuple[str, ...] = (self.result,) if isinstance(self.result, str) else self.result or ()
@@ -222,7 +267,14 @@ class _Lowering:
             return self.entered(site, rest, after)
         call, slot = self._slot(site)
         inner = self.block(rest, after) or [ast.Pass(**n.GLUE)]
-        return [*call.capture(slot, conditional=False), self.region(site, call, slot, inner, conditional=False)]
+        capture, region = call.capture(slot, conditional=False), self.region(site, call, slot, inner, conditional=False)
+        if not (self.single and self.forgets):
+            return [*capture, region]
+        # The only call of the function: as `_forgetting`, but at no cost to the way out of an exception that the body raises.
+        names, self.hidden = list(self.hidden), {}
+        if region.finalbody:
+            region.finalbody = [n.attempt(region.finalbody, [n.forget(names), n.reraise()], [])]
+        return [n.attempt(capture, [n.forget(names), n.reraise()], []), region]
 
     def entered(self, site: Site, rest: list[ast.stmt], after: Sequence[Sequence[Site]]) -> list[ast.stmt]:
         """`using` is a native `with` around the rest (D11)."""
@@ -235,10 +287,16 @@ class _Lowering:
             target = node.targets[0]
         elif isinstance(node, ast.Assign):
             target = ast.Name("@v", ast.Store(), **at)
+            self._hide("@v")
             first = [ast.Assign(node.targets, n.load("@v", at), **at), n.assign("@v", n.const(None))]
         inner = [*first, *self.block(rest, after)] or [ast.Pass(**n.GLUE)]
+        leaves = self.breaks and bool(self.hidden)
+        if leaves:  # so that only what was suppressed gets to the end of the `with`
+            inner.append(ast.Return(None, **n.GLUE))
         kind = ast.AsyncWith if site.statement == "ausing" else ast.With
         entered = kind([ast.withitem(site.call.args[0], target)], inner, **at)
+        if leaves:
+            return [entered, *self._recovered()]
         return [entered, self._give()] if self.keeps else [entered]
 
     def conditional(
@@ -248,14 +306,15 @@ class _Lowering:
         for site in sites:
             site.shape = "conditional"
             call, slot = self._slot(site)
+            self._hide("@c")
             slots.append((site, call, slot))
             self.replaced[id(site.node)] = call.capture(slot, conditional=True)
-        body = [*self.replace([statement]), *self.block(rest, after)]
+        body: list[ast.stmt] = [*self.replace([statement]), *self.block(rest, after)]
         for site, call, slot in reversed(slots):
             body = [self.region(site, call, slot, body, conditional=True)]
         return [*(n.assign(slot, n.const(None)) for _, _, slot in slots), *body]
 
-    def region(self, site: Site, call: Captured, slot: str, body: list[ast.stmt], *, conditional: bool) -> ast.stmt:
+    def region(self, site: Site, call: Captured, slot: str, body: list[ast.stmt], *, conditional: bool) -> ast.Try:
         """*body* with the call in *slot* pending."""
         empty = n.const(None if conditional else call.noop)
         if site.statement == "okdefer":
@@ -290,7 +349,7 @@ class _Lowering:
             n.assign("@t", ast.List([n.load(slot)], ast.Load(), **n.GLUE)),
             n.assign(slot, empty),
             n.attempt(
-                [n.when(unwound, *call.forget(), self._give())],
+                [n.when(unwound, *self._recovered(call))],
                 [ast.If(n.load("@t"), [not_begun], call.forget(), **n.GLUE), n.reraise()],
                 [],
             ),
@@ -301,7 +360,12 @@ class _Lowering:
     def _slot(self, site: Site) -> tuple[Captured, str]:
         number = self.number
         self.number += 1
-        return Captured(site, str(number)), f"@f{number}"
+        call, slot = Captured(site, str(number)), f"@f{number}"
+        self._hide(slot, *call.filled, "@r", "@t")
+        return call, slot
+
+    def _hide(self, *names: str) -> None:
+        self.hidden.update(dict.fromkeys(names))
 
     def _name(self, name: str) -> str:
         return f"@a{name}" if self.asynchronous else f"@{name}"
@@ -334,10 +398,14 @@ class _Lowering:
         self.number += 1
         pending, kept = f"@l{number}", f"@k{number}"
         single = len(sites) == 1
+        self.breaks = self.forgets == ALWAYS_FORGETS
+        self._hide(pending, kept, "@c", "@v", "@f", "@t", "@r", "@h")
         calls = []
         for i, site in enumerate(sites):
             site.shape = "list"
             call = None if site.enters else Captured(site, f"{number}_{i}")
+            if single and call is not None:
+                self._hide(*call.slots)
             calls.append((site, call))
             self.replaced[id(site.node)] = self._push(site, call, pending, None if single else i)
         body = self.replace([statement, *rest]) if crowded else [*self.replace([statement]), *self.block(rest, after)]
@@ -354,8 +422,7 @@ class _Lowering:
             n.assign(pending, n.const(None)),
             n.assign(kept, n.const(None)),
             outer,
-            n.when(n.is_not_none(n.load(kept)), finishing, settled, n.assign(kept, n.const(None))),
-            *([self._give()] if self.keeps else []),
+            n.when(n.is_not_none(n.load(kept)), finishing, settled, *self._recovered()),
         ]
 
     def _panicking_list(

@@ -38,6 +38,11 @@ def assign(name: str, value: ast.expr, at: dict[str, Any] = GLUE) -> ast.Assign:
     return ast.Assign([ast.Name(name, ast.Store(), **at)], value, **at)
 
 
+def forget(names: Iterable[str]) -> ast.Assign:
+    """``first = second = … = None``."""
+    return ast.Assign([ast.Name(name, ast.Store(), **GLUE) for name in names], const(None), **GLUE)
+
+
 def unpack(targets: Sequence[str], value: ast.expr, at: dict[str, Any] = GLUE) -> ast.Assign:
     """``first, second, … = value``."""
     names: list[ast.expr] = [ast.Name(name, ast.Store(), **at) for name in targets]

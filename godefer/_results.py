@@ -17,7 +17,12 @@ def drop(result: object) -> None:
     """Drop what a deferred call returned; in a synchronous function a coroutine object is an error (D6)."""
     if isinstance(result, Coroutine) or is_generator_coroutine(result):
         result.close()
-        raise _errors.coroutine_dropped(result)
+        error = _errors.coroutine_dropped(result)
+        del result  # this frame will be in the traceback, and a coroutine that never began holds its arguments
+        try:
+            raise error
+        finally:
+            del error
 
 
 def awaitable(result: object) -> bool:

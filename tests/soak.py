@@ -1,0 +1,206 @@
+"""python -m tests.soak: threads and tasks call decorated functions for a while; their memory must stay flat.
+
+The calls exit in every way (`tests/jobs.py`). At the end it prints how many were made, and how the resident memory of the process
+went; the status is 1 if that grew, if a deferred call was lost, or if the pool of the runtime way is above its bound. What it
+takes the processor for a minute to do is what a service with a thousand calls a second does in an hour, and more.
+"""
+
+import argparse
+import asyncio
+import os
+import resource
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from statistics import fmean, linear_regression
+
+from godefer import _record, explain, with_defers
+from tests import jobs
+
+WAYS = ["open-coded", "runtime"]
+TASKS = 50  # at once, in one event loop
+INTERVAL = 0.1  # seconds between two looks at the memory
+WARM_UP = 0.3  # this part of the time does not count: caches, stacks and the allocator's arenas fill up
+GROWTH = 1.0  # MiB that are no growth: the allocator's own coming and going
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.soak", description=__doc__.partition(": ")[2].partition(".")[0]
+    )
+    parser.add_argument("--seconds", type=float, default=60, help="how long, each way (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=3, help="besides that of the tasks (default: %(default)s)")
+    parser.add_argument("--way", choices=[*WAYS, "both"], default="both", help="how it is run (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    failed = False
+    for way in WAYS if options.way == "both" else [options.way]:
+        report = soak(way, options.seconds, options.threads)
+        print(report, flush=True)
+        for problem in report.problems():
+            print(f"FAILED: {problem}", flush=True)
+            failed = True
+    return 1 if failed else 0
+
+
+def soak(way, seconds, threads):
+    """Let threads, and tasks in a thread of theirs, call decorated functions for so long; a Report."""
+    before = os.environ.get("GODEFER_OPEN_CODED")
+    os.environ["GODEFER_OPEN_CODED"] = "1" if way == "open-coded" else "0"
+    try:
+        workers = [ThreadWorker(way) for _ in range(threads)] + [TaskWorker(way)]
+        began = time.monotonic()
+        for worker in workers:
+            worker.start()
+        memory = []
+        while (now := time.monotonic() - began) < seconds:
+            memory.append((now, rss()))
+            time.sleep(INTERVAL)
+        for worker in workers:
+            worker.stop.set()
+        for worker in workers:
+            worker.join()
+    finally:
+        if before is None:
+            del os.environ["GODEFER_OPEN_CODED"]
+        else:
+            os.environ["GODEFER_OPEN_CODED"] = before
+    return Report(
+        way=way,
+        seconds=seconds,
+        calls=sum(worker.calls for worker in workers),
+        wrong=[name for worker in workers for name in worker.wrong],
+        memory=memory,
+        pool=max(len(_record.pool), *(worker.pool for worker in workers)),
+    )
+
+
+class Worker(threading.Thread):
+    """Calls jobs until it is told to stop, and notes the names of those that went wrong."""
+
+    def __init__(self, make_jobs, way):
+        super().__init__()
+        self.jobs = make_jobs(made_to_run(way))
+        self.stop = threading.Event()
+        self.calls = 0
+        self.wrong = []
+        self.pool = 0  # the most nodes that were seen in it
+
+    def note(self, job, result):
+        """What a job returned, or raised."""
+        self.calls += 1
+        if result is not True:
+            self.wrong.append(job.__name__ if result is False else f"{job.__name__} ({result!r})")
+
+
+class ThreadWorker(Worker):
+    def __init__(self, way):
+        super().__init__(jobs.threaded, way)
+
+    def run(self):
+        while not self.stop.is_set():
+            for job in self.jobs:
+                try:
+                    result = job()
+                except BaseException as e:
+                    result = repr(e)
+                self.note(job, result)
+            self.pool = max(self.pool, len(_record.pool))
+
+
+class TaskWorker(Worker):
+    def __init__(self, way):
+        super().__init__(jobs.asynchronous, way)
+
+    def run(self):
+        asyncio.run(self.work())
+
+    async def work(self):
+        while not self.stop.is_set():
+            batch = self.jobs * (TASKS // len(self.jobs))
+            results = await asyncio.gather(*(job() for job in batch), return_exceptions=True)
+            for job, result in zip(batch, results, strict=True):
+                self.note(job, result)
+            self.pool = max(self.pool, len(_record.pool))
+
+
+@dataclass
+class Report:
+    """What a soak has seen."""
+
+    way: str
+    seconds: float
+    calls: int
+    wrong: list[str]  # the jobs whose deferred calls were not what they must be
+    memory: list[tuple[float, float]]  # seconds since the start, MiB
+    pool: int
+
+    def counted(self):
+        """The samples after the warm-up."""
+        return [sample for sample in self.memory if sample[0] >= WARM_UP * self.seconds]
+
+    def slope(self):
+        """MiB a second."""
+        return linear_regression(*zip(*self.counted(), strict=True)).slope
+
+    def growth(self):
+        """MiB by which the memory grew from the first to the last tenth of what counts."""
+        sizes = [size for _, size in self.counted()]
+        tenth = max(1, len(sizes) // 10)
+        return fmean(sizes[-tenth:]) - fmean(sizes[:tenth])
+
+    def problems(self):
+        found = []
+        if self.calls == 0:
+            found.append("no call was made")
+        if self.wrong:
+            found.append(
+                f"deferred calls were lost or wrong in {len(self.wrong)} calls: {', '.join(sorted(set(self.wrong)))}"
+            )
+        if self.growth() > GROWTH:
+            found.append(f"the memory grew by {self.growth():.2f} MiB")
+        if self.pool > _record.POOL_SIZE:
+            found.append(f"the pool has {self.pool} nodes, more than its bound of {_record.POOL_SIZE}")
+        return found
+
+    def __str__(self):
+        sizes = [size for _, size in self.memory]
+        middle = self.counted()[len(self.counted()) // 2][1]
+        version = ".".join(map(str, sys.version_info[:3]))
+        return (
+            f"Python {version}, {self.way}: {self.calls:,} calls in {self.seconds:.1f} s,"
+            f" those of an hour at {self.calls / 3600:,.0f} a second; {len(self.wrong)} wrong\n"
+            f"RSS: {sizes[0]:.2f} MiB at the start, {self.counted()[0][1]:.2f} warm, {middle:.2f} in the middle,"
+            f" {sizes[-1]:.2f} at the end; {self.slope() * 1024:+.2f} KiB a second, {self.growth():+.2f} MiB in all\n"
+            f"pool: {self.pool} nodes of at most {_record.POOL_SIZE}"
+        )
+
+
+def made_to_run(way):
+    """`with_defers`, and an error if it does not make a function run the way that is meant."""
+
+    asked = set()  # `explain` takes much longer than decorating a nested function anew
+
+    def decorate(fn):
+        decorated = with_defers(fn)
+        if fn.__code__ not in asked:
+            asked.add(fn.__code__)
+            if (found := explain(decorated)).way != way:
+                raise RuntimeError(f"meant to be run {way}: {found}")
+        return decorated
+
+    return decorate
+
+
+def rss():
+    """The resident memory of this process, in MiB; its peak where the present one is not to be had."""
+    try:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
+    except FileNotFoundError:
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+if __name__ == "__main__":
+    sys.exit(main())
