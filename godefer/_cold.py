@@ -69,20 +69,20 @@ def unwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | N
             drop(result)
     except BaseException:
         fn = args = kwargs = None  # type: ignore[assignment]  # this frame will be in the traceback
-        abort(pending)
+        was, pending[:] = pending[:], ()  # before anything that can be interrupted: the call has been made
+        abort(was)
         raise
-    if len(pending) == 1:
-        pending[0] = None
-        return False
     if not pending:
         return True
-    exc = pending.pop()  # the exit that the recovered exception had aborted
+    if pending[0] is not None:
+        pending[0] = None
+        return False
+    exc, pending[:] = pending[1], ()  # the exit that the recovered exception had aborted
     saved = save_context(exc)
     try:
         raise exc
     finally:
         restore_context(exc, saved)
-        pending.clear()
         fn = args = kwargs = exc = saved = None  # type: ignore[assignment]
 
 
@@ -96,31 +96,30 @@ async def aunwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, A
             await result
     except BaseException:
         fn = args = kwargs = result = None  # type: ignore[assignment]
-        abort(pending)
+        was, pending[:] = pending[:], ()
+        abort(was)
         raise
-    if len(pending) == 1:
-        pending[0] = None
-        return False
     if not pending:
         return True
-    exc = pending.pop()
+    if pending[0] is not None:
+        pending[0] = None
+        return False
+    exc, pending[:] = pending[1], ()
     saved = save_context(exc)
     try:
         raise exc
     finally:
         restore_context(exc, saved)
-        pending.clear()
         fn = args = kwargs = result = exc = saved = None  # type: ignore[assignment]
 
 
-def abort(pending: list[Any]) -> None:
-    """The call of `unwind` raised: see `_unwind.remember_exit`."""
-    state = pending[:]
-    pending.clear()
+def abort(was: list[Any]) -> None:
+    """The call of `unwind` raised: see `_unwind.remember_exit`. Nothing is left in *was*."""
     exc = _exception()
-    if exc is not None and state:
-        remember_exit(state[-1], exc, recovered=False)  # the one not recovered, or the exit that was to go on after it
-    del state, exc
+    if exc is not None and was:
+        remember_exit(was.pop(), exc, recovered=False)  # the one not recovered, or the exit that was to go on after it
+    was.clear()
+    del exc
 
 
 def unwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
@@ -184,12 +183,12 @@ def settle(holder: list[Any]) -> Any:
     """What `unwind_list` left.
 
     GOING if the exception being handled goes on, which the open-coded function can raise again itself;
-    after a recovery, a record of the calls that remain, for `finish`. An exception that has taken over is raised from here.
+    None after a recovery: `finish` makes the calls that remain. An exception that has taken over is raised from here.
     """
-    _, frame, error = holder
+    error = holder[2]
     holder.clear()
     if error is None:
-        return frame
+        return None
     if error is _exception():
         error = None
         return GOING
@@ -237,6 +236,51 @@ def settle_finish(frame: _frame) -> None:
     finally:
         restore_context(error, saved)
         del error, saved
+
+
+def go_on(left: Any, sites: tuple[Site, ...]) -> bool:
+    """Make the calls that an interrupt has left, because of that; True if one recovered it.
+
+    *left* is the record for `finish`, or the list for `unwind_list`, as far as they had come.
+    """
+    frame = left if isinstance(left, _frame) else record(left, sites, sys._getframe(1))
+    left = None
+    if frame.link is None:
+        return False
+    error = gopanic(frame)
+    if error is None:
+        finish(frame)
+    else:
+        frame.outcome = (error,)
+        error = None
+    return gone_on(frame)
+
+
+async def ago_on(left: Any, sites: tuple[Site, ...]) -> bool:
+    """`go_on`, for an async function."""
+    frame = left if isinstance(left, _frame) else record(left, sites, sys._getframe(1))
+    left = None
+    if frame.link is None:
+        return False
+    error = await agopanic(frame)
+    if error is None:
+        await afinish(frame)
+    else:
+        frame.outcome = (error,)
+        error = None
+    return gone_on(frame)
+
+
+def gone_on(frame: _frame) -> bool:
+    """Tell, or raise, what came of `go_on`."""
+    if frame.outcome == (None,):
+        frame.outcome = None
+        return True
+    if frame.outcome is not None and frame.outcome[0] is _exception():
+        frame.outcome = None
+        return False
+    settle_finish(frame)
+    return False
 
 
 def enter(cm: Any) -> tuple[Any, Any]:
@@ -299,6 +343,9 @@ for _helper in (
     settle_finish,
     finish,
     afinish,
+    go_on,
+    ago_on,
+    gone_on,
     enter,
     aenter,
 ):
@@ -319,8 +366,11 @@ RUNTIME: dict[str, Any] = {
     "@settle_finish": settle_finish,
     "@exception": sys.exception,
     GOING: GOING,
+    "@frame": _frame,
     "@finish": finish,
     "@afinish": afinish,
+    "@go_on": go_on,
+    "@ago_on": ago_on,
     "@enter": enter,
     "@aenter": aenter,
     "@drop": drop,

@@ -85,18 +85,16 @@ class _panic:
 
     def save(self) -> None:
         """Keep what raising the exception once more would overwrite."""
-        self.context = save_context(self.exc)  # type: ignore[arg-type]
         self.traceback = self.exc.__traceback__  # type: ignore[union-attr]
+        self.context = save_context(self.exc)  # type: ignore[arg-type]  # last: it says that this has ended
 
     def restore(self) -> None:
-        """Put back what `save` kept."""
+        """Put back what `save` kept; if that was interrupted, go on with what has interrupted it."""
+        if self.context is None:
+            raise  # noqa: PLE0704  # the exception being handled
         restore_context(self.exc, self.context)  # type: ignore[arg-type]
         self.exc.__traceback__ = self.traceback  # type: ignore[union-attr]
         self.context = self.traceback = None
-
-    def details(self) -> tuple[Any, Any, Any]:
-        """The arguments of a context manager's exit (PEP 343)."""
-        return type(self.exc), self.exc, self.exc.__traceback__  # type: ignore[union-attr]
 
     def take(self) -> BaseException | None:
         """Be done with this panic and hand its exception over: a finished panic must not keep it alive (D9)."""

@@ -37,6 +37,10 @@ call; run by `deferreturn` it counts as called by the function that is returning
 that runs because of one raises, and that is recovered later, the exit is still on its way, and goes on. Without
 this a cancelled task whose clean-up failed and recovered would no longer be cancelled.
 
+*Interrupts.* The interpreter handles signals where a function is entered, at a jump backwards and after a call of C, so a KeyboardInterrupt can
+come there. Between the moment a call is taken off the list and the one it is made there is no such place: nothing is called in
+between, and its arguments are at hand. Whatever comes at any other moment leaves the list whole, for the one who caught it.
+
 *Nothing stays.* Locals of these functions never hold an exception when they return, raise or call: frames outlive their
 calls in tracebacks, and a traceback held by a frame that it holds is a cycle (D9). The `_panic` record holds
 it instead, and `take` empties that.
@@ -48,7 +52,7 @@ more than the loop itself on the normal exit. What does not await is shared.
 from __future__ import annotations
 
 import sys
-from types import TracebackType
+from types import CoroutineType, TracebackType
 
 from godefer import _errors
 from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, _frame, _panic, freedefer, pool
@@ -229,7 +233,11 @@ async def adeferreturn(frame: _frame) -> None:
         if d.when == EXIT:
             d.fn(None, None, None)
         elif d.when == ASYNC_EXIT:
-            await awaited("__aexit__", d.fn(None, None, None))
+            result = d.fn(None, None, None)
+            if result.__class__ is not CoroutineType:
+                result = awaited("__aexit__", result)
+            await result
+            result = None
         elif (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
             if awaitable(result):
                 await result
@@ -262,7 +270,7 @@ def gopanic(frame: _frame) -> BaseException | None:
                         continue
                     frame.running = d
                     if d.when == EXIT:
-                        p.recovered = suppressed = bool(d.fn(*p.details()))
+                        p.recovered = suppressed = bool(d.fn(p.exc.__class__, p.exc, p.exc.__traceback__))  # type: ignore[union-attr]
                     else:
                         d.panic = p
                         if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
@@ -305,9 +313,13 @@ async def agopanic(frame: _frame) -> BaseException | None:
                         continue
                     frame.running = d
                     if d.when == EXIT:
-                        p.recovered = suppressed = bool(d.fn(*p.details()))
+                        p.recovered = suppressed = bool(d.fn(p.exc.__class__, p.exc, p.exc.__traceback__))  # type: ignore[union-attr]
                     elif d.when == ASYNC_EXIT:
-                        p.recovered = suppressed = bool(await awaited("__aexit__", d.fn(*p.details())))
+                        result = d.fn(p.exc.__class__, p.exc, p.exc.__traceback__)  # type: ignore[union-attr]
+                        if result.__class__ is not CoroutineType:
+                            result = awaited("__aexit__", result)
+                        p.recovered = suppressed = bool(await result)
+                        result = None
                     else:
                         d.panic = p
                         if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:

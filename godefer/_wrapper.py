@@ -124,7 +124,6 @@ def _source(fn: FunctionType) -> str:
         start="_godefer_result = None" if flags & _GENERATOR or awaits else "pass",
         define="async def" if awaits else "def",
         last_resort=_indent(last_resort, 16),
-        last_resort_deeper=_indent(last_resort, 20),
         await_="await " if awaits else "",
         frame=_const("frame"),
         save=_const("save"),
@@ -171,6 +170,10 @@ def _parameters(fn: FunctionType) -> tuple[str, str]:
 # The last resort: `gopanic` could not begin, for want of stack or for an interrupt. The calls are made right here, from the
 # wrapper, which has at least the room that the body had; nothing can be recovered, but no call is lost. (If `agopanic` did end, but
 # was closed while it waited, its outcome is in the frame record.)
+#
+# An interrupt can also come at a jump backwards. So the loops of the wrapper are inside of a `try`, and endless, for the jump that 3.13
+# makes for a condition is in none; and they begin with an instruction of that `try`, since on 3.11 and 3.12 it is the one before the loop
+# that says where the interrupt is caught.
 _LAST_RESORT = """\
 if _godefer_frame.outcome is None:
     _godefer_call = None
@@ -219,15 +222,20 @@ def _godefer_cells({cells}):
             _godefer_frame.outcome = None
         else:
             _godefer_raise = None
-        while _godefer_frame.sp is not None:
+        if _godefer_frame.sp is not None:
             try:
-                {await_}{deferreturn}(_godefer_frame)
-            except BaseException:
-                try:
-                    _godefer_raise = {await_}{gopanic}(_godefer_frame)
-                except BaseException as _godefer_error:
-                    _godefer_raise = _godefer_error
-                    {last_resort_deeper}
+                _godefer_call = None
+                while True:
+                    try:
+                        {await_}{deferreturn}(_godefer_frame)
+                    except BaseException:
+                        _godefer_raise = {await_}{gopanic}(_godefer_frame)
+                        _godefer_frame.outcome = None
+                    if _godefer_frame.sp is None:
+                        break
+            except BaseException as _godefer_error:
+                _godefer_raise = _godefer_error
+                {last_resort}
                 _godefer_frame.outcome = None
         if _godefer_raise is not None:
             _godefer_context = {save}(_godefer_raise)
