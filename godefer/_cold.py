@@ -130,52 +130,68 @@ def unwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
     returns, and the interpreter would change the ``__context__`` of what it raises.
     """
     frame = record(holder[0], sites, sys._getframe(1))
-    holder[0] = None
+    holder[:] = (None, frame)
     error: BaseException | None = None
     try:
         error = gopanic(frame)
     except BaseException as e:  # it had no stack to begin; make the calls from here
         error = e
-        while (d := frame.link) is not None:
-            frame.link = d.link
+        while frame.link is not None:
             try:
-                if d.when < RETURNING:
-                    d.fn(*d.args, **(d.kwargs or {}))
-                elif d.when > RETURNING:
-                    d.fn(type(error), error, None)
+                d = None
+                while True:  # see "Interrupts" in `_unwind`
+                    if (d := frame.link) is None:
+                        break
+                    frame.link = d.link
+                    if d.when > RETURNING:
+                        d.fn(error.__class__, error, None)
+                    elif d.when == RETURNING:
+                        pass
+                    elif d.kwargs is None:
+                        d.fn(*d.args)
+                    else:
+                        d.fn(*d.args, **d.kwargs)
             except BaseException as again:
                 error = again
         frame.sp = None
-    holder += (frame, error)
+    holder.append(error)
     error = None
 
 
 async def aunwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
     """`unwind_list`, for an async function."""
     frame = record(holder[0], sites, sys._getframe(1))
-    holder[0] = None
+    holder[:] = (None, frame)
     error: BaseException | None = None
     try:
         error = await agopanic(frame)
     except BaseException as e:
         if frame.outcome is None:
             error = e
-            while (d := frame.link) is not None:
-                frame.link = d.link
+            while frame.link is not None:
                 try:
-                    if d.when < RETURNING:
-                        result = d.fn(*d.args, **(d.kwargs or {}))
+                    result = None
+                    while True:
+                        if (d := frame.link) is None:
+                            break
+                        frame.link = d.link
+                        if d.when > RETURNING:
+                            result = d.fn(error.__class__, error, None)
+                        elif d.when == RETURNING:
+                            result = None
+                        elif d.kwargs is None:
+                            result = d.fn(*d.args)
+                        else:
+                            result = d.fn(*d.args, **d.kwargs)
                         if hasattr(result, "__await__"):
                             await result
-                    elif d.when > RETURNING:
-                        d.fn(type(error), error, None)
                 except BaseException as again:
                     error = again
             frame.sp = None
         else:  # closed while it waited in there
             (error,) = frame.outcome
     frame.outcome = None
-    holder += (frame, error)
+    holder.append(error)
     error = None
 
 
@@ -367,6 +383,7 @@ RUNTIME: dict[str, Any] = {
     "@exception": sys.exception,
     GOING: GOING,
     "@frame": _frame,
+    "@base": BaseException,
     "@finish": finish,
     "@afinish": afinish,
     "@go_on": go_on,

@@ -372,23 +372,25 @@ class _Lowering:
     ) -> list[ast.stmt]:
         """Run the calls of a list because of the exception in flight; if `unwind_list` could not begin, from here.
 
+        If that was interrupted, *kept* is its record, for the `try` around this.
+
         An interrupt can come when this is over, at the jump to what follows, and be taken for one of the body. *kept* is the record then,
         which has the calls that remain: they are left to the `try` around this.
         """
         at = n.at(calls[0][0].call)
         left = ast.IfExp(n.is_not_none(n.load(kept)), n.load(kept), n.load(pending), **n.GLUE)
         unwound = self._await(n.call(self._name("unwind_list"), (n.load("@h"), described), at), at)
-        one_by_one = n.attempt(
-            self._drain(calls, pending, single=single, skipping="okdefer"),
-            [n.assign("@e", n.call("@exception", ()))],
-            [],
-        )
+        drained = self._drain(calls, pending, single=single, skipping="okdefer")
+        failing = ast.ExceptHandler(n.const("@base"), "@c", [n.assign("@e", n.load("@c"))], **n.GLUE)
+        one_by_one = ast.Try([self._while_pending(pending, drained, "@t")], [failing], [], [], **n.GLUE)
         failed = n.when(n.is_not_none(n.load("@e")), ast.Raise(n.load("@e"), None, **n.GLUE))
-        not_begun = n.when(
-            n.is_not_none(n.load(pending)),
-            self._while_pending(pending, [one_by_one], "@e"),
+        not_begun = [
+            n.assign("@e", n.const(None)),
+            ast.While(n.is_not_none(n.load(pending)), [one_by_one], [], **n.GLUE),
             n.attempt([failed, n.reraise()], [], [n.assign("@e", n.const(None))]),
-        )
+        ]
+        begun = [n.assign(kept, n.item("@h", 1)), n.reraise()]
+        unfinished = ast.If(n.is_not_none(n.load(pending)), not_begun, begun, **n.GLUE)
         again = ast.Compare(
             ast.Attribute(n.load(kept), "__class__", ast.Load(), **n.GLUE), [ast.Is()], [n.const("@frame")], **n.GLUE
         )
@@ -398,7 +400,7 @@ class _Lowering:
             n.assign("@h", ast.List([left], ast.Load(), **n.GLUE)),
             n.assign(kept, n.const(None)),
             n.assign(pending, n.const(None)),
-            n.attempt([ast.Expr(unwound, **at)], [n.assign(pending, n.item("@h", 0)), not_begun], []),
+            n.attempt([ast.Expr(unwound, **at)], [n.assign(pending, n.item("@h", 0)), unfinished], []),
             n.assign(kept, n.item("@h", 1)),
             n.when(going, n.assign(kept, n.const(None)), n.reraise()),
         ]
@@ -417,7 +419,7 @@ class _Lowering:
         endless loop is; on 3.11 and 3.12 what counts is the instruction before the loop, so there is one that belongs to it.
         """
         empty = ast.Compare(n.load(pending), [ast.Is()], [n.const(None)], **n.GLUE)
-        loop = ast.While(n.const(True), [n.when(empty, ast.Break(**n.GLUE)), *body], [], **n.GLUE)
+        loop = ast.While(n.const(value=True), [n.when(empty, ast.Break(**n.GLUE)), *body], [], **n.GLUE)
         return n.when(n.is_not_none(n.load(pending)), n.assign(slot, n.const(None)), loop)
 
     def _push(self, site: Site, call: Captured | None, pending: str, number: int | None) -> list[ast.stmt]:

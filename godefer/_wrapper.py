@@ -114,7 +114,7 @@ def _source(fn: FunctionType) -> str:
     else:
         run = f"_godefer_result = {call}"
     last_resort = _LAST_RESORT.format(
-        returning=RETURNING, live=_const("live"), await_call=_indent(_AWAIT_CALL, 12) if awaits else "pass"
+        returning=RETURNING, live=_const("live"), await_call=_indent(_AWAIT_CALL, 16) if awaits else "pass"
     )
     return _TEMPLATE.format(
         cells=", ".join(fn.__code__.co_freevars),
@@ -178,14 +178,22 @@ _LAST_RESORT = """\
 if _godefer_frame.outcome is None:
     _godefer_call = None
     while _godefer_frame.link is not None:
-        _godefer_call = _godefer_frame.link
-        _godefer_frame.link = _godefer_call.link
         try:
-            if _godefer_call.when < {returning}:
-                _godefer_call = _godefer_call.fn(*_godefer_call.args, **(_godefer_call.kwargs or {{}}))
-            elif _godefer_call.when > {returning}:
-                _godefer_call = _godefer_call.fn(_godefer_raise.__class__, _godefer_raise, None)
-            {await_call}
+            _godefer_call = None
+            while True:
+                if _godefer_frame.link is None:
+                    break
+                _godefer_call = _godefer_frame.link
+                _godefer_frame.link = _godefer_call.link
+                if _godefer_call.when > {returning}:
+                    _godefer_call = _godefer_call.fn(_godefer_raise.__class__, _godefer_raise, None)
+                elif _godefer_call.when == {returning}:
+                    _godefer_call = None
+                elif _godefer_call.kwargs is None:
+                    _godefer_call = _godefer_call.fn(*_godefer_call.args)
+                else:
+                    _godefer_call = _godefer_call.fn(*_godefer_call.args, **_godefer_call.kwargs)
+                {await_call}
         except BaseException as _godefer_error:
             _godefer_raise = _godefer_error
     _godefer_call = None
