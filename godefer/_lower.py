@@ -353,11 +353,19 @@ class _Lowering:
         settled = ast.Expr(n.call("@settle_finish", [n.load(kept)], at), **at)
         finished = n.when(n.is_not_none(n.load(kept)), finishing, settled, n.assign(kept, n.const(None)))
         going_on = n.call(self._name("go_on"), (n.load(kept), described), at)
-        interrupted = n.attempt([n.when(self._await(going_on, at), self._give())], [], [n.assign(kept, n.const(None))])
+        interrupted = [
+            n.when(ast.Compare(n.load(kept), [ast.Is()], [n.const(None)], **n.GLUE), n.assign(kept, n.load(pending))),
+            n.assign(pending, n.const(None)),
+            n.when(
+                n.is_not_none(n.load(kept)),
+                n.attempt([n.when(self._await(going_on, at), self._give())], [], [n.assign(kept, n.const(None))]),
+            ),
+            n.reraise(),
+        ]
         return [
             n.assign(pending, n.const(None)),
             n.assign(kept, n.const(None)),
-            n.attempt([outer, finished], [n.when(n.is_not_none(n.load(kept)), interrupted), n.reraise()], []),
+            n.attempt([outer, finished], interrupted, []),
             *([self._give()] if self.keeps else []),
         ]
 
@@ -419,7 +427,7 @@ class _Lowering:
         endless loop is; on 3.11 and 3.12 what counts is the instruction before the loop, so there is one that belongs to it.
         """
         empty = ast.Compare(n.load(pending), [ast.Is()], [n.const(None)], **n.GLUE)
-        loop = ast.While(n.const(value=True), [n.when(empty, ast.Break(**n.GLUE)), *body], [], **n.GLUE)
+        loop = ast.While(n.const(value=True), [*body, n.when(empty, ast.Break(**n.GLUE))], [], **n.GLUE)
         return n.when(n.is_not_none(n.load(pending)), n.assign(slot, n.const(None)), loop)
 
     def _push(self, site: Site, call: Captured | None, pending: str, number: int | None) -> list[ast.stmt]:

@@ -393,11 +393,19 @@ def blame(exc: BaseException, d: _defer, sp: FrameType) -> None:
     if d.pc <= 0:  # an open-coded function: it is in the traceback, where another line of it may be missing
         exc.__traceback__ = TracebackType(tb, sp, -1, -d.pc) if d.pc else tb
         return
-    line = next((n for start, stop, n in code.co_lines() if start <= d.pc < stop and n is not None), sp.f_lineno)
+    line = line_at(code, d.pc) or sp.f_lineno
     if tb is None and isinstance(exc, TypeError):  # it was the call itself that failed (D7)
         _errors.add_called_not_passed(exc, d.fn)
     exc.__traceback__ = TracebackType(tb, sp, d.pc, line)
     exc.add_note(f"deferred at {_errors.place(code, line)} in {code.co_qualname}")
+
+
+def line_at(code: CodeType, pc: int) -> int | None:
+    """The line of an instruction. A loop, since a generator expression can crash the interpreter when memory is out."""
+    for start, stop, line in code.co_lines():
+        if start <= pc < stop and line is not None:
+            return line
+    return None
 
 
 def without_runtime_frames(tb: TracebackType | None) -> TracebackType | None:
