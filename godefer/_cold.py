@@ -170,7 +170,7 @@ async def aunwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
             error = e
             while frame.link is not None:
                 try:
-                    result = None
+                    result: Any = None
                     while True:
                         if (d := frame.link) is None:
                             break

@@ -1,9 +1,8 @@
 """The process in which allocations fail: ``python -m tests.faults.memory WAY``; it prints the figures as JSON."""
 
+import _testcapi
 import json
 import sys
-
-import _testcapi
 
 from tests.faults import shapes
 from tests.faults.ledger import Ledger
