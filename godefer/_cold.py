@@ -125,7 +125,7 @@ def abort(was: list[Any]) -> None:
 def unwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
     """Run a list of calls because of the exception being handled; `settle` tells how that went.
 
-    *holder* holds the list, and None once it has been taken; then also the frame record and the exception that goes on, if any. The
+    *holder* holds the list and None; once it has been taken, None and the frame record; at the end also the exception that goes on, if any. The
     outcome is left there, neither returned nor raised: a coroutine that is closed while it waits in here would lose what it
     returns, and the interpreter would change the ``__context__`` of what it raises.
     """

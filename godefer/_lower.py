@@ -405,7 +405,7 @@ class _Lowering:
         going = ast.Compare(n.call("@settle", [n.load("@h")], at), [ast.Is()], [n.const("@going")], **n.GLUE)
         return [
             n.when(again, n.reraise()),
-            n.assign("@h", ast.List([left], ast.Load(), **n.GLUE)),
+            n.assign("@h", ast.List([left, n.const(None)], ast.Load(), **n.GLUE)),
             n.assign(kept, n.const(None)),
             n.assign(pending, n.const(None)),
             n.attempt([ast.Expr(unwound, **at)], [n.assign(pending, n.item("@h", 0)), unfinished], []),
