@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
     Site = tuple[int, int, int, tuple[str, ...], bool]  # when, line, positionals, keywords, starred
 
-GOING = "@going"  # an answer of settle: the exception goes on; a string, so that the lowered code can hold it
-
-
 _exception = sys.exception
 
 
@@ -49,6 +46,10 @@ def nil(*args: object, **kwargs: object) -> NoReturn:
     raise _errors.none_called()
 
 
+def going() -> None:
+    """An answer of `settle`: the exception goes on. A function, since that is pickled by reference with the code that compares with it."""
+
+
 def unwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bool:
     """Run one call because of the exception being handled; True if it recovered, False if that goes on.
 
@@ -64,20 +65,20 @@ def unwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | N
             drop(result)
     except BaseException:
         fn = args = kwargs = result = None  # type: ignore[assignment]  # this frame will be in the traceback
-        abort(pending)
+        was, pending[:] = pending[:], ()  # before anything that can be interrupted: the call has been made
+        abort(was)
         raise
-    if len(pending) == 1:
-        pending[0] = None
-        return False
     if not pending:
         return True
-    exc = pending.pop()  # the exit that the recovered exception had aborted
+    if pending[0] is not None:
+        pending[0] = None
+        return False
+    exc, pending[:] = pending[1], ()  # the exit that the recovered exception had aborted
     saved = save(exc)
     try:
         raise exc
     finally:
         restore_context(exc, saved)
-        pending.clear()
         fn = args = kwargs = result = exc = saved = None  # type: ignore[assignment]
 
 
@@ -91,103 +92,118 @@ async def aunwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, A
             await result
     except BaseException:
         fn = args = kwargs = result = None  # type: ignore[assignment]
-        abort(pending)
+        was, pending[:] = pending[:], ()
+        abort(was)
         raise
-    if len(pending) == 1:
-        pending[0] = None
-        return False
     if not pending:
         return True
-    exc = pending.pop()
+    if pending[0] is not None:
+        pending[0] = None
+        return False
+    exc, pending[:] = pending[1], ()
     saved = save(exc)
     try:
         raise exc
     finally:
         restore_context(exc, saved)
-        pending.clear()
         fn = args = kwargs = result = exc = saved = None  # type: ignore[assignment]
 
 
-def abort(pending: list[Any]) -> None:
-    """The call of `unwind` raised: see `_unwind.remember_exit`."""
-    state = pending[:]
-    pending.clear()
+def abort(was: list[Any]) -> None:
+    """The call of `unwind` raised: see `_unwind.remember_exit`. Nothing is left in *was*."""
     exc = _exception()
-    if exc is not None and state:
-        remember_exit(state[-1], exc, recovered=False)  # the one not recovered, or the exit that was to go on after it
-    del state, exc
+    if exc is not None and was:
+        remember_exit(was.pop(), exc, recovered=False)  # the one not recovered, or the exit that was to go on after it
+    was.clear()
+    del exc
 
 
 def unwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
     """Run a list of calls because of the exception being handled; `settle` tells how that went.
 
-    *holder* holds the list, and None once it has been taken; then also the frame record and the exception that goes on, if any. The
+    *holder* holds the list and None; once it has been taken, None and the frame record; at the end also the exception that goes on, if any. The
     outcome is left there, neither returned nor raised: a coroutine that is closed while it waits in here would lose what it
     returns, and the interpreter would change the ``__context__`` of what it raises.
     """
     frame = record(holder[0], sites, sys._getframe(1))
-    holder[0] = None
+    holder[:] = (None, frame)
     error: BaseException | None = None
     try:
         error = drive(frame, _exception(), panicking=True)
     except BaseException as e:  # it had no stack to begin; make the calls from here
         error = e
-        while (d := frame[0]) is not None:
-            frame[0] = d.link
+        while frame[0] is not None:
             try:
-                if d.when < RETURNING:
-                    d.fn(*d.args, **(d.kwargs or {}))
-                elif d.when > RETURNING:
-                    d.fn(type(error), error, None)
+                d = None
+                while True:  # see "Interrupts" in `_unwind`
+                    if (d := frame[0]) is None:
+                        break
+                    frame[0] = d.link
+                    if d.when > RETURNING:
+                        d.fn(error.__class__, error, None)
+                    elif d.when == RETURNING:
+                        pass
+                    elif d.kwargs is None:
+                        d.fn(*d.args)
+                    else:
+                        d.fn(*d.args, **d.kwargs)
             except BaseException as again:
                 error = again
         frame[1] = None
-    holder += (frame, error)
+    holder.append(error)
     error = None
 
 
 async def aunwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
     """`unwind_list`, for an async function."""
     frame = record(holder[0], sites, sys._getframe(1))
-    holder[0] = None
+    holder[:] = (None, frame)
     error: BaseException | None = None
     try:
         error = await adrive(frame, _exception(), panicking=True)
     except BaseException as e:
         if not frame[3]:
             error = e
-            while (d := frame[0]) is not None:
-                frame[0] = d.link
+            while frame[0] is not None:
                 try:
-                    if d.when < RETURNING:
-                        result = d.fn(*d.args, **(d.kwargs or {}))
+                    result: Any = None
+                    while True:
+                        if (d := frame[0]) is None:
+                            break
+                        frame[0] = d.link
+                        if d.when > RETURNING:
+                            result = d.fn(error.__class__, error, None)
+                        elif d.when == RETURNING:
+                            result = None
+                        elif d.kwargs is None:
+                            result = d.fn(*d.args)
+                        else:
+                            result = d.fn(*d.args, **d.kwargs)
                         if hasattr(result, "__await__"):
                             await result
-                    elif d.when > RETURNING:
-                        d.fn(type(error), error, None)
                 except BaseException as again:
                     error = again
             frame[1] = None
         else:  # closed while it waited in there
             (error,) = frame[3]
     frame[3] = None
-    holder += (frame, error)
+    holder.append(error)
     error = None
 
 
 def settle(holder: list[Any]) -> Any:
     """What `unwind_list` left.
 
-    GOING if the exception being handled goes on, which the open-coded function can raise again itself;
-    after a recovery, a record of the calls that remain, for `finish`. An exception that has taken over is raised from here.
+    `going` if the exception being handled goes on, which the open-coded function can raise again itself;
+    None after a recovery: `finish` makes the calls that remain. An exception that has taken over is raised from here.
     """
-    _, frame, error = holder
+    error = holder[2]
     holder.clear()
     if error is None:
-        return frame
+        return None
     if error is _exception():
         error = None
-        return GOING
+        return going
     saved = save(error)
     try:
         raise error
@@ -220,6 +236,45 @@ def settle_finish(frame: Frame) -> None:
         del error, saved
 
 
+def go_on(left: Any, sites: tuple[Site, ...]) -> bool:
+    """Make the calls that an interrupt has left, because of that; True if one recovered it.
+
+    *left* is the record for `finish`, or the list for `unwind_list`, as far as they had come.
+    """
+    frame = left if isinstance(left, list) else record(left, sites, sys._getframe(1))
+    left = None
+    if frame[0] is None:
+        return False
+    frame[3] = (drive(frame, _exception(), panicking=True),)
+    if frame[3] == (None,):
+        finish(frame)
+    return gone_on(frame)
+
+
+async def ago_on(left: Any, sites: tuple[Site, ...]) -> bool:
+    """`go_on`, for an async function."""
+    frame = left if isinstance(left, list) else record(left, sites, sys._getframe(1))
+    left = None
+    if frame[0] is None:
+        return False
+    await adrive(frame, _exception(), panicking=True)
+    if frame[3] == (None,):
+        await afinish(frame)
+    return gone_on(frame)
+
+
+def gone_on(frame: Frame) -> bool:
+    """Tell, or raise, what came of `go_on`."""
+    if frame[3] == (None,):
+        frame[3] = None
+        return True
+    if frame[3] and frame[3][0] is _exception():
+        frame[3] = None
+        return False
+    settle_finish(frame)
+    return False
+
+
 def enter(cm: Any) -> tuple[Any, Any]:
     """Enter a context manager: its exit, and what entering gave."""
     enter, leave = special(cm, "__enter__"), special(cm, "__exit__")
@@ -240,7 +295,7 @@ async def aenter(acm: Any) -> tuple[Any, Any]:
 
 def record(pending: Any, sites: tuple[Site, ...], sp: FrameType) -> Frame:
     """A frame record with nodes for a list of calls."""
-    frame = [None, sp, None, None]
+    frame: Frame = [None, sp, None, None]
     last: _defer | None = None
     single = len(sites) == 1
     while pending is not None:
@@ -279,6 +334,9 @@ for _helper in (
     settle_finish,
     finish,
     afinish,
+    go_on,
+    ago_on,
+    gone_on,
     enter,
     aenter,
 ):
@@ -298,9 +356,13 @@ RUNTIME: dict[str, Any] = {
     "@settle": settle,
     "@settle_finish": settle_finish,
     "@exception": sys.exception,
-    GOING: GOING,
+    "@going": going,
+    "@list": list,
+    "@base": BaseException,
     "@finish": finish,
     "@afinish": afinish,
+    "@go_on": go_on,
+    "@ago_on": ago_on,
     "@enter": enter,
     "@aenter": aenter,
     "@drop": drop,

@@ -415,53 +415,89 @@ class _Lowering:
             [n.assign(kept, n.load(pending)), n.assign(pending, n.const(None)), n.reraise()],
             self._drained(calls, pending, single=single),
         )
-        outer = n.attempt([inner], self._panicking_list(calls, pending, kept, single=single), [])
+        described = n.const(tuple(_describe(site) for site, _ in calls))
+        outer = n.attempt([inner], self._panicking_list(calls, described, pending, kept, single=single), [])
         finishing = ast.Expr(self._await(n.call(self._name("finish"), [n.load(kept)], at), at), **at)
         settled = ast.Expr(n.call("@settle_finish", [n.load(kept)], at), **at)
+        finished = n.when(
+            n.is_not_none(n.load(kept)), finishing, settled, n.assign(kept, n.const(None)), *self._recovered()
+        )
+        going_on = n.call(self._name("go_on"), (n.load(kept), described), at)
+        interrupted = [
+            n.when(ast.Compare(n.load(kept), [ast.Is()], [n.const(None)], **n.GLUE), n.assign(kept, n.load(pending))),
+            n.assign(pending, n.const(None)),
+            n.when(
+                n.is_not_none(n.load(kept)),
+                n.attempt([n.when(self._await(going_on, at), *self._recovered())], [], [n.assign(kept, n.const(None))]),
+            ),
+            n.reraise(),
+        ]
         return [
             n.assign(pending, n.const(None)),
             n.assign(kept, n.const(None)),
-            outer,
-            n.when(n.is_not_none(n.load(kept)), finishing, settled, *self._recovered()),
+            n.attempt([outer, finished], interrupted, []),
         ]
 
     def _panicking_list(
-        self, calls: Sequence[tuple[Site, Captured | None]], pending: str, kept: str, *, single: bool
+        self,
+        calls: Sequence[tuple[Site, Captured | None]],
+        described: ast.expr,
+        pending: str,
+        kept: str,
+        *,
+        single: bool,
     ) -> list[ast.stmt]:
-        """Run the calls of a list because of the exception in flight; if `unwind_list` could not begin, from here."""
+        """Run the calls of a list because of the exception in flight; if `unwind_list` could not begin, from here.
+
+        If that was interrupted, *kept* is its record, for the `try` around this.
+
+        An interrupt can come when this is over, at the jump to what follows, and be taken for one of the body. *kept* is the record then,
+        which has the calls that remain: they are left to the `try` around this.
+        """
         at = n.at(calls[0][0].call)
         left = ast.IfExp(n.is_not_none(n.load(kept)), n.load(kept), n.load(pending), **n.GLUE)
-        described = n.const(tuple(_describe(site) for site, _ in calls))
         unwound = self._await(n.call(self._name("unwind_list"), (n.load("@h"), described), at), at)
-        one_by_one = n.attempt(
-            self._drain(calls, pending, single=single, skipping="okdefer"),
-            [n.assign("@e", n.call("@exception", ()))],
-            [],
-        )
+        drained = self._drain(calls, pending, single=single, skipping="okdefer")
+        failing = ast.ExceptHandler(n.const("@base"), "@c", [n.assign("@e", n.load("@c"))], **n.GLUE)
+        one_by_one = ast.Try([self._while_pending(pending, drained, "@t")], [failing], [], [], **n.GLUE)
         failed = n.when(n.is_not_none(n.load("@e")), ast.Raise(n.load("@e"), None, **n.GLUE))
-        not_begun = n.when(
-            n.is_not_none(n.load(pending)),
+        not_begun = [
             n.assign("@e", n.const(None)),
             ast.While(n.is_not_none(n.load(pending)), [one_by_one], [], **n.GLUE),
             n.attempt([failed, n.reraise()], [], [n.assign("@e", n.const(None))]),
+        ]
+        begun = [n.assign(kept, n.item("@h", 1)), n.reraise()]
+        unfinished = ast.If(n.is_not_none(n.load(pending)), not_begun, begun, **n.GLUE)
+        again = ast.Compare(
+            ast.Attribute(n.load(kept), "__class__", ast.Load(), **n.GLUE), [ast.Is()], [n.const("@list")], **n.GLUE
         )
+        going = ast.Compare(n.call("@settle", [n.load("@h")], at), [ast.Is()], [n.const("@going")], **n.GLUE)
         return [
-            n.assign("@h", ast.List([left], ast.Load(), **n.GLUE)),
+            n.when(again, n.reraise()),
+            n.assign("@h", ast.List([left, n.const(None)], ast.Load(), **n.GLUE)),
             n.assign(kept, n.const(None)),
             n.assign(pending, n.const(None)),
-            n.attempt([ast.Expr(unwound, **at)], [n.assign(pending, n.item("@h", 0)), not_begun], []),
-            n.assign(kept, n.call("@settle", [n.load("@h")], at), at),
-            n.when(ast.Compare(n.load(kept), [ast.Is()], [n.const("@going")], **n.GLUE), n.reraise()),
+            n.attempt([ast.Expr(unwound, **at)], [n.assign(pending, n.item("@h", 0)), unfinished], []),
+            n.assign(kept, n.item("@h", 1)),
+            n.when(going, n.assign(kept, n.const(None)), n.reraise()),
         ]
 
     def _drained(self, calls: Sequence[tuple[Site, Captured | None]], pending: str, *, single: bool) -> list[ast.stmt]:
         """Run the calls of a list on the normal exit."""
         body = self._drain(calls, pending, single=single, skipping="errdefer")
         slots = ["@f", *(calls[0][1].slots if calls[0][1] is not None else [])] if single else ["@t"]
-        return [
-            ast.While(n.is_not_none(n.load(pending)), body, [], **n.GLUE),
-            *(n.assign(slot, n.const(None)) for slot in slots),
-        ]
+        return [self._while_pending(pending, body, slots[0]), *(n.assign(slot, n.const(None)) for slot in slots)]
+
+    @staticmethod
+    def _while_pending(pending: str, body: list[ast.stmt], slot: str) -> ast.stmt:
+        """``while <pending> is not None: <body>``, which an interrupt cannot leave unseen by the `try` around it.
+
+        The interpreter looks for signals at the jump backwards. On 3.13 the one that it makes for a condition is in no `try` at all, but that of an
+        endless loop is; on 3.11 and 3.12 what counts is the instruction before the loop, so there is one that belongs to it.
+        """
+        empty = ast.Compare(n.load(pending), [ast.Is()], [n.const(None)], **n.GLUE)
+        loop = ast.While(n.const(value=True), [*body, n.when(empty, ast.Break(**n.GLUE))], [], **n.GLUE)
+        return n.when(n.is_not_none(n.load(pending)), n.assign(slot, n.const(None)), loop)
 
     def _push(self, site: Site, call: Captured | None, pending: str, number: int | None) -> list[ast.stmt]:
         at = n.at(site.call)

@@ -16,6 +16,7 @@ removed again (1.3 times).
 
 from __future__ import annotations
 
+import atexit
 import sys
 from _weakref import ref
 from types import FunctionType, MethodType
@@ -53,6 +54,9 @@ class _Live(dict["FrameType | None", "Frame"]):
 
 
 live = _Live()
+# When the program ends, what is left is collected by the garbage collector, which cannot know that nothing else leads to this table: it is a
+# constant of code, and code is not looked into. A suspended generator that has deferred would not be closed.
+atexit.register(live.clear)
 _find = live.get
 _pop = pool.pop
 

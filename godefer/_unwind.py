@@ -48,9 +48,10 @@ this a cancelled task whose clean-up failed and recovered would no longer be can
 *Nothing stays.* Locals of these functions never hold an exception when they return or raise: frames outlive their
 calls in tracebacks, and a traceback held by a frame that it holds is a cycle (D9).
 
-*Nothing is lost.* A node leaves the list right before its call is made, with nothing between the two that the interpreter could
-interrupt: it looks for signals at the start of a function, after a call and at a loop's jump back. And each call is made from
-the frame next to the wrapper's, so at the edge of the stack it has as much room as its `defer` statement had.
+*Interrupts.* The interpreter handles signals where a function is entered, at a jump backwards and after a call, so a KeyboardInterrupt can
+come there. Between the moment a call is taken off the list and the one it is made there is no such place: nothing is called in
+between, and its arguments are at hand. Whatever comes at any other moment leaves the list whole, for the one who caught it. And each
+call is made from the frame next to the wrapper's, so at the edge of the stack it has as much room as its `defer` statement had.
 
 The two loops exist twice, because an async function must await between calls, and a coroutine driven by hand costs
 more than the loop itself on the normal exit. What does not await is shared.
@@ -59,6 +60,7 @@ more than the loop itself on the normal exit. What does not await is shared.
 from __future__ import annotations
 
 import sys
+from types import CoroutineType
 
 from godefer import _errors
 from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, freedefer, pool, restore, save
@@ -250,7 +252,11 @@ async def adeferreturn(frame: Frame) -> BaseException | None:
             if d.when == EXIT:
                 d.fn(None, None, None)
             elif d.when == ASYNC_EXIT:
-                await awaited("__aexit__", d.fn(None, None, None))
+                result = d.fn(None, None, None)
+                if result.__class__ is not CoroutineType:
+                    result = awaited("__aexit__", result)
+                await result
+                result = None
             elif d.when != FAILING:
                 if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
                     if awaitable(result):
@@ -324,9 +330,11 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
                 if d.when == EXIT:
                     recovered = bool(d.fn(kind, exc, exc.__traceback__))  # type: ignore[union-attr]
                 elif d.when == ASYNC_EXIT:
-                    received = d.fn(kind, exc, exc.__traceback__)  # type: ignore[union-attr]
-                    recovered = bool(await awaited("__aexit__", received))
-                    received = None
+                    result = d.fn(kind, exc, exc.__traceback__)  # type: ignore[union-attr]
+                    if result.__class__ is not CoroutineType:
+                        result = awaited("__aexit__", result)
+                    recovered = bool(await result)
+                    result = None
                 else:
                     d.panic = exc
                     if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
@@ -341,7 +349,7 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
                 freedefer(d)
             frame[3] = (exc,)
         except BaseException as e:
-            received = result = None
+            result = None
             frame[3] = (replaced(frame, e, exc),)
     exc = None
     return frame[3][0]

@@ -114,7 +114,9 @@ def _source(fn: FunctionType) -> str:
         run = _RUN_GENERATOR.format(call=call, suspend="await @suspend(_godefer_result)")
     elif flags & _GENERATOR:
         run = _RUN_GENERATOR.format(call=call, suspend="yield _godefer_result")
-    last_resort = (_LAST_RESORT_AWAITING if awaits else _LAST_RESORT).format(returning=RETURNING)
+    last_resort = _LAST_RESORT.format(returning=RETURNING, await_call=_indent(_AWAIT_CALL, 12) if awaits else "pass")
+    if awaits:
+        last_resort = _CLOSED_OR.format(last_resort=_indent(last_resort, 4))
     text = _TEMPLATE.format(
         cells=", ".join(fn.__code__.co_freevars),
         keep=", ".join(fn.__code__.co_freevars) or "None",
@@ -124,6 +126,7 @@ def _source(fn: FunctionType) -> str:
         leave=_indent(f"{_ENDED}\n{leave}" if awaits else leave, 12),
         panicking=_indent(_PANICKING_SUSPENDING if suspends else _PANICKING.format(last_resort=_indent(last_resort, 4)), 12),
         deferreturn=f"await @adeferreturn(_godefer_frame); {_ENDED}" if awaits else "@deferreturn(_godefer_frame)",
+        remaining="while" if awaits else "if",  # once more, if it was closed
         panic_again=_indent(_PANIC_AGAIN_AWAITING if awaits else _PANIC_AGAIN, 24),
         last_resort=_indent(last_resort, 16),
         return_=_RETURN_NOTHING if flags & _ASYNC_GENERATOR else _RETURN,
@@ -172,41 +175,43 @@ def _parameters(fn: FunctionType) -> tuple[str, str]:
 
 # The last resort: the runtime could not begin, for want of stack or for an interrupt. The calls are made right here, from the
 # wrapper, which has at least the room that the body had; nothing can be recovered, but no call is lost.
+#
+# An interrupt can also come at a jump backwards. So the loops of the wrapper are inside of a `try`, and endless, for the jump that 3.13
+# makes for a condition is in none; and they begin with an instruction of that `try`, since on 3.11 and 3.12 it is the one before the loop
+# that says where the interrupt is caught.
 _LAST_RESORT = """\
 _godefer_error = _godefer_failed
 _godefer_frame[2] = None
 while _godefer_frame[0] is not None:
-    _godefer_call = _godefer_frame[0]
-    _godefer_frame[0] = _godefer_call.link
     try:
-        if _godefer_call.when < {returning}:
-            _godefer_call.fn(*_godefer_call.args, **(_godefer_call.kwargs or {{}}))
-        elif _godefer_call.when > {returning}:
-            _godefer_call.fn(_godefer_error.__class__, _godefer_error, None)
+        _godefer_call = None
+        while True:
+            if _godefer_frame[0] is None:
+                break
+            _godefer_call = _godefer_frame[0]
+            _godefer_frame[0] = _godefer_call.link
+            if _godefer_call.when > {returning}:
+                _godefer_call = _godefer_call.fn(_godefer_error.__class__, _godefer_error, None)
+            elif _godefer_call.when == {returning}:
+                _godefer_call = None
+            elif _godefer_call.kwargs is None:
+                _godefer_call = _godefer_call.fn(*_godefer_call.args)
+            else:
+                _godefer_call = _godefer_call.fn(*_godefer_call.args, **_godefer_call.kwargs)
+            {await_call}
     except BaseException as _godefer_failed:
         _godefer_error = _godefer_failed
 _godefer_call = None"""
+_AWAIT_CALL = """\
+if hasattr(_godefer_call, '__await__'):
+    await _godefer_call"""
 # What waited may have been closed instead: then it did end, and its outcome is in the frame record.
-_LAST_RESORT_AWAITING = """\
+_CLOSED_OR = """\
 if _godefer_frame[3]:
     (_godefer_error,) = _godefer_frame[3]
     _godefer_frame[3] = ()
 else:
-    _godefer_error = _godefer_failed
-    _godefer_frame[2] = None
-    while _godefer_frame[0] is not None:
-        _godefer_call = _godefer_frame[0]
-        _godefer_frame[0] = _godefer_call.link
-        try:
-            if _godefer_call.when < {returning}:
-                _godefer_call = _godefer_call.fn(*_godefer_call.args, **(_godefer_call.kwargs or {{}}))
-            elif _godefer_call.when > {returning}:
-                _godefer_call = _godefer_call.fn(_godefer_error.__class__, _godefer_error, None)
-            if hasattr(_godefer_call, '__await__'):
-                await _godefer_call
-        except BaseException as _godefer_failed:
-            _godefer_error = _godefer_failed
-    _godefer_call = None"""
+    {last_resort}"""
 
 # The body is over. No function is called here, so that there is no moment at which an interrupt could be noticed.
 _LEAVE = """\
@@ -276,13 +281,16 @@ def _godefer_cells({cells}):
         else:
             {leave}
             _godefer_error = None
-        while _godefer_frame[0] is not None:
+        {remaining} _godefer_frame[0] is not None:
             try:
-                while _godefer_frame[0] is not None:
+                _godefer_call = None
+                while True:
                     if _godefer_error is None:
                         _godefer_error = {deferreturn}
                     else:
                         {panic_again}
+                    if _godefer_frame[0] is None:
+                        break
             except BaseException as _godefer_failed:
                 {last_resort}
         if _godefer_error is not None:

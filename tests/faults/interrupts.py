@@ -1,0 +1,183 @@
+"""An interrupt that is pending at a given instruction, so that it lands where the interpreter would really have handled it.
+
+The interpreter looks for signals at a few places only (when a function is entered, at a jump backwards, after a call of C), and which these are
+differs between versions. So nothing is guessed: a trace function written in C, `PyErr_SetInterruptEx` itself, marks the signal as
+arrived just before an instruction, as the C part of a signal handler does, and runs no bytecode of its own after that.
+Where the interpreter then calls the Python handler, KeyboardInterrupt is raised. Doing so before every instruction finds all
+places where a signal can land, without waiting for chance to hit the rare ones.
+"""
+
+import ctypes
+import dis
+import random
+import signal
+import sys
+from pathlib import Path
+
+import godefer
+from tests.faults import shapes
+from tests.faults.ledger import CALLEES, Ledger, Sweep
+
+SIGNAL = signal.SIGINT
+
+_CHECKING = ("RESUME", "JUMP", "POP_JUMP", "CALL", "PRECALL", "SEND", "FOR_ITER", "INSTRUMENTED", "ENTER_EXECUTOR")
+_TURNS = 2  # of a loop: an instruction is only counted so often
+_codes = {}
+
+
+def _may_check(frame):
+    """Is the instruction about to run of a kind at which the interpreter handles signals, in any version?"""
+    ops = _codes.get(frame.f_code)
+    if ops is None:
+        code = frame.f_code.co_code
+        ops = _codes[frame.f_code] = [dis.opname[code[i]].startswith(_CHECKING) for i in range(0, len(code), 2)]
+    return ops[frame.f_lasti // 2]
+
+
+class Interrupts:
+    """Runs functions, with signals pending at given instructions of theirs and of godefer's."""
+
+    def __init__(self, files, *, every=False):
+        self.files = set(files)
+        self.every = every  # or only before instructions at which signals are handled
+        self.count = 0  # instructions so far
+        self.turns = {}  # how often each instruction has run
+        self.at = ()  # the numbers of those before which a signal arrives
+        self.landed = []  # where it was handled: (file, function, line, instruction)
+        self.postponed = False  # was a signal handled in here, which must not be, and has to arrive again?
+        watched = self
+
+        class Instruction:
+            @staticmethod
+            def from_param(frame):
+                arrives = False
+                if watched.every or (_may_check(frame) and watched.turn(frame)):
+                    watched.count += 1
+                    arrives = watched.count in watched.at
+                if arrives or watched.postponed:
+                    watched.postponed = False
+                    return ctypes.c_int(SIGNAL)
+                return ctypes.c_int(0)  # no signal's number: nothing happens
+
+        class Ignored:
+            @staticmethod
+            def from_param(_):
+                return ctypes.c_int(0)
+
+        # A prototype of its own: the one in pythonapi is shared by all who use it.
+        prototype = ctypes.PYFUNCTYPE(None, ctypes.c_int, ctypes.c_int, ctypes.c_int)
+        self.interrupt = prototype(("PyErr_SetInterruptEx", ctypes.pythonapi))
+        self.interrupt.argtypes = [Instruction, Ignored, Ignored]
+
+    def turn(self, frame):
+        """Is this one of the first times that the instruction runs?"""
+        key = frame.f_code, frame.f_lasti
+        self.turns[key] = self.turns.get(key, 0) + 1
+        return self.turns[key] <= _TURNS
+
+    def _called(self, frame, _event, _arg):
+        if frame.f_code.co_filename not in self.files:
+            return None
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        return self.interrupt
+
+    def _handle(self, _signum, frame):
+        where = frame.f_code
+        if where.co_filename == __file__ and sys.gettrace() is not None:
+            self.postponed = True
+            return
+        self.landed.append((where.co_filename, where.co_name, frame.f_lineno, frame.f_lasti))
+        if self.count >= max(self.at):
+            sys.settrace(None)  # nothing else is to come
+        raise KeyboardInterrupt
+
+    def warm_up(self, fn, arguments):
+        """Run *fn* twice: from 3.12 on, the events of a code object's instructions begin with its second run."""
+        for _ in range(2):
+            self.run((), fn, *arguments())
+
+    def run(self, at, fn, *args):
+        """Run *fn* with signals arriving before those instructions; what it raised. `landed` tells where they were handled."""
+        self.count, self.at, self.landed, self.postponed, self.turns = 0, frozenset(at), [], False, {}
+        before = signal.signal(SIGNAL, self._handle)
+        try:
+            sys.settrace(self._called)
+            try:
+                fn(*args)
+            finally:
+                sys.settrace(None)
+        except BaseException as error:
+            error.__traceback__ = None
+            return error
+        finally:
+            signal.signal(SIGNAL, before)
+        return None
+
+
+FILES = [str(path) for path in Path(godefer.__file__).parent.glob("*.py")] + ["<godefer wrapper>", shapes.__file__]
+
+
+def _problems(shape, ledger, error, landed):
+    struck = {where[1] for where in landed}
+    problems = ledger.problems((struck & {*CALLEES, "__aexit__"} or {None}).pop())
+    inside = [where for where in landed if where[0] in FILES]
+    if inside and not isinstance(error, KeyboardInterrupt):
+        problems.append(f"{error!r} was raised")
+    return problems
+
+
+def sweep(shape, way, *, every=False):
+    """An interrupt before each instruction that can be interrupted, one at a time."""
+    result = Sweep()
+    fn = shape.decorated(way)
+    interrupts = Interrupts(FILES, every=every)
+    interrupts.warm_up(shape.run, lambda: (fn, Ledger(shape)))
+    while True:
+        ledger = Ledger(shape)
+        error = interrupts.run({result.positions + 1}, shape.run, fn, ledger)
+        if interrupts.count <= result.positions:
+            return result
+        result.positions += 1
+        result.places.update(interrupts.landed)
+        problems = _problems(shape, ledger, error, interrupts.landed)
+        if not problems:
+            continue
+        if any(_outside_of_every_try(fn, where) for where in interrupts.landed):
+            result.as_by_hand.append((interrupts.landed, problems))
+        else:
+            result.wrong.append(f"{interrupts.landed}: {problems}")
+
+
+def pairs(shape, way, count, seed):
+    """Two interrupts in one invocation, in *count* places drawn at random."""
+    result = Sweep()
+    fn = shape.decorated(way)
+    interrupts = Interrupts(FILES)
+    interrupts.warm_up(shape.run, lambda: (fn, Ledger(shape)))
+    positions = range(1, interrupts.count + 1)
+    draw = random.Random(f"{seed} {shape} {way}")
+    for _ in range(count):
+        first = draw.choice(positions)
+        at = {first, first + draw.choice(range(1, 30))}
+        ledger = Ledger(shape)
+        error = interrupts.run(at, shape.run, fn, ledger)
+        result.positions += 1
+        problems = _problems(shape, ledger, error, interrupts.landed)
+        if problems and not any(_outside_of_every_try(fn, where) for where in interrupts.landed):
+            result.wrong.append(f"{interrupts.landed}: {problems}")
+    return result
+
+
+def _outside_of_every_try(fn, where):
+    """Is this a jump backwards of the body that CPython 3.13 has left out of the table of handlers?
+
+    It makes one of its own at the end of a loop whose last statement is a condition, and forgets to say which `try` that is in.
+    A hand-written `finally` is skipped by an interrupt there, too.
+    """
+    file, name, _, instruction = where
+    if sys.version_info[:2] != (3, 13) or file != shapes.__file__ or name != fn.__name__:
+        return False
+    if dis.opname[fn.__code__.co_code[instruction]] != "JUMP_BACKWARD":
+        return False
+    return not any(entry.start <= instruction < entry.end for entry in dis.Bytecode(fn.__code__).exception_entries)

@@ -1,0 +1,81 @@
+"""An exception raised by a trace function, at a given line event of given functions: faults at every line, one after another."""
+
+import linecache
+import sys
+
+from tests.faults import shapes
+from tests.faults.ledger import Fault, Ledger, Sweep
+
+
+class Lines:
+    """Runs functions, with a fault at the n-th line that they execute."""
+
+    def __init__(self, codes):
+        self.codes = codes
+        self.count = 0
+        self.at = 0
+        self.where = None  # the function and the line at which it was injected
+        self.lines = []
+
+    def _called(self, frame, _event, _arg):
+        return self._line if frame.f_code in self.codes else None
+
+    def _line(self, frame, event, _arg):
+        if event == "line":
+            self.count += 1
+            self.lines.append(frame.f_lineno)
+            if self.count == self.at:
+                self.where = (frame.f_code.co_name, frame.f_lineno)
+                raise Fault
+        return self._line
+
+    def run(self, at, fn, *args):
+        """Run *fn* with a fault at that line event; what it raised."""
+        self.count, self.at, self.where, self.lines = 0, at, None, []
+        sys.settrace(self._called)
+        try:
+            fn(*args)
+        except BaseException as error:
+            error.__traceback__ = None
+            return error
+        finally:
+            sys.settrace(None)
+        return None
+
+
+def _watched(decorated):
+    """The code of a decorated function's body, and of what it defers."""
+    body = getattr(decorated, "__godefer_body__", decorated)
+    inside = (shapes.fail, shapes.caught, shapes.Awaited.__init__, shapes.Awaited.__await__)
+    return {fn.__code__ for fn in (body, *inside, shapes.ALock.__aenter__, shapes.ALock.__aexit__)}
+
+
+def sweep(shape, way):
+    """A fault at each line that the function executes, one at a time.
+
+    Two kinds of line event, of an open-coded function only, are set apart in `as_by_hand`. At the exit the line of a `defer` statement is executed
+    again, and that *is* the deferred call: a fault there takes its place. And at the line ``try:`` itself the interpreter looks for
+    handlers as if there were no `try` around it at all.
+    """
+    result = Sweep()
+    fn = shape.decorated(way)
+    injector = Lines(_watched(fn))
+    while True:
+        ledger = Ledger(shape)
+        error = injector.run(result.positions + 1, shape.run, fn, ledger)
+        if injector.where is None:
+            return result
+        result.positions += 1
+        result.places.add(injector.where)
+        name, line = injector.where
+        text = linecache.getline(shapes.__file__, line).strip()
+        problems = ledger.problems(name)
+        if not isinstance(error, (Fault, LookupError)) and shape.name not in {"recovering", "recovering_in_a_loop"}:
+            problems.append(f"{error!r} was raised")
+        if not problems:
+            continue
+        again = line in injector.lines[:-1] and text.startswith(("defer(", "using(", "await ausing("))
+        if way == "open-coded" and name == shape.name and (text == "try:" or again):
+            result.as_by_hand.append((text, problems))
+        else:
+            result.wrong.append(f"line {line}, {text}: {problems}")

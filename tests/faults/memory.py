@@ -1,0 +1,87 @@
+"""The process in which allocations fail: ``python -m tests.faults.memory WAY``; it prints the figures as JSON."""
+
+import _testcapi
+import json
+import sys
+
+from tests.faults import shapes
+from tests.faults.ledger import Ledger
+
+ENOUGH = 30  # allocations whose failure nobody saw: there were none any more, or a call has recovered it
+
+# Calls that need memory themselves, for an object or a coroutine: that they fail is their own affair.
+OWN = {
+    "coroutine": ["call 1 (defer) is lost"],
+    "async_generator": ["call 1 (defer) is lost"],
+    "failing_coroutine": ["lock 0 was not released"],
+}
+
+# On 3.11, `co_lines`, by which the runtime way finds the line of a call that raised, crashes the interpreter when memory is out.
+CRASHING = {"recovering", "recovering_in_a_loop"}
+
+
+def main(way):
+    """Let one allocation after another fail, while each function runs."""
+    failures = 0
+    wrong = []
+    for shape in shapes.SHAPES:
+        if way not in shape.ways or (way == "runtime" and shape.name in CRASHING and sys.version_info < (3, 12)):
+            continue
+        fn = shape.decorated(way)
+        for _ in range(3):
+            shape_run(shape, fn)
+        undisturbed = 0
+        for start in range(1, 1000):
+            ledger = Ledger(shape)
+            error = None
+            _testcapi.set_nomemory(start, start + 1)
+            try:
+                shape.run(fn, ledger)
+            except BaseException as e:
+                error = e
+            finally:
+                _testcapi.remove_mem_hooks()
+            undisturbed = 0 if out_of_memory(error) else undisturbed + 1
+            if undisturbed > ENOUGH:
+                break
+            failures += not undisturbed
+            name = innermost(error)
+            if error is not None:
+                error.__traceback__ = None
+            problems = ledger.problems(name)
+            if problems and problems != OWN.get(shape.name):
+                wrong.append(f"{shape}, allocation {start}, in {name}: {problems}, {error!r}")
+            error = None
+            after = shape_run(shape, fn)  # all is as before
+            if after:
+                wrong.append(f"{shape}, allocation {start}: afterwards {after}")
+    print(json.dumps({"failures": failures, "wrong": wrong}))
+
+
+def shape_run(shape, fn):
+    """Run it undisturbed; what is wrong."""
+    ledger = Ledger(shape)
+    try:
+        shape.run(fn, ledger)
+    except LookupError:
+        pass
+    return ledger.problems()
+
+
+def out_of_memory(error):
+    """Is it, or what it came in the place of, a MemoryError?"""
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__context__
+    return error is not None
+
+
+def innermost(error):
+    """The name of the function in which it was raised."""
+    tb = error and error.__traceback__
+    while tb is not None and tb.tb_next is not None:
+        tb = tb.tb_next
+    return tb and tb.tb_frame.f_code.co_name
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,49 @@
+"""Signals at random moments: a process of its own runs decorated functions, and a timer interrupts them."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Result:
+    """What came of it."""
+
+    signals: int  # that were handled
+    struck: int  # of them, while a decorated function was running
+    invocations: int
+    registered: int  # calls whose statement had ended
+    unfinished: int  # calls that ran though an interrupt kept their statement from ending
+    lost: int
+    twice: int
+    examples: list
+
+    def __str__(self):
+        return (
+            f"{self.signals} signals, {self.struck} of them inside of a decorated function; {self.invocations} invocations, "
+            f"{self.registered} calls registered, {self.lost} lost, {self.twice} run twice"
+            + "".join(f"\n  {example}" for example in self.examples)
+        )
+
+
+def run(way, signals, seed, again=0.0):
+    """Send so many, and, with that probability, another one right after each."""
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "tests.faults.interrupted",
+        way,
+        str(signals),
+        str(seed),
+        str(again),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode:
+        raise AssertionError(f"{command} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return Result(**json.loads(done.stdout))

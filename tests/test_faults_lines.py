@@ -1,0 +1,91 @@
+"""A fault at every line of a decorated function and of its deferred calls: rules D2 and D5."""
+
+import sys
+
+import pytest
+
+from tests.faults import lines, shapes
+from tests.faults.ledger import Fault
+
+RUNS = [pytest.param(shape, way, id=f"{shape}-{way}") for shape in shapes.SHAPES for way in shape.ways]
+
+
+@pytest.mark.parametrize(("shape", "way"), RUNS)
+def test_a_fault_at_any_line_loses_no_call(shape, way):
+    """Each call that was registered before a fault runs exactly once, at whichever line it comes (D2, D5)."""
+    result = lines.sweep(shape, way)
+    assert not result.wrong
+    assert result.positions >= 3
+    if way == "runtime":
+        assert not result.as_by_hand
+
+
+@pytest.mark.parametrize("shape", shapes.SHAPES, ids=repr)
+def test_a_fault_in_the_place_of_a_deferred_call_stops_that_one_alone(shape):
+    """When an open-coded function exits, the line of a `defer` is that call; a fault there takes its place, and the others run (D5)."""
+    for text, problems in lines.sweep(shape, "open-coded").as_by_hand:
+        if text != "try:":
+            assert len(problems) == 1, text
+
+
+def test_a_fault_at_the_line_of_a_call_or_a_try_acts_as_in_a_function_written_by_hand():
+    """The two kinds of line that are set apart lose the same call if `finally` is written by hand."""
+
+    def by_hand(ran):
+        try:
+            pass
+        finally:
+            ran.append(0)
+
+    def nested(ran):
+        try:
+            ran.append(1)
+            try:
+                pass
+            finally:
+                pass
+        finally:
+            ran.append(0)
+
+    for function, line, expected in ((by_hand, 4, []), (nested, 3, [1])):
+        ran = []
+        injector = lines.Lines({function.__code__})
+        first = function.__code__.co_firstlineno
+        injector.run(0, function, ran)
+        at = [number - first for number in injector.lines].index(line) + 1
+        ran.clear()
+        assert isinstance(injector.run(at, function, ran), Fault)
+        assert ran == expected
+
+
+@pytest.mark.parametrize("way", shapes.WAYS)
+def test_a_fault_at_any_line_of_a_deferred_call_lets_the_others_run(way):
+    """Whatever line of a deferred call fails, the calls deferred before it run, once (D5)."""
+    began = []
+
+    def deferred(name):
+        began.append(name)
+        for _ in range(2):
+            began.count(name)
+
+    fn = shapes.decorate(three_calls, way)
+    injector = lines.Lines({deferred.__code__})
+    injector.run(0, fn, deferred)
+    assert began == ["c", "b", "a"]
+    positions = injector.count
+    for at in range(1, positions + 1):
+        began.clear()
+        assert isinstance(injector.run(at, fn, deferred), Fault)
+        # A fault at the first line of a call comes before its note.
+        missing = {"a", "b", "c"} - set(began)
+        assert len(began) == len(set(began))
+        assert len(missing) <= 1
+        assert began == sorted(began, reverse=True)
+    assert positions >= 12
+    assert sys.gettrace() is None or sys.gettrace() is not injector._called
+
+
+def three_calls(deferred):
+    shapes.defer(deferred, "a")
+    shapes.defer(deferred, "b")
+    shapes.defer(deferred, "c")

@@ -1,0 +1,40 @@
+"""Functions that are suspended when they are dropped, when their event loop is closed, and when the program ends: rule D2."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults import shapes
+from tests.faults.suspended import PROGRAMS
+
+ROOT = Path(__file__).parents[1]
+
+
+def outcome(way, program):
+    """What a program prints, complains of, and ends with."""
+    command = [sys.executable, "-m", "tests.faults.suspended", way, program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout.split("\n"), done.stderr, done.returncode
+
+
+@pytest.fixture(scope="module")
+def by_hand():
+    """What each program does if it is written by hand."""
+    return {program: outcome("by hand", program) for program in PROGRAMS}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("way", shapes.WAYS)
+def test_what_is_suspended_ends_as_if_it_were_written_by_hand(way, program, by_hand):
+    """The calls run, and nothing is said, exactly as with `try` and `finally` (D2)."""
+    assert outcome(way, program) == by_hand[program]
+
+
+@pytest.mark.parametrize("program", sorted({*PROGRAMS} - {"in_a_daemon_thread"}))
+def test_written_by_hand_they_are_cleaned_up_in_silence(program, by_hand):
+    """What the others are compared with: both clean-ups, and no message. (A daemon thread is stopped as it is.)"""
+    printed, complaints, code = by_hand[program]
+    assert [line for line in printed if line in {"a", "b"}] == ["b", "a"]
+    assert (complaints, code) == ("", 0)
