@@ -8,7 +8,7 @@ import pytest
 from godefer.lint import RULES, check_source
 
 IMPORTS = """\
-import asyncio, datetime, functools, logging, os, sqlite3, sys, threading, time
+import asyncio, functools, logging, os, sqlite3, sys, threading, time
 from pathlib import Path
 from godefer import *
 """
@@ -653,8 +653,12 @@ class Guard:
 hook(Guard().end)
 """,
     """
+class Guard:
+    @with_defers
+    def __exit__(self, *details):
+        defer(print, sys.exception())
 @with_defers
-def __exit__(self, *details):
+def on_error():
     defer(print, sys.exception())
 class time:
     time = staticmethod(lambda: 1)
@@ -683,7 +687,6 @@ class C:
     @with_defers
     def run(self):
         defer(self.aclose)  #!
-    @with_defers
     async def arun(self):
         with defer_scope() as later:
             later(self.aclose)  #!

@@ -92,6 +92,7 @@ class Module(Names):
             if isinstance(node, ast.Call) and (site := self._site(node)) is not None:
                 self.sites[node] = site
         self._free = self._used_freely()
+        self._decorated: dict[Scope, bool | None] = {}
 
     def _site(self, call: ast.Call) -> Site | None:
         path = self.path(call.func)
@@ -146,6 +147,11 @@ class Module(Names):
 
     def decorated(self, frame: Scope) -> bool | None:
         """Is the code of *frame* the body of a function decorated with `with_defers`? None if that is not certain."""
+        if frame not in self._decorated:
+            self._decorated[frame] = self._find_decorated(frame)
+        return self._decorated[frame]
+
+    def _find_decorated(self, frame: Scope) -> bool | None:
         function = frame.node
         if isinstance(function, ast.Lambda):
             return self._later(self._lambda_uses(function))
@@ -185,6 +191,8 @@ class Module(Names):
         )
         metaclass = any(k.arg == "metaclass" and self.path(k.value) != "abc.ABCMeta" for k in node.keywords)
         if subclass_hook or metaclass or not all(self.harmless(d) for d in node.decorator_list):
+            return None
+        if self._free and function.name == "__call__":  # an instance may be decorated
             return None
         in_class = [n for n in self.named.get(function.name, []) if self.scopes[n] is cls]
         if self._free and any(self._argument_of(n) for n in self.named.get(node.name, [])):

@@ -98,6 +98,7 @@ class Names:
         self.attributes: dict[str, list[ast.Attribute]] = {}
         self._stars: list[tuple[str, int]] = []
         self._resolving: set[int] = set()
+        self._paths: dict[tuple[str, Scope], str | None] = {}
         self._walk(tree)
         self._move_outer_bindings()
 
@@ -143,6 +144,7 @@ class Names:
         given = node.args
         for arg in [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]:
             if arg is not None:
+                self.parents[arg] = node
                 self._bind(inner, arg.arg, Binding("parameter", arg, None, "", inner))
 
     def _comprehension(
@@ -257,6 +259,14 @@ class Names:
         return base and ".".join([base, *reversed(attributes)])
 
     def _name_path(self, name: str, scope: Scope) -> str | None:
+        if (name, scope) not in self._paths:
+            path = self._find_path(name, scope)
+            if self._resolving:  # a circle of aliases may have been cut short
+                return path
+            self._paths[name, scope] = path
+        return self._paths[name, scope]
+
+    def _find_path(self, name: str, scope: Scope) -> str | None:
         owner = self.owner(name, scope)
         if owner is None:
             origins = {origin for origin, _ in self._stars}
@@ -296,7 +306,7 @@ class Names:
             return False
         found = self.bindings(node.id, self.scopes[node])
         if not found:
-            return bool(self._stars) or not hasattr(builtins, node.id)
+            return any(origin != "godefer" for origin, _ in self._stars) or not hasattr(builtins, node.id)
         known = {*stdlib_module_names, "godefer"}
         return any(b.kind == "import" and b.path.partition(".")[0] not in known for b in found)
 

@@ -37,6 +37,9 @@ _END = re.compile(
 )
 _LOG_METHODS = frozenset({"debug", "info", "warning", "error", "critical", "exception", "log"})
 
+# Names of functions that are called while an exception is handled: `__exit__`, `on_error`, `handle_failure`.
+_HANDLER = re.compile(r"^__|^on_|handle|error|err\b|exc|fail|panic|crash|cleanup|clean_up|report|abort", re.I)
+
 
 def evaluated_now(module: Module, site: Site) -> Iterator[Finding]:
     """GDF005: an argument that is known when the `defer` runs, and was meant to be known when the call does."""
@@ -121,7 +124,7 @@ def _straight_before(module: Module, site: Site) -> list[ast.stmt]:
 def _exception(module: Module, site: Site) -> str:
     """`sys.exception()` where none can be in flight yet: in no handler, in a function that no handler, and no `defer`, calls."""
     function = site.frame.node
-    if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+    if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)) or _HANDLER.search(function.name):
         return ""
     for outer, child in module.outward(site.call, site.frame):
         if isinstance(outer, (ast.ExceptHandler, *_WITHS)) or child in getattr(outer, "finalbody", ()):

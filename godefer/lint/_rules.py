@@ -354,7 +354,7 @@ _NAMES = frozenset({"defer", "errdefer", "okdefer", "using", "ausing"})
 def _misplaced(module: Module, function: FunctionNode) -> bool:
     """Is there a statement that GDF002 reports, or one that cannot be judged, in a function inside of *function*?"""
     return any(
-        not site.scoped and not module.decorated(site.frame) and module.inside(site.call, function)
+        not site.scoped and module.inside(site.call, function) and not module.decorated(site.frame)
         for site in module.sites.values()
     )
 
