@@ -1245,7 +1245,7 @@ import godefer
 def recovering():
     print(godefer.recover())
 @with_defers  #!
-async def main(): 
+async def main():
     await asyncio.sleep(1)
 """,
 ]

@@ -25,7 +25,9 @@ def f(file):
     défi = "é"; defer(file.close())
     defer(file.close)
 """
-MESSAGE = "defer() is given what file.close() returns, which is no function, and not the function; write defer(file.close)"
+MESSAGE = (
+    "file.close() is called here, and defer() is given what it returns, which is no function; write defer(file.close)"
+)
 
 
 @pytest.fixture

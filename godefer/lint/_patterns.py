@@ -38,7 +38,7 @@ _END = re.compile(
 _LOG_METHODS = frozenset({"debug", "info", "warning", "error", "critical", "exception", "log"})
 
 # Names of functions that are called while an exception is handled: `__exit__`, `on_error`, `handle_failure`.
-_HANDLER = re.compile(r"^__|^on_|handle|error|err\b|exc|fail|panic|crash|cleanup|clean_up|report|abort", re.I)
+_HANDLER = re.compile(r"^__|^on_|handle|error|err\b|exc|fail|panic|crash|cleanup|clean_up|report|abort", re.IGNORECASE)
 
 
 def evaluated_now(module: Module, site: Site) -> Iterator[Finding]:
@@ -48,7 +48,7 @@ def evaluated_now(module: Module, site: Site) -> Iterator[Finding]:
     for argument in [*site.call.args[1:], *(keyword.value for keyword in site.call.keywords)]:
         for node in _executed(argument):
             if isinstance(node, ast.Call) and (why := _meant_for_later(module, site, node)):
-                message = f"{text(node)} is evaluated now, not when the call runs, {why}; write {site.written}(lambda: {_call_of(site)})"
+                message = f"{text(node)} is evaluated now, {why}, and not when the call runs; write {site.written}(lambda: {_call_of(site)})"
                 yield Finding("GDF005", message, node)
 
 
@@ -88,13 +88,13 @@ def _clock(module: Module, site: Site, call: ast.Call, path: str) -> str:
             value, targets = previous[0].value, previous[0].targets
             set_here = any(isinstance(target, ast.Name) and target.id == start.id for target in targets)
             if set_here and isinstance(value, ast.Call) and module.path(value.func) == path:
-                return f"and `{start.id}` was set right before"
+                return f"right after `{start.id}` was set"
     if not _prints(module, site):
         return ""
     words = [n.value for n in ast.walk(site.call) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     words = [word for word in words if re.search(r"[a-z]{2}", word, re.IGNORECASE)]
     if not words and parent is site.call:
-        return "and would show when the function began"
+        return "when the function has only begun"
     if any(_END.search(word) for word in words):
         return "when the function has only begun"
     return ""
@@ -272,7 +272,7 @@ def gap(module: Module, site: Site) -> Iterator[Finding]:
         between.insert(0, statement)
     else:
         return
-    if not between or _released_elsewhere(module, site, name, between):
+    if not between or module.ends(between) or _released_elsewhere(module, site, name, between):
         return
     raising = next((s for s in between if _can_raise(module, s)), None)
     if raising is not None:

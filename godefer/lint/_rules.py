@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _FUNCTIONS_WITHOUT_RESULT = frozenset(
     {
-        *(f"builtins.{name}" for name in ("print", "setattr", "delattr", "open", "input", "len", "sum", "repr", "str")),
+        *(f"builtins.{name}" for name in ("print", "setattr", "delattr", "input", "len", "sum", "repr", "str")),
         *(f"os.{name}" for name in ("remove", "unlink", "rmdir", "removedirs", "close", "chdir", "kill", "killpg")),
         *(f"os.{name}" for name in ("rename", "replace", "umask", "chmod", "putenv", "unsetenv", "symlink", "link")),
         *(f"shutil.{name}" for name in ("rmtree", "move", "copy", "copyfile")),
@@ -40,7 +40,7 @@ def called_not_passed(module: Module, site: Site) -> Iterator[Finding]:
         rest = [text(a) for a in [*call.args, *site.call.args[1:]]]
         rest += [text(k) for k in [*call.keywords, *site.call.keywords]]
         right = f"{site.written}({', '.join([fn, *rest])})"
-        message = f"{site.written}() is given what {fn}() returns, {what}, and not the function; write {right}"
+        message = f"{fn}() is called here, and {site.written}() is given {what}; write {right}"
         yield Finding("GDF001", message, call)
 
 
@@ -48,7 +48,7 @@ def _no_callable(module: Module, call: ast.Call) -> str:
     """What *call* gives, if that is certain to be nothing that can be called."""
     path = module.path(call.func)
     if path in _FUNCTIONS_WITHOUT_RESULT:
-        return "which cannot be called"
+        return "what it returns, which is no function"
     function = module.definition(call.func)
     if function is not None:
         awaited = isinstance(module.parents[call], ast.Await)
@@ -58,7 +58,7 @@ def _no_callable(module: Module, call: ast.Call) -> str:
             isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == call.func.attr
             for node in module.scope_of_function
         )
-        return "" if own else "which is no function"
+        return "" if own else "what it returns, which is no function"
     return ""
 
 
@@ -75,7 +75,7 @@ def _result_of(module: Module, function: FunctionNode, *, awaited: bool) -> str:
         return "" if awaited else "a coroutine"
     if function.returns is not None:
         name = str(function.returns.value) if isinstance(function.returns, ast.Constant) else text(function.returns)
-        return "None" if name == "None" else f"of type {name}" if name in _NOT_CALLABLE else ""
+        return "None" if name == "None" else f"a value of type {name}" if name in _NOT_CALLABLE else ""
     # Without an annotation: a subclass may return something, and a named result may be anything.
     known = module.scopes[function].kind != "class" and not any(
         isinstance(d, ast.Call) for d in function.decorator_list
