@@ -275,6 +275,16 @@ def test_deep_expressions(project, check):
     assert re.findall(r"a\.py:(\d+)", check("a.py")[1]) == ["2", "3"]
 
 
+def test_chains_and_circles_of_aliases(project, check):
+    """Names that are aliases of aliases, however many, and of themselves, cost neither time nor the stack."""
+    chain = "\n".join(f"a{n} = a{n - 1}" for n in range(1, 2000))
+    circle = "\n".join(f"b = b.c{n}; c = b.b; d = c; b = d" for n in range(200))
+    source = f"from godefer import defer as a0\n{chain}\n{circle}\na3(print)\na1999(print)\nb(print)\nb.c.d(print)\n"
+    (project / "a.py").write_text(source)
+    line = 1 + source[: source.index("a3(print)")].count("\n")
+    assert re.findall(r"a\.py:(\d+):\d+: (\w+)", check("a.py")[1]) == [(str(line), "GDF002")]
+
+
 def test_syntax_warnings_are_left_to_the_interpreter(project, check):
     """Checking prints no SyntaxWarning of the source."""
     (project / "a.py").write_text('import godefer\n"\\d" is 1\n')

@@ -98,7 +98,7 @@ class Deferred(ast.NodeTransformer):
 def test_it_never_crashes():
     """On modules rewritten to defer all that they do, at random and mostly wrongly, every rule answers."""
     codes = set()
-    for path in library()[::EVERY]:
+    for path in library()[:: 3 * EVERY]:
         tree = parsed(path)
         if tree is None:
             continue

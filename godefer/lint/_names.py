@@ -39,6 +39,7 @@ SCOPE = "godefer.defer_scope()"  # the path of what `with defer_scope() as …` 
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_LONGEST_CHAIN = 40  # of aliases: nobody follows a longer one, and generated code may have one of thousands
 _LATER = "later"  # the kind of a binding that says nothing: the name means something else, or something unknown
 
 
@@ -97,7 +98,7 @@ class Names:
         self.named: dict[str, list[ast.Name]] = {}
         self.attributes: dict[str, list[ast.Attribute]] = {}
         self._stars: list[tuple[str, int]] = []
-        self._resolving: set[int] = set()
+        self._depth = 0
         self._paths: dict[tuple[str, Scope], str | None] = {}
         self._walk(tree)
         self._move_outer_bindings()
@@ -260,10 +261,11 @@ class Names:
 
     def _name_path(self, name: str, scope: Scope) -> str | None:
         if (name, scope) not in self._paths:
-            path = self._find_path(name, scope)
-            if self._resolving:  # a circle of aliases may have been cut short
-                return path
-            self._paths[name, scope] = path
+            self._paths[name, scope] = None  # what is defined by itself has no meaning
+            self._depth += 1
+            if self._depth < _LONGEST_CHAIN:
+                self._paths[name, scope] = self._find_path(name, scope)
+            self._depth -= 1
         return self._paths[name, scope]
 
     def _find_path(self, name: str, scope: Scope) -> str | None:
@@ -273,8 +275,11 @@ class Names:
             if origins == {"godefer"} and name in EXPORTS:
                 return f"godefer.{name}"
             return f"builtins.{name}" if not origins - {"godefer"} and hasattr(builtins, name) else None
-        found = {self._binding_path(binding) for binding in owner.bindings[name]}
-        path = found.pop() if len(found) == 1 else None
+        if owner is not scope:
+            return self._name_path(name, owner)
+        path = self._binding_path(owner.bindings[name][0])
+        if any(path is None or self._binding_path(other) != path for other in owner.bindings[name]):
+            return None
         if path is not None and owner is self.module:
             first = min(getattr(binding.node, "lineno", 0) for binding in owner.bindings[name])
             if any(origin != "godefer" and line > first for origin, line in self._stars):
@@ -284,15 +289,9 @@ class Names:
     def _binding_path(self, binding: Binding) -> str | None:
         if binding.kind == "import":
             return binding.path
-        if binding.kind not in {"assign", "with"} or binding.value is None or id(binding) in self._resolving:
+        if binding.kind not in {"assign", "with"} or binding.value is None:
             return None
-        if len(self._resolving) > 20:  # a longer chain of aliases is no alias that anybody follows
-            return None
-        self._resolving.add(id(binding))
-        try:
-            path = self.path(binding.value, binding.scope)
-        finally:
-            self._resolving.discard(id(binding))
+        path = self.path(binding.value, binding.scope)
         # What `with` binds is what entering gives: of a scope it is known.
         return path if binding.kind == "assign" or path == SCOPE else None
 
