@@ -188,6 +188,19 @@ def f():
 ]
 RIGHT["GDF002"] = [
     """
+class Thing:
+    def __call__(self):
+        defer(print)
+    def method(self):
+        defer(print)
+with_defers(Thing())
+decorate_all(Thing)
+def f():
+    defer(print)
+list(map(with_defers, [1]))
+list(map(f, [1]))
+""",
+    """
 import godefer
 import godefer as gd
 from godefer import with_defers as deferring, defer as later
@@ -367,6 +380,14 @@ async def log(queue):
 RIGHT["GDF003"] = [
     """
 @with_defers
+def f(paths):
+    for path in paths:
+        file = using(open(path))
+        file.read()
+    file = None
+""",
+    """
+@with_defers
 def merge(paths):
     files = []
     for path in paths:
@@ -464,6 +485,13 @@ WRONG["GDF004"] = [
 @with_defers
 def f(files):
     for file in files:
+        defer(lambda: print(str(file)))  #!
+        continue
+""",
+    """
+@with_defers
+def f(files):
+    for file in files:
         defer(lambda: file.close())  #!
     for i, (name, file2) in enumerate(files):
         with file2:
@@ -492,6 +520,17 @@ def f(files):
 """,
 ]
 RIGHT["GDF004"] = [
+    """
+class C:
+    def note(self): ...
+    @with_defers
+    def f(self, files):
+        for file in files:
+            defer(self.note)
+        for file in files:
+            later = defer_scope()
+            later(lambda: 1)
+""",
     """
 @with_defers
 def f(files, path):
@@ -594,6 +633,26 @@ def f():
 """,
 ]
 RIGHT["GDF005"] = [
+    """
+def note(*x): ...
+@with_defers
+def f(file):
+    start = time.monotonic()
+    defer(note, time.time() - start)
+    start = 0
+    defer(note, time.time() - start)
+@with_defers
+def g():
+    defer(note, sys.exception())
+try:
+    pass
+except ValueError:
+    g()
+@with_defers
+def h(cm):
+    with cm:
+        defer(note, sys.exception())
+""",
     """
 def track(start, name): ...
 def report(error): ...
@@ -704,6 +763,18 @@ def h():
 """,
 ]
 RIGHT["GDF006"] = [
+    """
+class C:
+    async def close(self): ...
+    run = lambda self: self.close()
+    @staticmethod
+    @with_defers
+    def other(thing):
+        defer(thing.close)
+    @with_defers
+    def through(self):
+        m = lambda self: defer(self.close)
+""",
     """
 async def work(): ...
 async def stream():
@@ -817,6 +888,12 @@ called()
 ]
 RIGHT["GDF007"] = [
     """
+__all__ = ["_helper"]
+def _helper():
+    recover()
+_helper()
+""",
+    """
 def note():
     print(recover())
 @with_defers
@@ -925,6 +1002,13 @@ recover()
 WRONG["GDF008"] = [
     """
 @with_defers
+def f(lock):
+    lock.acquire()
+    n = 1
+    defer(lock.acquire)  #!
+""",
+    """
+@with_defers
 def f(lock, conn, path):
     lock.acquire()
     defer(lock.acquire)  #!
@@ -956,6 +1040,11 @@ def h():
 """,
 ]
 RIGHT["GDF008"] = [
+    """
+def f(lock):
+    with defer_scope() as later:
+        later(lock.acquire)
+""",
     """
 lock = threading.Lock()
 class Worker:
@@ -1182,6 +1271,14 @@ async def f(pool):
 ]
 RIGHT["GDF010"] = [
     """
+class C:
+    @with_defers
+    async def f(self, pool):
+        self.conn = ausing(pool)
+        a = b = ausing(pool)
+        a.x
+""",
+    """
 @with_defers
 async def f(pool, start):
     conn = await ausing(pool.acquire())
@@ -1356,6 +1453,20 @@ def m(path):
 """,
 ]
 RIGHT["GDF012"] = [
+    """
+@with_defers
+def f(path):
+    file = open(path)
+    path.stat()
+    defer(file.close)
+    with file:
+        pass
+@with_defers
+def g(path):
+    file = open(path)
+    key = lambda: path.stat()
+    defer(file.close)
+""",
     """
 log = logging.getLogger()
 @with_defers

@@ -13,6 +13,7 @@ import pytest
 import godefer
 from godefer import __main__ as command_line
 from godefer import lint
+from godefer.lint import _files
 
 ROOT = Path(godefer.__file__).resolve().parent.parent
 
@@ -271,8 +272,17 @@ def test_encodings_and_line_ends(project, check):
 def test_deep_expressions(project, check):
     """Expressions nested deeper than the interpreter's stack are visited like others."""
     deep = " + ".join(["x"] * 950)
-    (project / "a.py").write_text(f"from godefer import *\ndefer(print, {deep})\ndefer(f.a{'.b' * 950}())\n")
-    assert re.findall(r"a\.py:(\d+)", check("a.py")[1]) == ["2", "3"]
+    (project / "a.py").write_text(
+        f"from godefer import *\ndefer(print, {deep})\ndefer(f.a{'.b' * 950}())\ndefer(print({deep}))\n"
+    )
+    assert re.findall(r"a\.py:(\d+)", check("a.py")[1]) == ["2", "3", "4", "4"]
+    (project / "a.py").write_text(f"import godefer\n{' + '.join(['x'] * 3000)}\n")
+    assert re.search("invalid-syntax: |All checks passed!", check("a.py")[1])  # as deep as the parser can go
+
+
+def test_a_place_outside_of_the_lines():
+    """A place that the lines do not have is left as it is."""
+    assert _files.characters([], 1, 3) == 3
 
 
 def test_chains_and_circles_of_aliases(project, check):

@@ -70,8 +70,6 @@ class Selection:
         self.ignore = tuple(ignore)
 
     def __contains__(self, code: str) -> bool:
-        if code not in RULES:  # a file that cannot be checked is always said
-            return True
         chosen = max((len(s) for s in self.select if code.startswith(s)), default=0)
         dropped = max((len(s) for s in self.ignore if code.startswith(s)), default=0)
         return chosen > dropped

@@ -114,14 +114,14 @@ def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
             return  # the call runs at the end of this block, in the same turn
         if isinstance(outer, ast.stmt) and isinstance(child, ast.stmt) and _left_after(module, child):
             return
-        targets: Sequence[ast.expr] = ()
+        targets: Sequence[ast.expr] = []
         if isinstance(outer, (ast.For, ast.AsyncFor)) and child in outer.body:
             targets = [outer.target]
         elif isinstance(outer, (ast.ListComp, ast.SetComp)) and child is outer.elt:
             targets = [generator.target for generator in outer.generators]
         names = {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
         for name in sorted(names & set(free)):
-            owner = module.owner(name, module.scopes[targets[0]])
+            owner = module.owner(name, module.scopes[targets[0]]) if targets else None
             same = [n for n in free[name] if module.owner(name, module.scopes[n]) is owner]
             if same and (_every_turn(module, outer, site) or any(_closes(module, n) for n in same)):
                 what = "the lambda" if isinstance(function, ast.Lambda) else function.name
