@@ -771,9 +771,6 @@ class C:
     @with_defers
     def other(thing):
         defer(thing.close)
-    @with_defers
-    def through(self):
-        m = lambda self: defer(self.close)
 """,
     """
 async def work(): ...

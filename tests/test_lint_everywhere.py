@@ -92,7 +92,8 @@ class Deferred(ast.NodeTransformer):
 
     def visit_Return(self, node):
         self.generic_visit(node)
-        return [node, ast.Expr(ast.parse("recover()", mode="eval").body)] if self.next() % 2 else node
+        calls = [ast.Expr(ast.parse(call, mode="eval").body) for call in ("recover()", "defer(print)")]
+        return [calls[0], node, calls[1]] if self.next() % 2 else node
 
 
 def test_it_never_crashes():
