@@ -63,6 +63,27 @@ def _parser() -> argparse.ArgumentParser:
         help="a module, as in `import pkg.mod`, or what it defines: pkg.mod:function, pkg.mod:Class.method",
     )
     explain.set_defaults(run=_explain)
+
+    check = subcommands.add_parser(
+        "check",
+        help="find mistakes with godefer in source files",
+        description=(
+            "Read Python files, without importing them, and report mistakes with godefer that can be seen in their source. "
+            "docs/checker.md explains the rules. A line that ends in `# noqa: GDF001` takes back what is found there. "
+            "The exit status is 1 if anything is found, 2 if the command itself is wrong, else 0."
+        ),
+    )
+    check.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="*",
+        default=["."],
+        help="files, and directories; the current one if there is none",
+    )
+    check.add_argument("--select", metavar="CODES", action="append", default=[], help="check only these: GDF001,GDF01")
+    check.add_argument("--ignore", metavar="CODES", action="append", default=[], help="do not check these")
+    check.add_argument("--output-format", choices=["text", "json", "github"], default="text", help="text by default")
+    check.set_defaults(run=_check)
     return parser
 
 
@@ -82,6 +103,24 @@ def _explain(options: argparse.Namespace) -> int:
         return 2
     sys.stdout.write(f"{report}\n")
     return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from godefer.lint import _files, _output  # noqa: PLC0415  # only this subcommand needs the parser
+
+    try:
+        selection = _files.Selection(*(_listed(given) for given in (options.select, options.ignore)))
+    except _files.UnknownRuleError as mistake:
+        sys.stderr.write(f"python -m godefer check: no rule begins with {str(mistake)!r}\n")
+        return 2
+    files = dict.fromkeys(_files.python_files(options.paths))
+    problems = [problem for path in files for problem in _files.check_file(path, selection)]
+    sys.stdout.write(_output.FORMATS[options.output_format](problems))
+    return 1 if problems else 0
+
+
+def _listed(given: Sequence[str]) -> list[str]:
+    return [code.strip() for codes in given for code in codes.split(",") if code.strip()]
 
 
 if __name__ == "__main__":

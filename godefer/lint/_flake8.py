@@ -1,0 +1,35 @@
+"""The rules as a plugin of flake8, which finds it by the entry point ``flake8.extension``."""
+
+from __future__ import annotations
+
+from godefer import __version__
+from godefer.lint._check import check_tree
+from godefer.lint._files import characters
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ast
+    from collections.abc import Iterator, Sequence
+
+
+class Flake8Plugin:
+    """What flake8 makes of each file.
+
+    Args:
+        tree: The module.
+        lines: Its lines.
+    """
+
+    name = "godefer"
+    version = __version__
+
+    def __init__(self, tree: ast.Module, lines: Sequence[str]) -> None:
+        self.tree = tree
+        self.lines = lines
+
+    def run(self) -> Iterator[tuple[int, int, str, type[Flake8Plugin]]]:
+        """Give each finding as flake8 wants it: with the column counted from 0, and the code in the message."""
+        for finding in check_tree(self.tree):
+            line = getattr(finding.node, "lineno", 1)
+            column = characters(self.lines, line, getattr(finding.node, "col_offset", 0))
+            yield line, column, f"{finding.code} {finding.message}", type(self)

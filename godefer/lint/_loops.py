@@ -1,0 +1,195 @@
+"""The rules about loops: GDF003 and GDF004. Patterns, as those in `_patterns`."""
+
+from __future__ import annotations
+
+import ast
+
+from godefer.lint._module import Finding, Module, Site, own_breaks, text
+from godefer.lint._resources import CLOSERS, closed, opens
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from godefer.lint._names import Scope
+
+_Loop = ast.For | ast.AsyncFor | ast.While
+_LOOPS = (ast.For, ast.AsyncFor, ast.While)
+_WITHS = (ast.With, ast.AsyncWith)
+
+# What a file or a connection gives by these stays valid when it is closed.
+_PLAIN_RESULT = frozenset(
+    {"read", "readline", "readlines", "recv", "send", "sendall", "write", "writelines", "seek", "tell", "flush"}
+)
+
+
+# GDF003
+
+
+def once_per_turn(module: Module, site: Site) -> Iterator[Finding]:
+    """GDF003: a file that is opened, read and done with in each turn of a loop, and closed at the end of the function."""
+    if site.scoped or site.frame.kind != "function":
+        return
+    statement = module.statement(site.call)
+    loop = module.parents[statement]
+    if not isinstance(loop, _LOOPS) or not _goes_on(module, loop, site.frame):
+        return
+    if site.statement == "using":
+        target = statement.targets[0] if isinstance(statement, ast.Assign) and len(statement.targets) == 1 else None
+        name = target if isinstance(target, ast.Name) and opens(module, site.callee) else None
+        done = name is not None and _done_within(module, loop, name, site)
+    else:
+        name = closed(site)
+        opened = name is not None and _opened_in(module, loop, name)
+        done = opened and name is not None and _done_within(module, loop, name, site)
+    if name is not None and done:
+        kind = "while" if isinstance(loop, ast.While) else "for"
+        message = (
+            f"{site.written}() in a loop: each `{name.id}` stays open until {site.frame.name} exits; to close it at the end of "
+            f"its turn, write `with defer_scope() as defer:` inside of the `{kind}`"
+        )
+        yield Finding("GDF003", message, site.call)
+
+
+def _goes_on(module: Module, loop: _Loop, frame: Scope) -> bool:
+    """Can the loop take any number of turns, and is every turn complete: it is not left by `break`, `return`, `raise` or `yield`?"""
+    if isinstance(loop, (ast.For, ast.AsyncFor)):
+        if isinstance(loop.iter, (ast.Tuple, ast.List, ast.Set, ast.Constant)):
+            return False
+        call = loop.iter if isinstance(loop.iter, ast.Call) else None
+        ranges = call is not None and module.path(call.func) == "builtins.range"
+        if call is not None and ranges and all(isinstance(bound, ast.Constant) for bound in call.args):
+            return False
+    leaving = (ast.Return, ast.Raise, ast.Yield, ast.YieldFrom)
+    inner = [node for node in module.bodies[frame] if module.inside(node, loop)]
+    return not own_breaks(loop) and not any(isinstance(node, leaving) for node in inner)
+
+
+def _opened_in(module: Module, loop: _Loop, name: ast.Name) -> bool:
+    """Is *name* bound once, by a statement of the loop's own block that opens something?"""
+    found = module.bindings(name.id, module.scopes[name])
+    if len(found) != 1 or found[0].kind != "assign" or not opens(module, found[0].value):
+        return False
+    return module.parents[module.statement(found[0].node)] is loop
+
+
+def _done_within(module: Module, loop: _Loop, name: ast.Name, site: Site) -> bool:
+    """Is *name* used in its turn, and used for nothing that needs it, or might keep it, beyond?"""
+    used = False
+    if len(module.bindings(name.id, site.frame)) != 1:
+        return False
+    for node in module.mentions(name.id, site.frame):
+        parent = module.parents[node]
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            continue
+        if module.inside(node, site.call):
+            continue
+        if not module.inside(node, loop) or module.scopes[node] is not site.frame:
+            return False
+        reads = isinstance(parent, (ast.For, ast.AsyncFor)) and parent.iter is node
+        if isinstance(parent, ast.Attribute) and parent.attr in _PLAIN_RESULT:
+            call = module.parents[parent]
+            reads = isinstance(call, ast.Call) and call.func is parent
+        if not reads:
+            return False
+        used = True
+    return used
+
+
+# GDF004
+
+
+def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
+    """GDF004: a function deferred in each turn of a loop that reads the loop's variable when all turns are over."""
+    if not site.defers or site.callee is None:
+        return
+    function = module.definition(site.callee)
+    if function is None or module.scopes[function].function() is not site.frame:
+        return
+    if not isinstance(function, ast.Lambda) and not isinstance(site.callee, ast.Name):
+        return
+    free = _free_names(module, function)
+    for outer, child in module.outward(site.call, site.frame):
+        if isinstance(outer, _WITHS) and site.scoped and _enters_scope(outer, site):
+            return  # the call runs at the end of this block, in the same turn
+        if isinstance(outer, ast.stmt) and isinstance(child, ast.stmt) and _left_after(module, child):
+            return
+        targets: Sequence[ast.expr] = []
+        if isinstance(outer, (ast.For, ast.AsyncFor)) and child in outer.body:
+            targets = [outer.target]
+        elif isinstance(outer, (ast.ListComp, ast.SetComp)) and child is outer.elt:
+            targets = [generator.target for generator in outer.generators]
+        names = {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+        for name in sorted(names & set(free)):
+            owner = module.owner(name, module.scopes[targets[0]]) if targets else None
+            same = [n for n in free[name] if module.owner(name, module.scopes[n]) is owner]
+            if same and (_every_turn(module, outer, site) or any(_closes(module, n) for n in same)):
+                what = "the lambda" if isinstance(function, ast.Lambda) else function.name
+                message = f"{what} reads the loop variable `{name}` when the loop is over, so each call sees its last value; {_instead(site, function, name)}"
+                yield Finding("GDF004", message, site.callee)
+                return
+
+
+def _instead(site: Site, function: ast.AST, name: str) -> str:
+    if isinstance(function, ast.Lambda):
+        body = function.body
+        if isinstance(body, ast.Call) and not any(isinstance(n, ast.Call) for a in body.args for n in ast.walk(a)):
+            rest = [text(part) for part in [*body.args, *body.keywords]]
+            return f"pass it: {site.written}({', '.join([text(body.func), *rest])})"
+        return f"pass it: {site.written}(lambda {name}: …, {name})"
+    return f"make it a parameter, and pass it: {site.written}({text(site.call.args[0])}, {name})"
+
+
+def _free_names(
+    module: Module, function: ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef
+) -> dict[str, list[ast.Name]]:
+    """The names that *function* reads and only reads, when it is called, and that are not its own."""
+    inner = module.scope_of_function[function]
+    free: dict[str, list[ast.Name]] = {}
+    for node in module.body(function):
+        if isinstance(node, ast.Name) and module.owner(node.id, module.scopes[node]) not in (
+            inner,
+            module.scopes[node],
+        ):
+            free.setdefault(node.id, []).append(node)
+    return {name: nodes for name, nodes in free.items() if name not in inner.outer}
+
+
+def _enters_scope(node: ast.With | ast.AsyncWith, site: Site) -> bool:
+    func = site.call.func
+    base = func.value if isinstance(func, ast.Attribute) else func
+    entered = [item.optional_vars for item in node.items]
+    return not isinstance(base, ast.Name) or any(isinstance(v, ast.Name) and v.id == base.id for v in entered)
+
+
+def _left_after(module: Module, statement: ast.stmt) -> bool:
+    """Is the loop, or the function, left by what follows in the same block?"""
+    block, place = module.block(statement)
+    for later in block[place + 1 :]:
+        if isinstance(later, ast.Continue):
+            return False
+        if module.leaves(later):
+            return True
+    return False
+
+
+def _every_turn(module: Module, loop: ast.AST, site: Site) -> bool:
+    """Does each turn of the loop get to the statement?"""
+    conditional = (ast.If, ast.IfExp, ast.Match, ast.Try, ast.TryStar, ast.BoolOp, *_LOOPS)
+    for outer, child in module.outward(site.call, site.frame):
+        if outer is loop:
+            if isinstance(loop, (ast.ListComp, ast.SetComp)):
+                return not any(generator.ifs for generator in loop.generators)
+            own = loop.body if isinstance(loop, (ast.For, ast.AsyncFor)) else []
+            before = own[: own.index(child)] if isinstance(child, ast.stmt) and child in own else []
+            return not any(isinstance(n, (ast.Continue, ast.Break)) for s in before for n in ast.walk(s))
+        if isinstance(outer, conditional):
+            return False
+    return False
+
+
+def _closes(module: Module, node: ast.Name) -> bool:
+    """Is *node* the `x` of `x.close()`?"""
+    method = module.parents[node]
+    call = module.parents[method]
+    return isinstance(method, ast.Attribute) and method.attr in CLOSERS and isinstance(call, ast.Call)

@@ -1,0 +1,390 @@
+"""What the names in a module mean: Python's scopes, and the imports and aliases that lead to godefer.
+
+One walk over the tree records, for every node that is executed, its parent and its scope, and for every scope what binds its names. A name has
+a meaning only if all that binds it agrees: a name that is imported here and assigned there has none, and no rule speaks of it. Annotations are
+left out, since nothing in them need ever be evaluated.
+
+The walk keeps a stack of its own, so an expression nested deeper than the interpreter's stack is no problem.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What `from godefer import *` binds.
+EXPORTS = frozenset(
+    {
+        "DeferError",
+        "Explanation",
+        "Panic",
+        "ausing",
+        "defer",
+        "defer_scope",
+        "errdefer",
+        "explain",
+        "okdefer",
+        "panic",
+        "recover",
+        "using",
+        "with_defers",
+    }
+)
+SCOPE = "godefer.defer_scope()"  # the path of what `with defer_scope() as …` binds
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_LONGEST_CHAIN = 40  # of aliases: nobody follows a longer one, and generated code may have one of thousands
+_LATER = "later"  # the kind of a binding that says nothing: the name means something else, or something unknown
+
+
+class Binding(NamedTuple):
+    """One thing that gives a name its value.
+
+    Args:
+        kind: ``import``, ``def``, ``class``, ``assign``, ``with``, ``for``, ``parameter``, or ``later`` for all else.
+        node: The node that does it.
+        value: The expression that is assigned, entered or iterated, if there is one.
+        path: The dotted name of what is imported.
+        scope: Where *value* is evaluated.
+    """
+
+    kind: str
+    node: ast.AST
+    value: ast.expr | None
+    path: str
+    scope: Scope
+
+
+class Scope:
+    """A module, class, function, lambda, comprehension or generator expression, and what its names are bound to."""
+
+    def __init__(self, kind: str, node: ast.AST, parent: Scope | None, name: str) -> None:
+        self.kind = kind
+        self.node = node
+        self.parent = parent
+        self.name = name
+        self.bindings: dict[str, list[Binding]] = {}
+        self.outer: dict[str, str] = {}  # declared global or nonlocal
+
+    def function(self) -> Scope:
+        """The scope whose frame this code is part of: a comprehension's is that of the function it stands in (D3)."""
+        scope = self
+        while scope.kind == "comprehension" and scope.parent is not None:
+            scope = scope.parent
+        return scope
+
+    def enclosing(self) -> Iterator[Scope]:
+        """This scope and those around it, from the inside out."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.parent
+
+
+class Names:
+    """The names of a module."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.module = Scope("module", tree, None, "module level")
+        self.parents: dict[ast.AST, ast.AST] = {}
+        self.scopes: dict[ast.AST, Scope] = {}
+        self.scope_of_function: dict[ast.AST, Scope] = {}
+        self.named: dict[str, list[ast.Name]] = {}
+        self.attributes: dict[str, list[ast.Attribute]] = {}
+        self._stars: list[tuple[str, int]] = []
+        self._depth = 0
+        self._paths: dict[tuple[str, Scope], str | None] = {}
+        self._walk(tree)
+        self._move_outer_bindings()
+
+    # The walk
+
+    def _walk(self, tree: ast.Module) -> None:
+        stack: list[tuple[ast.AST, ast.AST, Scope]] = [(node, tree, self.module) for node in reversed(tree.body)]
+        while stack:
+            node, parent, scope = stack.pop()
+            self.parents[node] = parent
+            self.scopes[node] = scope
+            children: list[tuple[ast.AST, Scope]]
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                children = self._function(node, scope)
+            elif isinstance(node, ast.Lambda):
+                inner = Scope("lambda", node, scope, "a lambda")
+                self._parameters(node, inner)
+                children = [*((child, scope) for child in _defaults(node)), (node.body, inner)]
+            elif isinstance(node, ast.ClassDef):
+                self._bind(scope, node.name, Binding("class", node, None, "", scope))
+                inner = Scope("class", node, scope, f"the body of class {node.name}")
+                self.scope_of_function[node] = inner
+                outside = [*node.decorator_list, *node.bases, *node.keywords]
+                children = [*((child, scope) for child in outside), *((child, inner) for child in node.body)]
+            elif isinstance(node, _COMPREHENSIONS):
+                children = self._comprehension(node, scope)
+            elif isinstance(node, ast.AnnAssign):
+                children = [(child, scope) for child in (node.target, node.value) if child is not None]
+            else:
+                self._note(node, parent, scope)
+                children = [(child, scope) for child in ast.iter_child_nodes(node)]
+            stack.extend((child, node, inside) for child, inside in reversed(children))
+
+    def _function(self, node: FunctionNode, scope: Scope) -> list[tuple[ast.AST, Scope]]:
+        self._bind(scope, node.name, Binding("def", node, None, "", scope))
+        inner = Scope("function", node, scope, node.name)
+        self._parameters(node, inner)
+        outside = [*node.decorator_list, *_defaults(node)]
+        return [*((child, scope) for child in outside), *((child, inner) for child in node.body)]
+
+    def _parameters(self, node: FunctionNode | ast.Lambda, inner: Scope) -> None:
+        self.scope_of_function[node] = inner
+        given = node.args
+        for arg in [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]:
+            if arg is not None:
+                self.parents[arg] = node
+                self._bind(inner, arg.arg, Binding("parameter", arg, None, "", inner))
+
+    def _comprehension(
+        self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp, scope: Scope
+    ) -> list[tuple[ast.AST, Scope]]:
+        kind = "generator expression" if isinstance(node, ast.GeneratorExp) else "comprehension"
+        inner = Scope(kind, node, scope, f"a {kind}")
+        self.scope_of_function[node] = inner
+        children: list[tuple[ast.AST, Scope]] = [(node.generators[0].iter, scope)]
+        for number, generator in enumerate(node.generators):
+            self.parents[generator] = node
+            self.scopes[generator] = inner
+            inside = [generator.target, *generator.ifs, *([generator.iter] if number else [])]
+            children += [(child, inner) for child in inside]
+        values = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        return [*children, *((child, inner) for child in values)]
+
+    def _note(self, node: ast.AST, parent: ast.AST, scope: Scope) -> None:
+        """Record what the node binds or reads."""
+        if isinstance(node, ast.Name):
+            self.named.setdefault(node.id, []).append(node)
+            if not isinstance(node.ctx, ast.Load):
+                self._store(node, parent, scope)
+        elif isinstance(node, ast.Attribute):
+            self.attributes.setdefault(node.attr, []).append(node)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                path = alias.name if alias.asname else alias.name.partition(".")[0]
+                self._bind(scope, alias.asname or path, Binding("import", node, None, path, scope))
+        elif isinstance(node, ast.ImportFrom):
+            origin = "." * node.level + (node.module or "")
+            for alias in node.names:
+                if alias.name == "*":
+                    self._stars.append((origin, node.lineno))
+                else:
+                    self._bind(
+                        scope,
+                        alias.asname or alias.name,
+                        Binding("import", node, None, f"{origin}.{alias.name}", scope),
+                    )
+        elif isinstance(node, (ast.Global, ast.Nonlocal)):
+            scope.outer.update(dict.fromkeys(node.names, type(node).__name__))
+        else:
+            # `except … as name`, and the names in patterns, are plain strings.
+            for field in ("name", "rest"):
+                name = getattr(node, field, None)
+                if isinstance(name, str) and isinstance(
+                    node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping)
+                ):
+                    self._bind(scope, name, Binding(_LATER, node, None, "", scope))
+
+    def _store(self, node: ast.Name, parent: ast.AST, scope: Scope) -> None:
+        if isinstance(parent, ast.NamedExpr):
+            self._bind(scope.function(), node.id, Binding("assign", node, parent.value, "", scope))
+        elif isinstance(parent, ast.Assign) or (isinstance(parent, ast.AnnAssign) and parent.value is not None):
+            self._bind(scope, node.id, Binding("assign", node, parent.value, "", scope))
+        elif isinstance(parent, ast.withitem):
+            self._bind(scope, node.id, Binding("with", node, parent.context_expr, "", scope))
+        else:
+            root: ast.AST = parent
+            while isinstance(root, (ast.Tuple, ast.List, ast.Starred)):
+                root = self.parents[root]
+            is_loop = isinstance(root, (ast.For, ast.AsyncFor)) or (
+                isinstance(scope.node, _COMPREHENSIONS) and root is scope.node
+            )
+            self._bind(scope, node.id, Binding("for" if is_loop else _LATER, node, None, "", scope))
+
+    @staticmethod
+    def _bind(scope: Scope, name: str, binding: Binding) -> None:
+        scope.bindings.setdefault(name, []).append(binding)
+
+    def _move_outer_bindings(self) -> None:
+        """`global` and `nonlocal` names belong to another scope."""
+        for scope in list(self.scope_of_function.values()):
+            for name, statement in scope.outer.items():
+                owner = self.module if statement == "Global" else self.owner(name, scope.parent)
+                for binding in scope.bindings.pop(name, []):
+                    if owner is not None:
+                        owner.bindings.setdefault(name, []).append(binding)
+
+    # What a name means
+
+    def owner(self, name: str, scope: Scope | None) -> Scope | None:
+        """The scope whose *name* is meant in *scope*; None if it is a builtin, or unknown."""
+        if scope is None:
+            return None
+        for outer in scope.enclosing():
+            if outer.outer.get(name) == "Global":
+                return self.module if name in self.module.bindings else None
+            if name in outer.bindings and (outer.kind != "class" or outer is scope):
+                return outer
+        return None
+
+    def bindings(self, name: str, scope: Scope) -> list[Binding]:
+        """All that binds what *name* is in *scope*."""
+        owner = self.owner(name, scope)
+        return owner.bindings[name] if owner is not None else []
+
+    def path(self, node: ast.expr, scope: Scope | None = None) -> str | None:
+        """The dotted name of what *node* is, such as ``godefer.defer``, ``os._exit``, ``builtins.print``; None if it is not certain."""
+        scope = scope or self.scopes.get(node) or self.module
+        attributes: list[str] = []
+        while isinstance(node, ast.Attribute):
+            attributes.append(node.attr)
+            node = node.value
+        base: str | None = None
+        if isinstance(node, ast.Name):
+            base = self._name_path(node.id, scope)
+        elif isinstance(node, ast.Call) and dotted(node.func) is not None:
+            makes_scope = self.path(node.func, scope) in {"godefer.defer_scope", f"{SCOPE}.detach"}
+            base = SCOPE if makes_scope else None
+        return base and ".".join([base, *reversed(attributes)])
+
+    def _name_path(self, name: str, scope: Scope) -> str | None:
+        if (name, scope) not in self._paths:
+            self._paths[name, scope] = None  # what is defined by itself has no meaning
+            self._depth += 1
+            if self._depth < _LONGEST_CHAIN:
+                self._paths[name, scope] = self._find_path(name, scope)
+            self._depth -= 1
+        return self._paths[name, scope]
+
+    def _find_path(self, name: str, scope: Scope) -> str | None:
+        owner = self.owner(name, scope)
+        if owner is None:
+            origins = {origin for origin, _ in self._stars}
+            if origins == {"godefer"} and name in EXPORTS:
+                return f"godefer.{name}"
+            return f"builtins.{name}" if not origins - {"godefer"} and hasattr(builtins, name) else None
+        if owner is not scope:
+            return self._name_path(name, owner)
+        path = self._binding_path(owner.bindings[name][0])
+        if any(path is None or self._binding_path(other) != path for other in owner.bindings[name]):
+            return None
+        if path is not None and owner is self.module:
+            first = min(getattr(binding.node, "lineno", 0) for binding in owner.bindings[name])
+            if any(origin != "godefer" and line > first for origin, line in self._stars):
+                return None  # the star may bind it again
+        return path
+
+    def _binding_path(self, binding: Binding) -> str | None:
+        if binding.kind == "import":
+            return binding.path
+        if binding.kind not in {"assign", "with"} or binding.value is None:
+            return None
+        path = self.path(binding.value, binding.scope)
+        # What `with` binds is what entering gives: of a scope it is known.
+        return path if binding.kind == "assign" or path == SCOPE else None
+
+    def imported(self, node: ast.expr) -> bool:
+        """Does *node* begin with a name that another module than godefer or the standard library may have given its meaning?"""
+        from sys import stdlib_module_names  # noqa: PLC0415  # only where it is asked
+
+        while isinstance(node, (ast.Attribute, ast.Call, ast.Subscript)):
+            node = node.func if isinstance(node, ast.Call) else node.value
+        if not isinstance(node, ast.Name):
+            return False
+        found = self.bindings(node.id, self.scopes[node])
+        if not found:
+            return any(origin != "godefer" for origin, _ in self._stars) or not hasattr(builtins, node.id)
+        known = {*stdlib_module_names, "godefer"}
+        return any(b.kind == "import" and b.path.partition(".")[0] not in known for b in found)
+
+    def definition(self, node: ast.expr) -> FunctionNode | ast.Lambda | None:
+        """The one function of this module that *node* can be: by its name, or as ``self.name`` in a method of its class."""
+        if isinstance(node, ast.Lambda):
+            return node
+        if isinstance(node, ast.Name):
+            return _only_function(self.bindings(node.id, self.scopes[node]))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            cls = self._class_of_self(node.value)
+            if cls is not None:
+                return _only_function(cls.bindings.get(node.attr, []))
+        return None
+
+    def _class_of_self(self, node: ast.Name) -> Scope | None:
+        """The class whose instance, or which itself, *node* is, as the first parameter of a method."""
+        found = self.bindings(node.id, self.scopes[node])
+        if len(found) != 1 or found[0].kind != "parameter":
+            return None
+        method = self.owner(node.id, self.scopes[node])
+        if method is None or method.parent is None or method.parent.kind != "class":
+            return None
+        function = method.node
+        if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            return None
+        if any(self.path(decorator) == "builtins.staticmethod" for decorator in function.decorator_list):
+            return None
+        positional = [*function.args.posonlyargs, *function.args.args]
+        return method.parent if positional and positional[0] is found[0].node else None
+
+    def uses(self, function: FunctionNode | ast.Lambda) -> list[ast.expr] | None:
+        """Every expression of this module that reads *function*; None if that cannot be told (a method, a lambda without a name)."""
+        if isinstance(function, ast.Lambda):
+            parent = self.parents[function]
+            target = parent.targets[0] if isinstance(parent, ast.Assign) and len(parent.targets) == 1 else None
+            if not isinstance(target, ast.Name):
+                return None
+            name = target.id
+        else:
+            name = function.name
+        scope = self.scopes[function]
+        if scope.kind == "class":
+            return None
+        return [node for node in self.mentions(name, scope) if isinstance(node.ctx, ast.Load)]
+
+    def mentions(self, name: str, scope: Scope) -> list[ast.Name]:
+        """Every place in the module that names the same variable as *name* does in *scope*."""
+        owner = self.owner(name, scope)
+        return [node for node in self.named.get(name, []) if self.owner(name, self.scopes[node]) is owner]
+
+
+def _only_function(bindings: list[Binding]) -> FunctionNode | ast.Lambda | None:
+    if len(bindings) != 1:
+        return None
+    binding = bindings[0]
+    if isinstance(binding.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return binding.node
+    return binding.value if binding.kind == "assign" and isinstance(binding.value, ast.Lambda) else None
+
+
+def _defaults(node: FunctionNode | ast.Lambda) -> list[ast.expr]:
+    return [*node.args.defaults, *(default for default in node.args.kw_defaults if default is not None)]
+
+
+def dotted(node: ast.AST) -> str | None:
+    """``a.b.c``, if *node* is a name with attributes and nothing else."""
+    attributes: list[str] = []
+    while isinstance(node, ast.Attribute):
+        attributes.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(attributes)]) if isinstance(node, ast.Name) else None
+
+
+def mentions_godefer(tree: ast.Module) -> bool:
+    """Does the module import godefer anywhere?"""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and any(a.name.partition(".")[0] == "godefer" for a in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").partition(".")[0] == "godefer":
+            return True
+    return False

@@ -1,0 +1,83 @@
+"""What opens something, and what closes it."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from godefer.lint._module import Module, Site
+
+# Methods that give nothing which can be called, when they are given nothing.
+CLOSERS = frozenset(
+    {
+        "aclose",
+        "cancel",
+        "cleanup",
+        "clear",
+        "close",
+        "commit",
+        "disconnect",
+        "flush",
+        "join",
+        "kill",
+        "logout",
+        "release",
+        "rmdir",
+        "rollback",
+        "shutdown",
+        "terminate",
+        "unlink",
+        "unlock",
+        "wait_closed",
+    }
+)
+_OPENING_FUNCTIONS = frozenset(
+    {
+        "asyncio.open_connection",
+        "builtins.open",
+        "bz2.open",
+        "codecs.open",
+        "gzip.open",
+        "io.open",
+        "lzma.open",
+        "os.open",
+        "socket.create_connection",
+        "socket.socket",
+        "sqlite3.connect",
+        "subprocess.Popen",
+        "tarfile.open",
+        "tempfile.NamedTemporaryFile",
+        "tempfile.TemporaryFile",
+        "tempfile.mkdtemp",
+        "wave.open",
+        "zipfile.ZipFile",
+    }
+)
+_FILE_MODE = re.compile(r"[rwxa][bt+]{0,2}\Z")
+
+
+def opens(module: Module, value: ast.expr | None) -> bool:
+    """Does *value* open a file, a connection or another thing that is known to need closing?"""
+    call = value.value if isinstance(value, ast.Await) else value
+    if not isinstance(call, ast.Call):
+        return False
+    if module.path(call.func) in _OPENING_FUNCTIONS:
+        return True
+    if not isinstance(call.func, ast.Attribute) or call.func.attr != "open" or module.imported(call.func):
+        return False
+    # `path.open()`, `path.open("rb")`
+    mode = call.args[0] if call.args else ast.Constant("r")
+    return module.path(call.func) is None and (
+        isinstance(mode, ast.Constant) and isinstance(mode.value, str) and bool(_FILE_MODE.match(mode.value))
+    )
+
+
+def closed(site: Site) -> ast.Name | None:
+    """The variable whose closing method is deferred, as in `defer(f.close)`."""
+    callee = site.callee
+    plain = len(site.call.args) == 1 and not site.call.keywords
+    if site.defers and plain and isinstance(callee, ast.Attribute) and callee.attr in CLOSERS:
+        return callee.value if isinstance(callee.value, ast.Name) else None
+    return None

@@ -1,0 +1,154 @@
+"""The checker on code that nobody wrote for it: the standard library, what is installed, and this project's own."""
+
+import ast
+import re
+import sysconfig
+import warnings
+from pathlib import Path
+
+import pytest
+
+import godefer
+from godefer.lint import RULES, _check, _files, check_source
+
+ROOT = Path(godefer.__file__).resolve().parent.parent
+LIBRARY = Path(sysconfig.get_path("stdlib"))
+SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
+EVERY = 12  # of the files whose every node is visited; parsing all of them takes half a minute
+
+
+def library():
+    return [p for p in sorted(LIBRARY.rglob("*.py")) if SITE_PACKAGES.name not in p.parts]
+
+
+def largest_packages():
+    """The Python files of the ten packages with the most of them in site-packages."""
+    packages = [p for p in SITE_PACKAGES.iterdir() if p.is_dir() and p.name != "godefer"]
+    files = {p.name: sorted(p.rglob("*.py")) for p in packages}
+    sizes = {name: sum(f.stat().st_size for f in found) for name, found in files.items()}
+    return [file for name in sorted(sizes, key=sizes.get)[-10:] for file in files[name]]
+
+
+def parsed(path):
+    """The module in *path*; None if it is not meant to be one, as some of the library's test data."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError):
+            return None
+
+
+@pytest.mark.parametrize("files", [library, largest_packages])
+def test_nothing_is_found_where_godefer_is_not_used(files):
+    """Code that does not import godefer has no findings, in any file of the library and of the largest packages."""
+    paths = files()
+    assert len(paths) > 300
+    everything = _files.Selection()
+    found = {str(path): problems for path in paths if (problems := _files.check_file(str(path), everything))}
+    assert [path for path in found if "godefer" not in Path(path).read_text(errors="replace")] == []
+    assert found == {}
+
+
+@pytest.mark.parametrize("files", [library, largest_packages])
+def test_every_rule_may_look_at_it(files):
+    """Even with every node visited, and every name resolved, nothing is found there, and nothing crashes."""
+    visited = 0
+    for path in files()[::EVERY]:
+        tree = parsed(path)
+        if tree is not None:
+            assert _check.Visitor(tree).visit() == [], path
+            visited += 1
+    assert visited > 20
+
+
+class Deferred(ast.NodeTransformer):
+    """Makes a program of a module that defers whatever is called for its effect, and decorates every second function."""
+
+    def __init__(self):
+        self.count = 0
+
+    def next(self):
+        self.count += 1
+        return self.count
+
+    def visit_Expr(self, node):
+        self.generic_visit(node)
+        call = node.value
+        if isinstance(call, ast.Call):
+            name = ["defer", "errdefer", "later", "later.ok", "using", "ausing"][self.next() % 6]
+            passed = [call] if self.count % 4 == 0 else [call.func, *call.args]
+            node.value = ast.Call(ast.parse(name, mode="eval").body, passed, [] if passed == [call] else call.keywords)
+        return node
+
+    def visit_FunctionDef(self, node):
+        self.generic_visit(node)
+        if self.next() % 2:
+            node.decorator_list.append(ast.Name("with_defers", ast.Load()))
+        else:
+            item = ast.withitem(ast.parse("defer_scope()", mode="eval").body, ast.Name("later", ast.Store()))
+            node.body = [ast.With([item], node.body)]
+        return node
+
+    def visit_Return(self, node):
+        self.generic_visit(node)
+        calls = [ast.Expr(ast.parse(call, mode="eval").body) for call in ("recover()", "defer(print)")]
+        return [calls[0], node, calls[1]] if self.next() % 2 else node
+
+
+def test_it_never_crashes():
+    """On modules rewritten to defer all that they do, at random and mostly wrongly, every rule answers."""
+    codes = set()
+    for path in library()[:: 3 * EVERY]:
+        tree = parsed(path)
+        if tree is None:
+            continue
+        tree.body.insert(0, ast.ImportFrom("godefer", [ast.alias("*")], 0))
+        for node in ast.walk(tree):  # places that are in the file, so that a message can name them
+            if isinstance(node, (ast.expr, ast.stmt)) and not hasattr(node, "lineno"):
+                node.lineno, node.col_offset = 1, 0
+        tree = ast.fix_missing_locations(Deferred().visit(tree))
+        for finding in _check.Visitor(tree).visit():
+            codes.add(finding.code)
+            assert finding.message
+            assert finding.node.lineno > 0
+    assert {"GDF001", "GDF002", "GDF009", "GDF010", "GDF011"} <= codes
+
+
+def test_this_package():
+    """godefer's own modules, the demo among them, have no findings."""
+    paths = list(_files.python_files([str(ROOT / "godefer")]))
+    assert len(paths) > 20
+    assert [problem for path in paths for problem in _files.check_file(path, _files.Selection())] == []
+
+
+def python_blocks(page):
+    """The page with nothing but its Python code, on the lines where it stands."""
+    lines, keep = [], False
+    for line in page.read_text().splitlines():
+        if line.startswith("```"):
+            keep = line == "```python"
+            line = ""
+        lines.append(line if keep else "")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/how-it-works.md", "docs/checker.md"])
+def test_the_documentation(page):
+    """The code in the documentation has no findings, but for the helper with which README shows the error of GDF002."""
+    found = check_source(python_blocks(ROOT / page), page)
+    expected = ["helper"] if page == "README.md" else []
+    assert [re.search(r"GDF002 defer\(\) stands in (\w+)", f"{p.code} {p.message}")[1] for p in found] == expected
+
+
+def test_each_rule_has_its_entry():
+    """docs/checker.md has a heading for each rule, with its title, and below it the wrong and the right code."""
+    page = (ROOT / "docs/checker.md").read_text()
+    sections = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
+    titles = [section.partition("\n")[0] for section in sections if section.startswith("GDF")]
+    assert titles == [f"{code}: {title}" for code, title in RULES.items()]
+    for section in sections:
+        if section.startswith("GDF"):
+            assert re.findall(r"^(Wrong|Right):$", section, re.MULTILINE) == ["Wrong", "Right"]
+            printed = set(re.findall(r"^line \d+: (GDF\d+)$", section, re.MULTILINE))
+            assert printed == {section[:6]}
