@@ -143,10 +143,9 @@ class _Lowering:
         self.single = len(found.sites) == 1
         self.breaks = self.forgets == ALWAYS_FORGETS and not self.single
         lowered = self.block(rewritten, of_statement)
-        if self.keeps and isinstance(
-            lowered[-1], ast.Try
-        ):  # the outermost shape: what was returned is not needed any more
-            lowered[-1].finalbody.append(n.assign("@R", n.const(None)))
+        outermost = lowered[-1]
+        if self.keeps and isinstance(outermost, ast.Try) and outermost.finalbody:  # what was returned is not needed any more
+            outermost.finalbody.append(n.assign("@R", n.const(None)))
         lowered = self._forgetting(lowered)
         return self._named(lowered) if result is not None else lowered
 

@@ -115,8 +115,9 @@ def _source(fn: FunctionType) -> str:
     elif flags & _GENERATOR:
         run = _RUN_GENERATOR.format(call=call, suspend="yield _godefer_result")
     last_resort = _LAST_RESORT.format(returning=RETURNING, await_call=_indent(_AWAIT_CALL, 12) if awaits else "pass")
+    not_begun = _NOT_BEGUN.format(last_resort=_indent(last_resort, 4))
     if awaits:
-        last_resort = _CLOSED_OR.format(last_resort=_indent(last_resort, 4))
+        not_begun = _CLOSED_OR.format(not_begun=_indent(not_begun, 4))
     text = _TEMPLATE.format(
         cells=", ".join(fn.__code__.co_freevars),
         keep=", ".join(fn.__code__.co_freevars) or "None",
@@ -126,9 +127,8 @@ def _source(fn: FunctionType) -> str:
         leave=_indent(f"{_ENDED}\n{leave}" if awaits else leave, 12),
         panicking=_indent(_PANICKING_SUSPENDING if suspends else _PANICKING.format(last_resort=_indent(last_resort, 4)), 12),
         deferreturn=f"await @adeferreturn(_godefer_frame); {_ENDED}" if awaits else "@deferreturn(_godefer_frame)",
-        remaining="while" if awaits else "if",  # once more, if it was closed
         panic_again=_indent(_PANIC_AGAIN_AWAITING if awaits else _PANIC_AGAIN, 24),
-        last_resort=_indent(last_resort, 16),
+        not_begun=_indent(not_begun, 16),
         return_=_RETURN_NOTHING if flags & _ASYNC_GENERATOR else _RETURN,
     )
     return _calls_of_constants(text, awaits=awaits)
@@ -173,7 +173,7 @@ def _parameters(fn: FunctionType) -> tuple[str, str]:
     return ", ".join(parameters), ", ".join(arguments)
 
 
-# The last resort: the runtime could not begin, for want of stack or for an interrupt. The calls are made right here, from the
+# The last resort: `gopanic` could not begin, for want of stack or for an interrupt. The calls are made right here, from the
 # wrapper, which has at least the room that the body had; nothing can be recovered, but no call is lost.
 #
 # An interrupt can also come at a jump backwards. So the loops of the wrapper are inside of a `try`, and endless, for the jump that 3.13
@@ -202,6 +202,12 @@ while _godefer_frame[0] is not None:
     except BaseException as _godefer_failed:
         _godefer_error = _godefer_failed
 _godefer_call = None"""
+# `deferreturn` could not begin, so that a panic begins here; or `gopanic` could not.
+_NOT_BEGUN = """\
+if _godefer_error is None:
+    _godefer_error = _godefer_failed
+else:
+    {last_resort}"""
 _AWAIT_CALL = """\
 if hasattr(_godefer_call, '__await__'):
     await _godefer_call"""
@@ -211,7 +217,7 @@ if _godefer_frame[3]:
     (_godefer_error,) = _godefer_frame[3]
     _godefer_frame[3] = ()
 else:
-    {last_resort}"""
+    {not_begun}"""
 
 # The body is over. No function is called here, so that there is no moment at which an interrupt could be noticed.
 _LEAVE = """\
@@ -255,7 +261,10 @@ _PANIC_AGAIN_AWAITING = f"_godefer_error = await @agopanic(_godefer_frame, _gode
 _PANICKING_SUSPENDING = """\
 if _godefer_frame[0] is None:
     raise
-_godefer_error = @before_pep_479(_godefer_exc)"""
+try:
+    _godefer_error = @before_pep_479(_godefer_exc)
+except BaseException as _godefer_failed:
+    _godefer_error = _godefer_failed"""
 
 # A result that holds an exception that holds this frame would be a cycle (D9).
 _RETURN = """\
@@ -281,7 +290,7 @@ def _godefer_cells({cells}):
         else:
             {leave}
             _godefer_error = None
-        {remaining} _godefer_frame[0] is not None:
+        while _godefer_frame[0] is not None:
             try:
                 _godefer_call = None
                 while True:
@@ -292,7 +301,7 @@ def _godefer_cells({cells}):
                     if _godefer_frame[0] is None:
                         break
             except BaseException as _godefer_failed:
-                {last_resort}
+                {not_begun}
         if _godefer_error is not None:
             _godefer_saved = @save(_godefer_error)
             try:

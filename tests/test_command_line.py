@@ -1,11 +1,14 @@
 """python -m godefer: what it prints, where, and its exit status."""
 
+import contextlib
 import io
 import os
 import runpy
 import select
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -87,14 +90,17 @@ def test_demo_on_a_terminal_without_colours(environment):
     assert "\x1b" not in written
 
 
-def test_demo_leaves_nothing_behind(tmp_path):
-    """The demo removes its temporary directory, and writes nowhere else."""
-    out = io.StringIO()
-    before = os.listdir()
-    assert run_command("demo", TMPDIR=str(tmp_path), TEMP=str(tmp_path)).returncode == 0
-    assert _demo.run(out)
-    assert list(tmp_path.iterdir()) == []
-    assert os.listdir() == before
+def test_demo_leaves_nothing_behind(tmp_path, monkeypatch):
+    """The demo removes its temporary directory, and writes nothing where it was started."""
+    temporary, here = tmp_path / "temporary", tmp_path / "here"
+    temporary.mkdir()
+    here.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(Path(godefer.__file__).parent.parent), prepend=os.pathsep)
+    monkeypatch.chdir(here)
+    assert run_command("demo", TMPDIR=str(temporary), TEMP=str(temporary)).returncode == 0
+    assert _demo.run(io.StringIO())
+    assert list(temporary.iterdir()) == []
+    assert list(here.iterdir()) == []
 
 
 def test_demo_says_which_check_failed(monkeypatch, capsys):
@@ -114,15 +120,24 @@ def test_demo_says_which_check_failed(monkeypatch, capsys):
 def test_demo_notices_a_lock_that_stays_locked(monkeypatch):
     """A deferred release that does not run is a failed check, and no demo that hangs."""
 
+    before, locks = set(threading.enumerate()), []
+
     @with_defers
     def draw_ticket(counter, lock, last):
+        locks.append(lock)
         lock.acquire()
+        if len(locks) > 10:
+            raise LookupError
 
     monkeypatch.setattr(_demo, "draw_ticket", draw_ticket)
     monkeypatch.setattr(_demo, "_PATIENCE", 0.1)
     out = io.StringIO()
     assert not _demo.run(out)
     assert "step 3: the lock is released\n" in out.getvalue()
+    while set(threading.enumerate()) - before:  # of the demo, waiting for the lock
+        with contextlib.suppress(RuntimeError):
+            locks[-1].release()
+        time.sleep(0.001)
 
 
 def test_demo_goes_on_after_a_step_that_raises(monkeypatch):
