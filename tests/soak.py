@@ -22,6 +22,7 @@ WAYS = ["open-coded", "runtime"]
 TASKS = 50  # at once, in one event loop
 INTERVAL = 0.1  # seconds between two looks at the memory
 WARM_UP = 0.3  # this part of the time does not count: caches, stacks and the allocator's arenas fill up
+SAMPLES = 10  # of those that count, at least
 GROWTH = 1.0  # MiB that are no growth: the allocator's own coming and going
 
 
@@ -53,8 +54,10 @@ def soak(way, seconds, threads):
         for worker in workers:
             worker.start()
         memory = []
-        while (now := time.monotonic() - began) < seconds:
+        counted = 0
+        while (now := time.monotonic() - began) < seconds or counted < SAMPLES:  # a busy machine gives few turns
             memory.append((now, rss()))
+            counted += now >= WARM_UP * seconds
             time.sleep(INTERVAL)
         for worker in workers:
             worker.stop.set()
