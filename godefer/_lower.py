@@ -144,7 +144,9 @@ class _Lowering:
         self.breaks = self.forgets == ALWAYS_FORGETS and not self.single
         lowered = self.block(rewritten, of_statement)
         outermost = lowered[-1]
-        if self.keeps and isinstance(outermost, ast.Try) and outermost.finalbody:  # what was returned is not needed any more
+        if (
+            self.keeps and isinstance(outermost, ast.Try) and outermost.finalbody
+        ):  # what was returned is not needed any more
             outermost.finalbody.append(n.assign("@R", n.const(None)))
         lowered = self._forgetting(lowered)
         return self._named(lowered) if result is not None else lowered

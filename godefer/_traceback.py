@@ -17,7 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
-    from typing import Any
 
     from godefer._record import _defer
 
@@ -37,11 +36,17 @@ def blame(exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseExce
         was: Because of what it ran, if it ran because of an exception.
     """
     tb = without_runtime_frames(exc.__traceback__)
-    if not isinstance(sp, CodeType):  # an open-coded function: it is in the traceback, where another line of it may be missing
+    if not isinstance(
+        sp, CodeType
+    ):  # an open-coded function: it is in the traceback, where another line of it may be missing
         exc.__traceback__ = TracebackType(tb, sp, -1, -d.pc) if d.pc else tb
         return
     line = sp.co_firstlineno
-    for start, stop, number in sp.co_lines():  # no generator expression: one crashes CPython when there is no memory for it
+    for (
+        start,
+        stop,
+        number,
+    ) in sp.co_lines():  # no generator expression: one crashes CPython when there is no memory for it
         if start <= d.pc < stop and number is not None:
             line = number
     if tb is None and isinstance(exc, TypeError):  # it was the call itself that failed (D7)

@@ -84,6 +84,7 @@ else:
 
 _give_back = pool.append
 
+
 class Panic(RuntimeError):  # noqa: N818  # Go's name
     """What `panic` raises: a Go panic, with the value it was given as ``value``.
 
@@ -257,18 +258,19 @@ async def adeferreturn(frame: Frame) -> BaseException | None:
                     result = awaited("__aexit__", result)
                 await result
                 result = None
-            elif d.when != FAILING:
-                if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
-                    if awaitable(result):
-                        await result
-                    result = None
+            elif d.when == FAILING:
+                pass
+            elif (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
+                if awaitable(result):
+                    await result
+                result = None
             frame[2] = None
             freedefer(d)
         frame[3] = (None,)
     except BaseException as e:
         result = None
         frame[3] = (replaced(frame, e, None),)
-    return frame[3][0]
+    return frame[3][0]  # type: ignore[no-any-return]  # in no local, see above
 
 
 def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
@@ -298,10 +300,11 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
                 return recovery(frame, exc)
             frame[2] = None
             freedefer(d)
-        return exc
     except BaseException as e:
         result = None
         return replaced(frame, e, exc)
+    else:
+        return exc
     finally:
         exc = None
 
@@ -352,7 +355,7 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
             result = None
             frame[3] = (replaced(frame, e, exc),)
     exc = None
-    return frame[3][0]
+    return frame[3][0]  # type: ignore[no-any-return]  # in no local, see above
 
 
 def drive(frame: Frame, error: BaseException | None, *, panicking: bool) -> BaseException | None:
@@ -374,7 +377,7 @@ def drive(frame: Frame, error: BaseException | None, *, panicking: bool) -> Base
                 raise error
             except BaseException:
                 restore(error, saved)
-                saved = None
+                saved = None  # type: ignore[assignment]
                 error = gopanic(frame, error)
         elif panicking:
             return None
@@ -406,7 +409,7 @@ async def adrive(frame: Frame, error: BaseException | None, *, panicking: bool) 
         frame[1] = None
     frame[3] = (error,)
     error = None
-    return frame[3][0]
+    return frame[3][0]  # type: ignore[no-any-return]  # in no local, see above
 
 
 def recovery(frame: Frame, exc: BaseException | None) -> BaseException | None:

@@ -125,7 +125,9 @@ def _source(fn: FunctionType) -> str:
         start="_godefer_result = _godefer_sp = None" if suspends else "pass",
         run=_indent(run, 12),
         leave=_indent(f"{_ENDED}\n{leave}" if awaits else leave, 12),
-        panicking=_indent(_PANICKING_SUSPENDING if suspends else _PANICKING.format(last_resort=_indent(last_resort, 4)), 12),
+        panicking=_indent(
+            _PANICKING_SUSPENDING if suspends else _PANICKING.format(last_resort=_indent(last_resort, 4)), 12
+        ),
         deferreturn=f"await @adeferreturn(_godefer_frame); {_ENDED}" if awaits else "@deferreturn(_godefer_frame)",
         panic_again=_indent(_PANIC_AGAIN_AWAITING if awaits else _PANIC_AGAIN, 24),
         not_begun=_indent(not_begun, 16),
