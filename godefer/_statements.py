@@ -58,6 +58,7 @@ _pop = pool.pop
 unwinders: set[CodeType] = set()
 
 COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
+EXIT_FIRST = sys.version_info >= (3, 14)  # does the `with` statement look up the exit before the entry?
 _ASYNC = 0x80 | 0x200  # inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -200,7 +201,10 @@ def using(cm: AbstractContextManager[T, bool | None]) -> T:
     sp = _getframe(1)
     frame = _find(sp) or findframe("using", sp)
     pc = frame.sp.f_lasti  # type: ignore[union-attr]
-    enter, leave = special(cm, "__enter__"), special(cm, "__exit__")
+    if EXIT_FIRST:  # `special_pair`, written out
+        leave, enter = special(cm, "__exit__"), special(cm, "__enter__")
+    else:
+        enter, leave = special(cm, "__enter__"), special(cm, "__exit__")
     if enter is None or leave is None:
         with cm:  # the interpreter's own TypeError, in the words of this version
             raise _errors.internal("using")
@@ -256,7 +260,7 @@ def ausing(acm: AbstractAsyncContextManager[T, bool | None]) -> Awaitable[T]:
 async def _enter_async(acm: Any, frame: _frame, pc: int) -> Any:
     if frame.ended:
         raise _errors.awaited_too_late(acm)
-    enter, leave = special(acm, "__aenter__"), special(acm, "__aexit__")
+    enter, leave = special_pair(acm, "__aenter__", "__aexit__")
     if enter is None or leave is None:
         async with acm:  # the interpreter's own TypeError, in the words of this version
             raise _errors.internal("ausing")
@@ -281,6 +285,14 @@ def special(thing: object, name: str) -> Any:
             bind = getattr(type(found), "__get__", None)
             return found if bind is None else bind(found, thing, cls)
     return None
+
+
+def special_pair(thing: object, enter: str, leave: str) -> tuple[Any, Any]:
+    """The two special methods of a context manager, looked up in the order of this version's `with` statement."""
+    if EXIT_FIRST:
+        last = special(thing, leave)
+        return special(thing, enter), last
+    return special(thing, enter), special(thing, leave)
 
 
 def special_function(thing: object, name: str) -> FunctionType | None:

@@ -600,7 +600,7 @@ def segment(lines, position):
 def normal_paths(fn):
     """The texts of what is called, in turn, on each path through *fn* that no exception takes.
 
-    What a deferred call returns, `@r`, is taken to be None; of other branches both are walked, and each loop at most once.
+    What a deferred call returns, `@r`, is taken to be None; of other branches both are walked, and each at most once.
     """
     lines = Path(fn.__code__.co_filename).read_text().splitlines()
     instructions = list(dis.get_instructions(fn))
@@ -610,7 +610,7 @@ def normal_paths(fn):
     pending = [(0, (), frozenset())]
     while pending:
         i, calls, passed = pending.pop()
-        while i not in passed:
+        while True:
             instruction = instructions[i]
             name = instruction.opname
             if name.startswith("CALL") and not name.startswith("CALL_INTRINSIC"):
@@ -620,18 +620,24 @@ def normal_paths(fn):
                 break
             if name in {"RAISE_VARARGS", "RERAISE"}:
                 break
-            following = i + 1
-            if instruction.opcode in jumps:
-                passed |= {i}
-                target = index[instruction.argval]
-                if name.startswith("JUMP"):
-                    following = target
-                elif instructions[i - 1].argval != "@r":
-                    pending.append((target, calls, passed))
-                elif "NOT_NONE" not in name:
-                    assert name.endswith("IF_NONE")
-                    following = target
-            i = following
+            if instruction.opcode not in jumps:
+                i += 1
+                continue
+            target = index[instruction.argval]
+            if name.startswith("JUMP"):
+                branches = [target]
+            elif instructions[i - 1].argval != "@r":
+                branches = [i + 1, target]
+            elif "NOT_NONE" in name:
+                branches = [i + 1]
+            else:
+                assert name.endswith("IF_NONE")
+                branches = [target]
+            ways = [(i, branch) for branch in branches if (i, branch) not in passed]
+            pending += [(way[1], calls, passed | {way}) for way in ways[1:]]
+            if not ways:
+                break
+            i, passed = ways[0][1], passed | {ways[0]}
     return paths
 
 

@@ -1252,10 +1252,10 @@ def test_warning_filters_are_left_alone(load):
 
 
 def functions_of(code):
-    """The code of each `def` function in *code*."""
+    """The code of each `def` function in *code*; since 3.14 annotations (PEP 649) are code that looks like one."""
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
-            if inner.co_flags & 0x1 and not inner.co_name.startswith("<"):
+            if inner.co_flags & 0x1 and not inner.co_name.startswith("<") and inner.co_name != "__annotate__":
                 yield inner
             yield from functions_of(inner)
 
