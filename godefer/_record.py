@@ -122,7 +122,9 @@ def save_context(exc: BaseException) -> SavedContext:
 
 def restore_context(exc: BaseException, saved: SavedContext) -> None:
     """Undo what raising *exc* once more has done to ``__context__``."""
-    exc.__context__, before = saved
+    context, before = saved
+    if exc.__context__ is not context:  # where None was assigned, needed or not, PyPy sets no context any more
+        exc.__context__ = context
     if before is not None:
         before.__context__ = exc
 

@@ -58,7 +58,8 @@ _pop = pool.pop
 unwinders: set[CodeType] = set()
 
 COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
-EXIT_FIRST = sys.version_info >= (3, 14)  # does the `with` statement look up the exit before the entry?
+# Does the `with` statement look up the exit before the entry?
+EXIT_FIRST = sys.version_info >= (3, 14) or sys.implementation.name == "pypy"
 _ASYNC = 0x80 | 0x200  # inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
