@@ -82,7 +82,7 @@ def with_defers(fn: Any = _MISSING, /, *, result: str | tuple[str, ...] | None =
 
 def _decorated(fn: Any, result: Result) -> Any:
     kind: Any = type(fn)
-    if kind is FunctionType:
+    if kind is FunctionType and _statements.has_body(fn):
         return _function(fn, result)
     if isinstance(fn, type) or not (callable(fn) or isinstance(fn, _DESCRIPTORS) or _functools(fn)):
         raise _errors.not_decoratable(fn)
@@ -192,7 +192,7 @@ def _object(fn: Any, result: Result) -> Any:
 def _wrapped_body(fn: Any) -> FunctionType | None:
     """The first function, on the way that ``__wrapped__`` shows, that is decorated already or mentions a statement of ours."""
     for candidate in _unwrapped(fn):
-        if type(candidate) is FunctionType and (
+        if _statements.has_body(candidate) and (
             decision_on(candidate.__code__) is not None or mentions_godefer(candidate)
         ):
             return candidate

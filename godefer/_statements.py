@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sys
 from _weakref import ref
-from types import FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType
 
 from godefer import _errors
 from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, _frame, newdefer, pool
@@ -28,8 +28,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
-    from types import CodeType, FrameType
+    from types import FrameType
     from typing import Any, ParamSpec, TypeVar
+
+    from typing_extensions import TypeIs
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -299,7 +301,12 @@ def special_pair(thing: object, enter: str, leave: str) -> tuple[Any, Any]:
 def special_function(thing: object, name: str) -> FunctionType | None:
     """The Python function that is the special method *name* of *thing*, if it is one."""
     method = special(thing, name)
-    return method.__func__ if isinstance(method, MethodType) and isinstance(method.__func__, FunctionType) else None
+    return method.__func__ if isinstance(method, MethodType) and has_body(method.__func__) else None
+
+
+def has_body(fn: object) -> TypeIs[FunctionType]:
+    """Is it a function that was written in Python? PyPy's built-in ones are functions too, with code of another type."""
+    return isinstance(fn, FunctionType) and isinstance(fn.__code__, CodeType)
 
 
 def _deferproc(statement: str, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

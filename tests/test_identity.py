@@ -504,6 +504,7 @@ def run(*args, way):
     return done.stdout
 
 
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="cloudpickle cannot be imported on PyPy")
 @pytest.mark.parametrize("source", ["file", "text"])
 def test_cloudpickle(way, tmp_path, source):
     """cloudpickle takes decorated functions to another process by value, with closures, globals and kinds (A)."""

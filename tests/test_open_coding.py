@@ -454,6 +454,7 @@ def test_many_blocks_and_defers(blocks, defers, fails, load):
     assert events == ["body", *reversed(range(defers))]
 
 
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy nests as many blocks as it is given")
 def test_blocks_that_leave_no_room(load):
     """A function whose own blocks leave no room for a single one runs the runtime way (R2)."""
     f = with_defers(load(nested(19, 2)).body)
@@ -597,6 +598,17 @@ def segment(lines, position):
     return lines[start - 1].encode()[column:end_column].decode()
 
 
+def is_none(instructions, i):
+    """The variable that the conditional jump at *i* compares with None, and whether one that is None goes on without a jump."""
+    name = instructions[i].opname
+    while instructions[i - 1].opname == "EXTENDED_ARG":
+        i -= 1
+    if instructions[i - 1].opname == "IS_OP":  # PyPy: LOAD_CONST None, IS_OP, and a jump if false
+        assert name.endswith("IF_FALSE")
+        return instructions[i - 3].argval, not instructions[i - 1].arg
+    return instructions[i - 1].argval, "NOT_NONE" in name
+
+
 def normal_paths(fn):
     """The texts of what is called, in turn, on each path through *fn* that no exception takes.
 
@@ -626,13 +638,9 @@ def normal_paths(fn):
             target = index[instruction.argval]
             if name.startswith("JUMP"):
                 branches = [target]
-            elif instructions[i - 1].argval != "@r":
-                branches = [i + 1, target]
-            elif "NOT_NONE" in name:
-                branches = [i + 1]
             else:
-                assert name.endswith("IF_NONE")
-                branches = [target]
+                tested, stays = is_none(instructions, i)
+                branches = [i + 1, target] if tested != "@r" else [i + 1] if stays else [target]
             ways = [(i, branch) for branch in branches if (i, branch) not in passed]
             pending += [(way[1], calls, passed | {way}) for way in ways[1:]]
             if not ways:
