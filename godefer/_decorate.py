@@ -92,7 +92,8 @@ def _decorated(fn: Any, result: Result) -> Any:
         accessors = (fn.fget, fn.fset, fn.fdel)
         return kind(*(accessor and _decorated(accessor, result) for accessor in accessors), fn.__doc__)
     if isinstance(fn, MethodType):
-        return MethodType(_decorated(fn.__func__, result), fn.__self__)
+        func = _decorated(fn.__func__, result)
+        return fn if func is fn.__func__ else MethodType(func, fn.__self__)
     if _functools(fn):
         return _holder(kind, fn, result)
     return _object(fn, result)
