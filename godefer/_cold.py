@@ -16,7 +16,7 @@ from types import CoroutineType
 from godefer import _errors
 from godefer._record import RETURNING, _defer, newdefer, restore_context, save
 from godefer._results import awaitable, awaited, drop
-from godefer._statements import special
+from godefer._statements import special_pair
 from godefer._traceback import helpers
 from godefer._unwind import adrive, drive, drivers, remember_exit, unwinding
 
@@ -277,7 +277,7 @@ def gone_on(frame: Frame) -> bool:
 
 def enter(cm: Any) -> tuple[Any, Any]:
     """Enter a context manager: its exit, and what entering gave."""
-    enter, leave = special(cm, "__enter__"), special(cm, "__exit__")
+    enter, leave = special_pair(cm, "__enter__", "__exit__")
     if enter is None or leave is None:
         with cm:  # the interpreter's own TypeError, in the words of this version
             raise _errors.internal("enter")
@@ -286,7 +286,7 @@ def enter(cm: Any) -> tuple[Any, Any]:
 
 async def aenter(acm: Any) -> tuple[Any, Any]:
     """`enter`, for an asynchronous context manager."""
-    enter, leave = special(acm, "__aenter__"), special(acm, "__aexit__")
+    enter, leave = special_pair(acm, "__aenter__", "__aexit__")
     if enter is None or leave is None:
         async with acm:  # the interpreter's own TypeError, in the words of this version
             raise _errors.internal("aenter")

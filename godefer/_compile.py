@@ -35,7 +35,8 @@ def compile_lowered(fn: FunctionType, meant: Meaning, result: Result) -> tuple[C
         return outcome
     made, plan, _ = outcome
     consts = tuple(RUNTIME.get(const, const) if type(const) is str else const for const in made.co_consts)
-    return made.replace(co_consts=consts, co_flags=code.co_flags), plan
+    # The flags of both: PyPy closes a generator that is dropped only if its code has a `yield` inside of a `try`, which lowering adds.
+    return made.replace(co_consts=consts, co_flags=made.co_flags | code.co_flags), plan
 
 
 def lowered(

@@ -82,7 +82,7 @@ def with_defers(fn: Any = _MISSING, /, *, result: str | tuple[str, ...] | None =
 
 def _decorated(fn: Any, result: Result) -> Any:
     kind: Any = type(fn)
-    if kind is FunctionType:
+    if kind is FunctionType and _statements.has_body(fn):
         return _function(fn, result)
     if isinstance(fn, type) or not (callable(fn) or isinstance(fn, _DESCRIPTORS) or _functools(fn)):
         raise _errors.not_decoratable(fn)
@@ -92,7 +92,8 @@ def _decorated(fn: Any, result: Result) -> Any:
         accessors = (fn.fget, fn.fset, fn.fdel)
         return kind(*(accessor and _decorated(accessor, result) for accessor in accessors), fn.__doc__)
     if isinstance(fn, MethodType):
-        return MethodType(_decorated(fn.__func__, result), fn.__self__)
+        func = _decorated(fn.__func__, result)
+        return fn if func is fn.__func__ else MethodType(func, fn.__self__)
     if _functools(fn):
         return _holder(kind, fn, result)
     return _object(fn, result)
@@ -192,7 +193,7 @@ def _object(fn: Any, result: Result) -> Any:
 def _wrapped_body(fn: Any) -> FunctionType | None:
     """The first function, on the way that ``__wrapped__`` shows, that is decorated already or mentions a statement of ours."""
     for candidate in _unwrapped(fn):
-        if type(candidate) is FunctionType and (
+        if _statements.has_body(candidate) and (
             decision_on(candidate.__code__) is not None or mentions_godefer(candidate)
         ):
             return candidate

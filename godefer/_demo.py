@@ -183,7 +183,10 @@ def _transfer(path: Path, taker: str) -> list[_Event]:
     happened: list[_Event] = []
 
     def told(sql: str) -> None:
-        happened.append(_Event(sql.strip(), deferred=_by_defer(sys._getframe(1))))
+        caller = sys._getframe(1)
+        while caller.f_code.co_filename.endswith("_sqlite3.py") and caller.f_back is not None:  # PyPy's is in Python
+            caller = caller.f_back
+        happened.append(_Event(sql.strip(), deferred=_by_defer(caller)))
 
     db = sqlite3.connect(path)
     defer(db.close)

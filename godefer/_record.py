@@ -102,7 +102,8 @@ def restore(exc: BaseException, saved: Saved) -> None:
 
 def restore_context(exc: BaseException, saved: Saved) -> None:
     """Undo what raising *exc* once more has done to ``__context__``; its traceback shall lead through here."""
-    exc.__context__ = saved[0]
+    if exc.__context__ is not saved[0]:  # where None was assigned, needed or not, PyPy sets no context any more
+        exc.__context__ = saved[0]
     if saved[1] is not None:
         saved[1].__context__ = exc
 

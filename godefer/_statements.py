@@ -19,7 +19,7 @@ from __future__ import annotations
 import atexit
 import sys
 from _weakref import ref
-from types import FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType
 
 from godefer import _errors
 from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, newdefer, pool
@@ -29,8 +29,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
-    from types import CodeType, FrameType
+    from types import FrameType
     from typing import Any, ParamSpec, TypeVar
+
+    from typing_extensions import TypeIs
 
     from godefer._record import Frame
 
@@ -64,6 +66,8 @@ _pop = pool.pop
 unwinders: set[CodeType] = set()
 
 COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
+# Does the `with` statement look up the exit before the entry?
+EXIT_FIRST = sys.version_info >= (3, 14) or sys.implementation.name == "pypy"
 _ASYNC = 0x80 | 0x200  # inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -207,7 +211,10 @@ def using(cm: AbstractContextManager[T, bool | None]) -> T:
     """
     frame, sp = findframe("using", _getframe(1))
     pc = sp.f_lasti
-    enter, leave = special(cm, "__enter__"), special(cm, "__exit__")
+    if EXIT_FIRST:  # `special_pair`, written out
+        leave, enter = special(cm, "__exit__"), special(cm, "__enter__")
+    else:
+        enter, leave = special(cm, "__enter__"), special(cm, "__exit__")
     if enter is None or leave is None:
         with cm:  # the interpreter's own TypeError, in the words of this version
             raise _errors.internal("using")
@@ -261,7 +268,7 @@ def ausing(acm: AbstractAsyncContextManager[T, bool | None]) -> Awaitable[T]:
 async def _enter_async(acm: Any, frame: Frame, pc: int) -> Any:
     if frame[3] is not None:
         raise _errors.awaited_too_late(acm)
-    enter, leave = special(acm, "__aenter__"), special(acm, "__aexit__")
+    enter, leave = special_pair(acm, "__aenter__", "__aexit__")
     if enter is None or leave is None:
         async with acm:  # the interpreter's own TypeError, in the words of this version
             raise _errors.internal("ausing")
@@ -288,10 +295,23 @@ def special(thing: object, name: str) -> Any:
     return None
 
 
+def special_pair(thing: object, enter: str, leave: str) -> tuple[Any, Any]:
+    """The two special methods of a context manager, looked up in the order of this version's `with` statement."""
+    if EXIT_FIRST:
+        last = special(thing, leave)
+        return special(thing, enter), last
+    return special(thing, enter), special(thing, leave)
+
+
 def special_function(thing: object, name: str) -> FunctionType | None:
     """The Python function that is the special method *name* of *thing*, if it is one."""
     method = special(thing, name)
-    return method.__func__ if isinstance(method, MethodType) and isinstance(method.__func__, FunctionType) else None
+    return method.__func__ if isinstance(method, MethodType) and has_body(method.__func__) else None
+
+
+def has_body(fn: object) -> TypeIs[FunctionType]:
+    """Is it a function that was written in Python? PyPy's built-in ones are functions too, with code of another type."""
+    return isinstance(fn, FunctionType) and isinstance(fn.__code__, CodeType)
 
 
 def _deferproc(statement: str, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -454,6 +454,8 @@ def aborted_exit(exc: BaseException | None) -> BaseException | None:
     aborted: BaseException | None = getattr(exc, _ABORTED, None)
     if exc is not None and aborted is not None:
         BaseException.__delattr__(exc, _ABORTED)
+        # PyPy keeps the frames that handled it, whatever was assigned meanwhile.
+        aborted.__traceback__ = without_runtime_frames(aborted.__traceback__)
     return aborted
 
 

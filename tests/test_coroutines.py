@@ -395,12 +395,12 @@ def test_close_when_a_deferred_call_has_to_wait(way, events):
 
 
 def test_dropped_half_way(work, events):
-    """A suspended coroutine that is dropped is closed by the interpreter, and its deferred calls run (D2)."""
+    """A suspended coroutine that is dropped is closed by the interpreter, and its deferred calls run; PyPy closes none (D2)."""
     coro = work()
     coro.send(None)
     del coro
     gc.collect()
-    assert events == [GeneratorExit, "exits"]
+    assert events == ([GeneratorExit, "exits"] if sys.implementation.name == "cpython" else [])
 
 
 def test_never_awaited(work, events):

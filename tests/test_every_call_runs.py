@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import sys
 
 import pytest
 
@@ -257,6 +258,12 @@ def deeper(levels, fn):
 # Some calls of C functions need room on it too, so a hand-written `finally` may already lose the innermost call.
 
 
+overflowing = pytest.mark.skipif(
+    sys.implementation.name == "pypy",
+    reason="PyPy, out of stack, skips some hand-written `finally` blocks, and from then on takes the RecursionError to be in flight",
+)
+
+
 def runaway(f, deferred, ran, *, lost_by_hand=0):
     """How many of the calls that were deferred did not run, at most, for several depths to start from."""
     lost = 0
@@ -273,6 +280,7 @@ def runaway(f, deferred, ran, *, lost_by_hand=0):
     return lost
 
 
+@overflowing
 def test_calls_run_when_the_stack_overflows(way):
     """Each call that a runaway recursion deferred runs when the RecursionError passes its function (D5)."""
     deferred, ran = [], []
@@ -294,6 +302,7 @@ def test_calls_run_when_the_stack_overflows(way):
     runaway(f, deferred, ran, lost_by_hand=runaway(by_hand, deferred, ran, lost_by_hand=1))
 
 
+@overflowing
 def test_calls_run_when_a_call_beside_them_overflows_the_stack(way):
     """Where a deferred call itself finds no room left on the stack, those that need none still run (D5)."""
     deferred, ran = [], []

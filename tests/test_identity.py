@@ -338,6 +338,43 @@ def test_postponed_annotations(way, load):
     assert str(inspect.signature(decorated.f)) == str(inspect.signature(original.f))
 
 
+LAZY = """\
+import functools
+
+from godefer import defer
+
+
+def same(fn):
+    @functools.wraps(fn)
+    def wrapper(*args):
+        return fn(*args)
+    return wrapper
+
+@decorate
+def f(a: Later) -> list[Later]:
+    defer(print)
+
+@decorate
+@same
+def g(a: Later) -> list[Later]:
+    defer(print)
+"""
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 14), reason="annotations that are evaluated when asked for (PEP 649) came with 3.14"
+)
+def test_annotations_are_not_evaluated(way, load):
+    """Decorating does not evaluate annotations, which may name what is defined only later (A)."""
+    module = load(LAZY, way)
+    for fn in (module.f, module.g):
+        with pytest.raises(NameError, match="Later"):
+            fn.__annotations__  # noqa: B018
+    module.Later = int
+    for fn in (module.f, module.g):
+        assert fn.__annotations__ == {"a": int, "return": list[int]}
+
+
 GENERIC = """\
 from collections.abc import Callable
 from godefer import defer
@@ -520,6 +557,7 @@ def run(*args, way):
     return done.stdout
 
 
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="cloudpickle cannot be imported on PyPy")
 @pytest.mark.parametrize("source", ["file", "text"])
 def test_cloudpickle(way, tmp_path, source):
     """cloudpickle takes decorated functions to another process by value, with closures, globals and kinds (A)."""

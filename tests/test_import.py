@@ -39,6 +39,7 @@ def test_import_is_light():
     assert [name for name in SLOW if name in loaded] == []
 
 
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="-X importtime is CPython's")
 def test_importtime_agrees():
     """The interpreter's own import trace of `import godefer` shows none of the big modules either."""
     env = {**os.environ, "PYTHONPATH": PARENT}

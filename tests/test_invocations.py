@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import gc
+import sys
 import threading
 
 import pytest
@@ -390,7 +391,7 @@ def test_greenlets_that_switch_in_their_deferred_calls(way):
 
 
 def test_a_greenlet_that_is_dropped(way):
-    """A greenlet dropped half-way is killed by GreenletExit, and its deferred calls run (D4, D2)."""
+    """A greenlet dropped half-way is killed by GreenletExit, and its deferred calls run; PyPy kills none (D4, D2)."""
     events = []
 
     @way
@@ -408,7 +409,7 @@ def test_a_greenlet_that_is_dropped(way):
     assert events == []
     del g
     gc.collect()
-    assert events == ["killed", "fails", "exits"]
+    assert events == (["killed", "fails", "exits"] if sys.implementation.name == "cpython" else [])
 
 
 def test_async_generators_interleaved(way):

@@ -779,7 +779,16 @@ ACTIONS = st.one_of(
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+KINDS_HERE = [
+    pytest.param(
+        kind, marks=pytest.mark.skipif(crashes, reason="PyPy crashes in some of these coroutines when written by hand")
+    )
+    for kind in KINDS
+    for crashes in [kind == "coroutine" and sys.implementation.name == "pypy"]
+]
+
+
+@pytest.mark.parametrize("kind", KINDS_HERE)
 def test_one_behaviour(kind, tmp_path, monkeypatch):
     """A function does the same open-coded, the runtime way, and written out with nested statements (R3, D5)."""
 

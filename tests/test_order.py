@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import time
-import tracemalloc
 
 import pytest
 
@@ -743,6 +742,7 @@ def test_time_is_linear_in_the_pending_calls(way, error):
 @pytest.mark.parametrize("error", [False, True], ids=["returns", "raises"])
 def test_memory_is_flat_per_pending_call(way, error):
     """A pending call takes the same memory however many there are, and gives it back (D8)."""
+    tracemalloc = pytest.importorskip("tracemalloc", reason="PyPy has no tracemalloc")
     run = _pending(way)["function"]
 
     def traced(n):

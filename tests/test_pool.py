@@ -274,6 +274,7 @@ class Deferring:
         self.fn(self.name)
 
 
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy runs a `__del__` when it collects, not at once")
 @runtime_way
 @pytest.mark.parametrize("fails", [False, True])
 def test_del_while_a_node_is_freed(way, pool, events, fails):

@@ -25,6 +25,7 @@ import godefer
 from godefer import DeferError, defer, explain, with_defers
 from godefer._source import find
 
+PYPY = sys.implementation.name == "pypy"
 ROOT = str(Path(godefer.__file__).resolve().parent.parent)
 
 
@@ -815,7 +816,10 @@ def encoded(name):
         "tabs",
         "mixed tabs and spaces",
         "one space",
-        "form feeds",
+        pytest.param(
+            "form feeds",
+            marks=pytest.mark.skipif(PYPY, reason="PyPy does not allow a form feed within an indentation"),
+        ),
         "latin-1",
         "UTF-8 with a mark",
     ],
@@ -887,7 +891,8 @@ def test_code_is_not_kept_alive(load):
     events = []
     module.f(events)
     del module
-    gc.collect()
+    for _ in range(3):  # PyPy needs more than one, since code is freed after what refers to it
+        gc.collect()
     assert code() is None
     assert events == [1]
 
@@ -1102,7 +1107,8 @@ def test_interactive():
         timeout=60,
     )
     assert "Error" not in done.stderr
-    body, deferred, way = done.stdout.splitlines()
+    # PyPy's prompt is part of the output.
+    body, deferred, way = re.sub(r"(?m)^((>>>>|\.\.\.\.) )+", "", done.stdout).splitlines()
     assert (body, deferred) == ("body", "deferred")
     assert way.partition(";")[0] in {"runtime", "open-coded"}
     assert way.partition(";")[2].strip() or way.startswith("open-coded")
@@ -1252,10 +1258,10 @@ def test_warning_filters_are_left_alone(load):
 
 
 def functions_of(code):
-    """The code of each `def` function in *code*."""
+    """The code of each `def` function in *code*; since 3.14 annotations (PEP 649) are code that looks like one."""
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
-            if inner.co_flags & 0x1 and not inner.co_name.startswith("<"):
+            if inner.co_flags & 0x1 and not inner.co_name.startswith("<") and inner.co_name != "__annotate__":
                 yield inner
             yield from functions_of(inner)
 
@@ -1288,5 +1294,5 @@ def test_standard_library(capsys):
     count, reasons = accepted(paths)
     with capsys.disabled():
         print(f"\n{count - len(reasons)} of {count} functions in {len(paths)} modules", end=" ")
-    assert count > 2000
+    assert count > 1500
     assert len(reasons) < count / 100, "\n".join(reasons)

@@ -194,7 +194,9 @@ def test_settrace(traced):
         expected = [line for i, line in enumerate(body_lines(traced)) if i not in skipped]
         assert lines[: len(expected)] == expected
         # Running the deferred call at the exit may be the `defer` statement's line once more.
-        assert set(lines[len(expected) :]) <= {line_here("defer(cleanup", traced)}
+        # PyPy's code is always on a line: what has none is taken for the one before it.
+        last = {expected[-1]} if sys.implementation.name == "pypy" else set()
+        assert set(lines[len(expected) :]) <= {line_here("defer(cleanup", traced)} | last
         assert [name for name, _ in seen if name == "cleanup"] == ["cleanup"]
 
 
