@@ -7,7 +7,8 @@ import itertools
 import re
 
 from godefer._cold import RUNTIME
-from godefer._lower import FORGETS, NESTING, lower
+from godefer._leaving import FORGETS
+from godefer._lower import NESTING, lower
 from godefer._names import attribute
 from godefer._scan import Names
 from godefer._source import find

@@ -44,15 +44,15 @@ from __future__ import annotations
 import ast
 
 from godefer import _nodes as n
-from godefer._capture import Captured
-from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING
-from godefer._scan import Scan, Unclear, blocks, catches, check_result, own_returns, scan
+from godefer._leaving import ALWAYS_FORGETS
+from godefer._lists import Lists
+from godefer._scan import Scan, Unclear, catches, check_result, own_returns, scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
+    from godefer._capture import Captured
     from godefer._scan import Names, Site
 
     Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -63,12 +63,6 @@ if TYPE_CHECKING:
 COPIES = 2000
 
 NESTING = 8  # slots nested at most, as in Go; two blocks each of the interpreter's twenty
-
-# When hidden locals are let go of, beyond the arguments of a call that was made because of an exception (`_forgetting`).
-ALWAYS_FORGETS = "failing or recovered"
-FORGETS = (ALWAYS_FORGETS, "failing", "")
-
-_WHEN = {"defer": ALWAYS, "errdefer": FAILING, "okdefer": RETURNING, "using": EXIT, "ausing": ASYNC_EXIT}
 
 
 def lower(  # noqa: PLR0913  # options
@@ -114,21 +108,7 @@ def lower(  # noqa: PLR0913  # options
     return tuple((site.line, site.statement, site.shape) for site in found.sites)
 
 
-class _Lowering:
-    def __init__(self, *, asynchronous: bool, returns_value: bool, nesting: int, forgets: str) -> None:
-        self.asynchronous = asynchronous
-        self.returns_value = returns_value
-        self.nesting = nesting
-        self.forgets = forgets
-        self.number = 0  # of the next slot
-        self.hidden: dict[str, None] = {}  # the hidden locals in which calls and arguments are; a set, in order
-        self.single = False  # is there one statement only?
-        self.breaks = False  # does a recovery have to let go of them?
-        self.keeps = False  # does @R hold what `return` evaluated?
-        self.catches = False  # can the body go on after an exception, which then may hold this frame?
-        self.result: str | tuple[str, ...] | None = None
-        self.replaced: dict[int, list[ast.stmt]] = {}  # id of a site's statement -> what is in its place
-
+class _Lowering(Lists):
     def function(self, body: list[ast.stmt], found: Scan, result: Sequence[str] | str | None) -> list[ast.stmt]:
         if result is not None:
             self.result = result if isinstance(result, str) else tuple(result)
@@ -150,100 +130,6 @@ class _Lowering:
             outermost.finalbody.append(n.assign("@R", n.const(None)))
         lowered = self._forgetting(lowered)
         return self._named(lowered) if result is not None else lowered
-
-    # --- what `return` does
-
-    @staticmethod
-    def _recovery_can_return(body: list[ast.stmt], found: Scan) -> bool:
-        """Can a call recover what another has raised after a `return` was evaluated (P4)?"""
-        calls = len(found.sites) + sum(site.in_loop for site in found.sites)
-        return calls > 1 and any(own_returns(body))
-
-    def _returns(self, node: ast.stmt, *, leaving: bool = False) -> list[ast.stmt]:
-        """*node* with its `return` statements made to set @R, or the named results.
-
-        A `return` can be overtaken: by what the exit of a `with` or a `finally` around it raises, or by a `break` or `continue` in
-        that `finally` (in which we then are *leaving*). It has not happened then, and @R is None again.
-        """
-        if not (self.keeps or self.result is not None):
-            return [node]
-        if isinstance(node, ast.Return):
-            return self._return(node)
-        if isinstance(node, (ast.Break, ast.Continue)) and leaving and self.keeps:
-            return [n.assign("@R", n.const(None)), node]
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            return [node]
-        final = getattr(node, "finalbody", None)
-        for block in blocks(node):
-            leaves = leaving or block is final
-            block[:] = [s for child in block for s in self._returns(child, leaving=leaves)]
-        ends = isinstance(node, (ast.With, ast.AsyncWith)) or bool(final)
-        if self.keeps and ends and any(own_returns([node])):
-            return [n.attempt([node], [n.assign("@R", n.const(None)), n.reraise()], [])]
-        return [node]
-
-    def _return(self, node: ast.Return) -> list[ast.stmt]:
-        at = n.at(node)
-        if self.result is not None:
-            bare = ast.Return(None, **at)
-            if node.value is None:
-                return [bare]
-            if isinstance(self.result, str):
-                return [n.assign(self.result, node.value, at), bare]
-            return [n.unpack(self.result, node.value, at), bare]
-        if node.value is None or isinstance(node.value, ast.Constant):
-            # A constant need not be kept to be known, but @R is what a recovery returns.
-            value = node.value or n.const(None, at)
-            return [n.assign("@R", value, at), ast.Return(value, **at)]
-        return [n.assign("@R", node.value, at), ast.Return(n.load("@R", at), **at)]
-
-    def _give(self) -> ast.Return:
-        """What a recovery returns."""
-        return ast.Return(n.load("@R") if self.keeps else None, **n.GLUE)
-
-    def _recovered(self, call: Captured | None = None) -> list[ast.stmt]:
-        """Leave after a recovery, with what was returned: to the end of `_forgetting`, where that is needed."""
-        if not self.breaks:
-            return [*(call.forget() if call is not None else []), self._give()]
-        return [*([n.assign("@V", n.load("@R"))] if self.keeps else []), ast.Break(**n.GLUE)]
-
-    def _forgetting(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """*body*, which lets go of all hidden locals if it fails or has recovered: whoever holds the exception holds this frame (D9).
-
-        On the normal path nothing does, and nothing is done. So a recovery, which is a normal exit in all else, leaves by
-        a ``break``, by which the calls that remain are made as by a ``return``.
-        """
-        if not (self.hidden and self.forgets):
-            return [n.assign("@R", n.const(None)), *body] if self.keeps else body
-        hidden = ["@R", *self.hidden] if self.keeps else list(self.hidden)
-        failed = [*hidden, "@V"] if self.keeps and self.breaks else hidden
-        guarded: list[ast.stmt] = [n.attempt(body, [n.forget(failed), n.reraise()], [])]
-        if self.keeps:
-            guarded.insert(0, n.assign("@R", n.const(None)))
-        if not self.breaks:
-            return guarded
-        leave: list[ast.stmt] = [n.forget(hidden)]
-        if self.keeps:
-            give = ast.Return(n.load("@V"), **n.GLUE)
-            leave.append(n.attempt([give], [], [n.assign("@V", n.const(None))]))
-        forever = ast.While(n.const(value=True), [*guarded, ast.Return(None, **n.GLUE)], [], **n.GLUE)
-        return [forever, *leave]
-
-    def _named(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """Named results: they start as None, and are read after the last call."""
-        names: tuple[str, ...] = (self.result,) if isinstance(self.result, str) else self.result or ()
-        value = n.load(self.result) if isinstance(self.result, str) else n.pack(map(n.load, names))
-        return [
-            *(n.assign(name, n.const(None)) for name in names),
-            n.assign("@x", n.const(None)),
-            n.attempt(
-                body,
-                [n.assign("@x", n.const("set")), n.reraise()],
-                [n.when(ast.Compare(n.load("@x"), [ast.Is()], [n.const(None)], **n.GLUE), ast.Return(value, **n.GLUE))],
-            ),
-        ]
-
-    # --- the shapes
 
     def block(self, body: list[ast.stmt], of_statement: Sequence[Sequence[Site]]) -> list[ast.stmt]:
         """The statements of the function's top level, from the first with a site on inside of that site's shape."""
@@ -357,216 +243,3 @@ class _Lowering:
             *call.forget(),
             n.reraise(),
         ]
-
-    def _slot(self, site: Site) -> tuple[Captured, str]:
-        number = self.number
-        self.number += 1
-        call, slot = Captured(site, str(number)), f"@f{number}"
-        self._hide(slot, *call.filled, "@r", "@t")
-        return call, slot
-
-    def _hide(self, *names: str) -> None:
-        self.hidden.update(dict.fromkeys(names))
-
-    def _name(self, name: str) -> str:
-        return f"@a{name}" if self.asynchronous else f"@{name}"
-
-    def _await(self, call: ast.expr, at: dict[str, Any]) -> ast.expr:
-        return ast.Await(call, **at) if self.asynchronous else call
-
-    def _exit(self, call: ast.Call, at: dict[str, Any]) -> ast.stmt:
-        """Make a call on the normal exit, and deal with what it returns (D6), which costs nothing for the usual None."""
-        returned = ast.NamedExpr(ast.Name("@r", ast.Store(), **at), call, **at)
-        if not self.asynchronous:
-            return n.when(n.is_not_none(returned), n.assign("@r", n.call("@drop", [n.load("@r", at)], at), at))
-        is_coroutine = ast.Compare(n.call("@type", [n.load("@r")]), [ast.Is()], [n.const("@coroutine")], **n.GLUE)
-        test = ast.BoolOp(ast.Or(), [is_coroutine, n.call("@awaitable", [n.load("@r")])], **n.GLUE)
-        awaiting = ast.Expr(ast.Await(n.load("@r", at), **at), **at)
-        return n.when(n.is_not_none(returned), n.when(test, awaiting), n.assign("@r", n.const(None)))
-
-    # --- lists
-
-    def listed(
-        self,
-        statement: ast.stmt,
-        rest: list[ast.stmt],
-        after: Sequence[Sequence[Site]],
-        sites: list[Site],
-        *,
-        crowded: bool,
-    ) -> list[ast.stmt]:
-        number = self.number
-        self.number += 1
-        pending, kept = f"@l{number}", f"@k{number}"
-        single = len(sites) == 1
-        self.breaks = self.forgets == ALWAYS_FORGETS
-        self._hide(pending, kept, "@c", "@v", "@f", "@t", "@r", "@h")
-        calls = []
-        for i, site in enumerate(sites):
-            site.shape = "list"
-            call = None if site.enters else Captured(site, f"{number}_{i}")
-            if single and call is not None:
-                self._hide(*call.slots)
-            calls.append((site, call))
-            self.replaced[id(site.node)] = self._push(site, call, pending, None if single else i)
-        body = self.replace([statement, *rest]) if crowded else [*self.replace([statement]), *self.block(rest, after)]
-        at = n.at(sites[0].call)
-        inner = n.attempt(
-            body,
-            [n.assign(kept, n.load(pending)), n.assign(pending, n.const(None)), n.reraise()],
-            self._drained(calls, pending, single=single),
-        )
-        described = n.const(tuple(_describe(site) for site, _ in calls))
-        outer = n.attempt([inner], self._panicking_list(calls, described, pending, kept, single=single), [])
-        finishing = ast.Expr(self._await(n.call(self._name("finish"), [n.load(kept)], at), at), **at)
-        settled = ast.Expr(n.call("@settle_finish", [n.load(kept)], at), **at)
-        finished = n.when(
-            n.is_not_none(n.load(kept)), finishing, settled, n.assign(kept, n.const(None)), *self._recovered()
-        )
-        going_on = n.call(self._name("go_on"), (n.load(kept), described), at)
-        interrupted = [
-            n.when(ast.Compare(n.load(kept), [ast.Is()], [n.const(None)], **n.GLUE), n.assign(kept, n.load(pending))),
-            n.assign(pending, n.const(None)),
-            n.when(
-                n.is_not_none(n.load(kept)),
-                n.attempt([n.when(self._await(going_on, at), *self._recovered())], [], [n.assign(kept, n.const(None))]),
-            ),
-            n.reraise(),
-        ]
-        return [
-            n.assign(pending, n.const(None)),
-            n.assign(kept, n.const(None)),
-            n.attempt([outer, finished], interrupted, []),
-        ]
-
-    def _panicking_list(
-        self,
-        calls: Sequence[tuple[Site, Captured | None]],
-        described: ast.expr,
-        pending: str,
-        kept: str,
-        *,
-        single: bool,
-    ) -> list[ast.stmt]:
-        """Run the calls of a list because of the exception in flight; if `unwind_list` could not begin, from here.
-
-        If that was interrupted, *kept* is its record, for the `try` around this.
-
-        An interrupt can come when this is over, at the jump to what follows, and be taken for one of the body. *kept* is the record then,
-        which has the calls that remain: they are left to the `try` around this.
-        """
-        at = n.at(calls[0][0].call)
-        left = ast.IfExp(n.is_not_none(n.load(kept)), n.load(kept), n.load(pending), **n.GLUE)
-        unwound = self._await(n.call(self._name("unwind_list"), (n.load("@h"), described), at), at)
-        drained = self._drain(calls, pending, single=single, skipping="okdefer")
-        failing = ast.ExceptHandler(n.const("@base"), "@c", [n.assign("@e", n.load("@c"))], **n.GLUE)
-        one_by_one = ast.Try([self._while_pending(pending, drained, "@t")], [failing], [], [], **n.GLUE)
-        failed = n.when(n.is_not_none(n.load("@e")), ast.Raise(n.load("@e"), None, **n.GLUE))
-        not_begun = [
-            n.assign("@e", n.const(None)),
-            ast.While(n.is_not_none(n.load(pending)), [one_by_one], [], **n.GLUE),
-            n.attempt([failed, n.reraise()], [], [n.assign("@e", n.const(None))]),
-        ]
-        begun = [n.assign(kept, n.item("@h", 1)), n.reraise()]
-        unfinished = ast.If(n.is_not_none(n.load(pending)), not_begun, begun, **n.GLUE)
-        again = ast.Compare(
-            ast.Attribute(n.load(kept), "__class__", ast.Load(), **n.GLUE), [ast.Is()], [n.const("@list")], **n.GLUE
-        )
-        going = ast.Compare(n.call("@settle", [n.load("@h")], at), [ast.Is()], [n.const("@going")], **n.GLUE)
-        return [
-            n.when(again, n.reraise()),
-            n.assign("@h", ast.List([left, n.const(None)], ast.Load(), **n.GLUE)),
-            n.assign(kept, n.const(None)),
-            n.assign(pending, n.const(None)),
-            n.attempt([ast.Expr(unwound, **at)], [n.assign(pending, n.item("@h", 0)), unfinished], []),
-            n.assign(kept, n.item("@h", 1)),
-            n.when(going, n.assign(kept, n.const(None)), n.reraise()),
-        ]
-
-    def _drained(self, calls: Sequence[tuple[Site, Captured | None]], pending: str, *, single: bool) -> list[ast.stmt]:
-        """Run the calls of a list on the normal exit."""
-        body = self._drain(calls, pending, single=single, skipping="errdefer")
-        slots = ["@f", *(calls[0][1].slots if calls[0][1] is not None else [])] if single else ["@t"]
-        return [self._while_pending(pending, body, slots[0]), *(n.assign(slot, n.const(None)) for slot in slots)]
-
-    @staticmethod
-    def _while_pending(pending: str, body: list[ast.stmt], slot: str) -> ast.stmt:
-        """``while <pending> is not None: <body>``, which an interrupt cannot leave unseen by the `try` around it.
-
-        The interpreter looks for signals at the jump backwards. On 3.13 the one that it makes for a condition is in no `try` at all, but that of an
-        endless loop is; on 3.11 and 3.12 what counts is the instruction before the loop, so there is one that belongs to it.
-        """
-        empty = ast.Compare(n.load(pending), [ast.Is()], [n.const(None)], **n.GLUE)
-        loop = ast.While(n.const(value=True), [*body, n.when(empty, ast.Break(**n.GLUE))], [], **n.GLUE)
-        return n.when(n.is_not_none(n.load(pending)), n.assign(slot, n.const(None)), loop)
-
-    def _push(self, site: Site, call: Captured | None, pending: str, number: int | None) -> list[ast.stmt]:
-        at = n.at(site.call)
-        first = [n.load(pending), *([] if number is None else [n.const(number)])]
-        if call is not None:
-            pushed = n.assign(pending, n.pack([*first, call.checked_callee(), *call.values], at), at)
-            return [pushed, n.assign("@c", n.const(None))]
-        entering = n.call(self._name("enter") if site.statement == "ausing" else "@enter", [site.call.args[0]], at)
-        entered = ast.Await(entering, **at) if site.statement == "ausing" else entering
-        stmts: list[ast.stmt] = [
-            n.unpack(("@c", "@v"), entered, at),
-            n.assign(pending, n.pack([*first, n.load("@c")])),
-        ]
-        if isinstance(site.node, ast.Assign):
-            stmts.append(ast.Assign(site.node.targets, n.load("@v", at), **at))
-        elif isinstance(site.node, ast.AnnAssign):
-            stmts.append(ast.Assign([site.node.target], n.load("@v", at), **at))
-        return [*stmts, n.assign("@v", n.const(None))]
-
-    def _drain(
-        self, calls: Sequence[tuple[Site, Captured | None]], pending: str, *, single: bool, skipping: str
-    ) -> list[ast.stmt]:
-        """Take the next call off a list and make it, unless its statement is the one that does not run on this exit."""
-        if single:
-            site, call = calls[0]
-            slots = call.slots if call is not None else []
-            stmt = n.unpack((pending, "@f", *slots), n.load(pending))
-            return [stmt, self._drain_one(site, call, n.load("@f"), [n.load(name) for name in slots], skipping)]
-        chain: list[ast.stmt] = []
-        for i, (site, call) in reversed(list(enumerate(calls))):
-            slots = call.slots if call is not None else []
-            values = [n.item("@t", 3 + j) for j in range(len(slots))]
-            drained = self._drain_one(site, call, n.item("@t", 2), values, skipping)
-            test = ast.Compare(n.item("@t", 1), [ast.Eq()], [n.const(i)], **n.GLUE)
-            chain = [ast.If(test, [drained], chain, **n.GLUE)]
-        return [n.assign("@t", n.load(pending)), n.assign(pending, n.item("@t", 0)), *chain]
-
-    def _drain_one(
-        self, site: Site, call: Captured | None, callee: ast.expr, values: Sequence[ast.expr], skipping: str
-    ) -> ast.stmt:
-        if site.statement == skipping:
-            return ast.Pass(**n.GLUE)
-        if call is not None:
-            return self._exit(call.make(callee, values), call.at)
-        at = n.at(site.call)
-        leaving: ast.expr = ast.Call(callee, [n.const(None, at), n.const(None, at), n.const(None, at)], [], **at)
-        if site.statement == "ausing":
-            leaving = ast.Await(n.call("@awaited", [n.const("__aexit__", at), leaving], at), **at)
-        return ast.Expr(leaving, **at)
-
-    def replace(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """*body* with what stands in the place of its sites."""
-        out: list[ast.stmt] = []
-        for statement in body:
-            if id(statement) in self.replaced:
-                out += self.replaced[id(statement)]
-                continue
-            if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                for block in blocks(statement):
-                    block[:] = self.replace(block)
-            out.append(statement)
-        return out
-
-
-def _describe(site: Site) -> tuple[Any, ...]:
-    """When a site's call runs, its line, and how its arguments are stored: what `_cold.record` needs."""
-    when = _WHEN[site.statement]
-    if site.enters:
-        return when, site.line, 0, (), False
-    call = Captured(site, "")
-    return when, site.line, call.positionals, call.keywords, call.starred
