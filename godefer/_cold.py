@@ -17,7 +17,7 @@ from godefer import _errors
 from godefer._record import RETURNING, _defer, newdefer, restore_context, save
 from godefer._results import awaitable, awaited, drop
 from godefer._statements import special_pair
-from godefer._traceback import helpers
+from godefer._traceback import hide
 from godefer._unwind import adrive, drive, drivers, remember_exit, unwinding
 
 TYPE_CHECKING = False
@@ -340,7 +340,7 @@ for _helper in (
     enter,
     aenter,
 ):
-    helpers.add(_helper.__code__)
+    hide(_helper.__code__)
 unwinding.update((unwind.__code__, aunwind.__code__))
 drivers.update((finish.__code__, afinish.__code__))
 

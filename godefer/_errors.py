@@ -37,6 +37,15 @@ def place(code: CodeType, line: int) -> str:
     return f"{code.co_filename}:{line}"
 
 
+def line_at(code: CodeType, pc: int) -> int:
+    """The line of an instruction. A loop: a generator expression can crash the interpreter when there is no memory for it."""
+    found = code.co_firstlineno
+    for start, stop, line in code.co_lines():
+        if start <= pc < stop and line is not None:
+            found = line
+    return found
+
+
 def callable_name(fn: object) -> str:
     """The name a reader would look for: the qualified name, or the repr of what has none."""
     name = getattr(fn, "__qualname__", None) or getattr(fn, "__name__", None)
@@ -88,11 +97,11 @@ def _instead(statement: str, frame: FrameType) -> str:
     )
 
 
-def deferred_statement(statement: str, frame: FrameType) -> DeferError:
+def deferred_statement(statement: str, where: str) -> DeferError:
     """D3: *statement* itself was deferred, so that it was called after the body it could belong to had ended."""
     return DeferError(
-        f"{statement}() was itself deferred, and was called when the function had already exited "
-        f"(from {place(frame.f_code, frame.f_lineno)}); defer a decorated function that calls {statement}() instead"
+        f"{statement}() was itself deferred{where}, and was called when the function had already exited; "
+        f"defer a decorated function that calls {statement}() instead"
     )
 
 

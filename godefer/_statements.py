@@ -342,7 +342,13 @@ def findframe(statement: str, caller: FrameType) -> tuple[Frame, FrameType]:
     if frame is not None:
         return frame, sp
     if sp.f_code in unwinders:
-        raise _errors.deferred_statement(statement, sp)
+        frame = local(sp, "frame")
+        at = (
+            f" at {_errors.place(frame[1], _errors.line_at(frame[1], frame[2].pc))}"
+            if isinstance(frame[1], CodeType)
+            else ""
+        )
+        raise _errors.deferred_statement(statement, at)
     raise _errors.no_decorated_function(statement, sp)
 
 
@@ -351,6 +357,15 @@ def function_frame(frame: FrameType) -> FrameType:
     while frame.f_code.co_name in COMPREHENSIONS and frame.f_back is not None:
         frame = frame.f_back
     return frame
+
+
+def local(frame: FrameType, name: str) -> Any:
+    """A local variable of *frame*; before 3.13, without leaving a copy of them all on it, which would keep what it lets go of (D9)."""
+    variables = frame.f_locals
+    value = variables[name]
+    if sys.version_info < (3, 13):
+        variables.clear()
+    return value
 
 
 def wraps(wrapper: CodeType, body: CodeType) -> bool:

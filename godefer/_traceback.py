@@ -11,7 +11,7 @@ from types import CodeType, FunctionType, TracebackType
 
 from godefer import _errors
 from godefer._results import awaited, drop
-from godefer._statements import unwinders, wraps
+from godefer._statements import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +22,19 @@ if TYPE_CHECKING:
 
 WRAPPER = "<godefer wrapper>"  # the file name of every wrapper's code, of which no line is the user's
 
-# Whatever else of the runtime's than its loops can be in a traceback.
-helpers: set[CodeType] = {drop.__code__, awaited.__code__}
+# The code of the runtime that can be at the beginning of a traceback, and the files that it is in. To look for a file is faster: what a
+# code object hashes is all that it consists of.
+_runtime: set[CodeType] = set()
+_files = {WRAPPER}
+
+
+def hide(*codes: CodeType) -> None:
+    """Let tracebacks not begin with frames of these."""
+    _runtime.update(codes)
+    _files.update(code.co_filename for code in codes)
+
+
+hide(drop.__code__, awaited.__code__)
 
 
 def blame(exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseException | None) -> None:
@@ -41,14 +52,7 @@ def blame(exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseExce
     ):  # an open-coded function: it is in the traceback, where another line of it may be missing
         exc.__traceback__ = TracebackType(tb, sp, -1, -d.pc) if d.pc else tb
         return
-    line = sp.co_firstlineno
-    for (
-        start,
-        stop,
-        number,
-    ) in sp.co_lines():  # no generator expression: one crashes CPython when there is no memory for it
-        if start <= d.pc < stop and number is not None:
-            line = number
+    line = _errors.line_at(sp, d.pc)
     if tb is None and isinstance(exc, TypeError):  # it was the call itself that failed (D7)
         _errors.add_called_not_passed(exc, d.fn)
     # The body's own frame is in the traceback of what it raised. If it returned it is gone: keeping it would make every call that
@@ -65,7 +69,7 @@ def without_runtime_frames(tb: TracebackType | None) -> TracebackType | None:
     """*tb* without the frames at its beginning that are the runtime's."""
     while tb is not None:
         code = tb.tb_frame.f_code
-        if code.co_filename != WRAPPER and code not in unwinders and code not in helpers:
+        if code.co_filename not in _files or (code.co_filename != WRAPPER and code not in _runtime):
             break
         tb = tb.tb_next
     return tb

@@ -65,13 +65,13 @@ from types import CoroutineType
 from godefer import _errors
 from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, freedefer, pool, restore, save
 from godefer._results import awaitable, awaited, drop
-from godefer._statements import function_frame, unwinders, wraps
-from godefer._traceback import blame, helpers, without_runtime_frames
+from godefer._statements import function_frame, local, unwinders, wraps
+from godefer._traceback import blame, hide, without_runtime_frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, FrameType
-    from typing import Any, NoReturn, TypeVar, overload
+    from typing import NoReturn, TypeVar, overload
 
     from godefer._record import Frame
 
@@ -196,21 +196,12 @@ def _recoverable(caller: FrameType) -> _defer | list[BaseException | None] | Non
     if called_by is None:
         return None
     if called_by.f_code in unwinding:
-        pending: list[BaseException | None] = _local(called_by, "pending")
+        pending: list[BaseException | None] = local(called_by, "pending")
         return pending
     if called_by.f_code not in _PANICKING:
         return None
-    running: _defer | None = _local(called_by, "frame")[2]
+    running: _defer | None = local(called_by, "frame")[2]
     return running
-
-
-def _local(frame: FrameType, name: str) -> Any:
-    """A local variable of *frame*; before 3.13, without leaving a copy of them all on it, which would hold the exception (D9)."""
-    variables = frame.f_locals
-    value = variables[name]
-    if sys.version_info < (3, 13):
-        variables.clear()
-    return value
 
 
 def deferreturn(frame: Frame) -> BaseException | None:
@@ -280,7 +271,6 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
     Go: ``gopanic`` in ``runtime/panic.go``.
     """
     exc.__traceback__ = without_runtime_frames(exc.__traceback__)  # type: ignore[union-attr]
-    kind = type(exc)
     try:
         while (d := frame[0]) is not None:
             frame[0] = d.link
@@ -289,7 +279,7 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
                 continue
             frame[2] = d
             if d.when == EXIT:
-                recovered = bool(d.fn(kind, exc, exc.__traceback__))  # type: ignore[union-attr]
+                recovered = bool(d.fn(exc.__class__, exc, exc.__traceback__))  # type: ignore[union-attr]
             else:
                 d.panic = exc
                 if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
@@ -322,7 +312,6 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
         restore(exc, saved)  # type: ignore[arg-type]
         saved = None  # type: ignore[assignment]
         exc.__traceback__ = without_runtime_frames(exc.__traceback__)  # type: ignore[union-attr]
-        kind = type(exc)
         try:
             while (d := frame[0]) is not None:
                 frame[0] = d.link
@@ -331,9 +320,9 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
                     continue
                 frame[2] = d
                 if d.when == EXIT:
-                    recovered = bool(d.fn(kind, exc, exc.__traceback__))  # type: ignore[union-attr]
+                    recovered = bool(d.fn(exc.__class__, exc, exc.__traceback__))  # type: ignore[union-attr]
                 elif d.when == ASYNC_EXIT:
-                    result = d.fn(kind, exc, exc.__traceback__)  # type: ignore[union-attr]
+                    result = d.fn(exc.__class__, exc, exc.__traceback__)  # type: ignore[union-attr]
                     if result.__class__ is not CoroutineType:
                         result = awaited("__aexit__", result)
                     recovered = bool(await result)
@@ -470,4 +459,4 @@ drivers = {drive.__code__, adrive.__code__}
 _RETURNING = {deferreturn.__code__, adeferreturn.__code__}
 _PANICKING = {gopanic.__code__, agopanic.__code__}
 unwinders.update(_RETURNING, _PANICKING)
-helpers.update(drivers)
+hide(*unwinders, *drivers)

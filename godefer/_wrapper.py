@@ -22,7 +22,7 @@ from godefer import _errors
 from godefer._rebuild import copy_identity, innermost, make_function
 from godefer._record import RETURNING, restore, restore_context, save
 from godefer._statements import live
-from godefer._traceback import WRAPPER, before_pep_479, helpers, without_runtime_frames
+from godefer._traceback import WRAPPER, before_pep_479, hide, without_runtime_frames
 from godefer._unwind import adeferreturn, agopanic, deferreturn, gopanic
 
 TYPE_CHECKING = False
@@ -374,7 +374,7 @@ def strip(thrown: BaseException) -> BaseException:
     return thrown.with_traceback(without_runtime_frames(thrown.__traceback__))
 
 
-helpers.add(suspend.__code__)
+hide(suspend.__code__)
 
 _RUNTIME = {
     "@getframe": sys._getframe,
