@@ -270,7 +270,6 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
     Returns *exc* when all have run; what one of them raised; or, when one recovered, None, or the exit that goes on after all (P3).
     Go: ``gopanic`` in ``runtime/panic.go``.
     """
-    exc.__traceback__ = without_runtime_frames(exc.__traceback__)  # type: ignore[union-attr]
     try:
         while (d := frame[0]) is not None:
             frame[0] = d.link
@@ -311,7 +310,6 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
     except BaseException:
         restore(exc, saved)  # type: ignore[arg-type]
         saved = None  # type: ignore[assignment]
-        exc.__traceback__ = without_runtime_frames(exc.__traceback__)  # type: ignore[union-attr]
         try:
             while (d := frame[0]) is not None:
                 frame[0] = d.link

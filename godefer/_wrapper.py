@@ -237,10 +237,11 @@ except KeyError:  # the program is ending, or it has not come so far
 _godefer_sp = None"""
 _ENDED = "_godefer_frame[3] = ()"
 
-# An exception has left the body. (`raise` alone adds no line to its traceback.)
+# An exception has left the body. Its traceback begins with the wrapper, which is taken off; `raise` alone does not add it again.
 _PANICKING = """\
 if _godefer_frame[0] is None:
     raise
+_godefer_exc.__traceback__ = _godefer_exc.__traceback__.tb_next
 try:
     _godefer_error = @gopanic(_godefer_frame, _godefer_exc)
 except BaseException as _godefer_failed:
@@ -265,6 +266,7 @@ if _godefer_frame[0] is None:
     raise
 try:
     _godefer_error = @before_pep_479(_godefer_exc)
+    @strip(_godefer_error)
 except BaseException as _godefer_failed:
     _godefer_error = _godefer_failed"""
 
