@@ -178,9 +178,9 @@ def _parameters(fn: FunctionType) -> tuple[str, str]:
 # The last resort: `gopanic` could not begin, for want of stack or for an interrupt. The calls are made right here, from the
 # wrapper, which has at least the room that the body had; nothing can be recovered, but no call is lost.
 #
-# An interrupt can also come at a jump backwards. So the loops of the wrapper are inside of a `try`, and endless, for the jump that 3.13
-# makes for a condition is in none; and they begin with an instruction of that `try`, since on 3.11 and 3.12 it is the one before the loop
-# that says where the interrupt is caught.
+# An interrupt can also come at a jump backwards. So the loops of the wrapper are inside of a `try`, and endless, and do not end with a
+# condition, for the jump that 3.13 and 3.14 make for one is in no `try`; and they begin with an instruction of that `try`, since on 3.11
+# and 3.12 it is the one before the loop that says where the interrupt is caught.
 _LAST_RESORT = """\
 _godefer_error = _godefer_failed
 _godefer_frame[2] = None
@@ -201,6 +201,7 @@ while _godefer_frame[0] is not None:
             else:
                 _godefer_call = _godefer_call.fn(*_godefer_call.args, **_godefer_call.kwargs)
             {await_call}
+            continue
     except BaseException as _godefer_failed:
         _godefer_error = _godefer_failed
 _godefer_call = None"""
@@ -241,7 +242,7 @@ _ENDED = "_godefer_frame[3] = ()"
 _PANICKING = """\
 if _godefer_frame[0] is None:
     raise
-_godefer_exc.__traceback__ = _godefer_exc.__traceback__.tb_next
+_godefer_exc.__traceback__ = _godefer_exc.__traceback__ and _godefer_exc.__traceback__.tb_next  # None if memory is out
 try:
     _godefer_error = @gopanic(_godefer_frame, _godefer_exc)
 except BaseException as _godefer_failed:
@@ -304,6 +305,7 @@ def _godefer_cells({cells}):
                         {panic_again}
                     if _godefer_frame[0] is None:
                         break
+                    continue
             except BaseException as _godefer_failed:
                 {not_begun}
         if _godefer_error is not None:
