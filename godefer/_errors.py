@@ -54,8 +54,10 @@ def callable_name(fn: object) -> str:
 
 def no_decorated_function(statement: str, frame: FrameType) -> DeferError:
     """D3: *statement* was called in *frame*, which is not the body of a decorated function."""
+    from godefer._open import decision_on  # noqa: PLC0415  # it imports this module
+
     code = frame.f_code
-    if any(name.startswith("@") for name in code.co_varnames):  # of an open-coded function
+    if decision_on(code) is not None:  # an open-coded function
         return DeferError(
             f"{statement}() was called in {code.co_qualname} ({place(code, frame.f_lineno)}) by a name or an expression that "
             f"could not be known to be it when the function was decorated; write it there as a statement of its own, by a name "
@@ -190,9 +192,8 @@ def bad_result(fn: FunctionType, result: object) -> DeferError | None:
     )
 
 
-def decorated_already(fn: FunctionType, result: object) -> DeferError:
-    """N: a second decoration that would change the results of the first."""
-    code = fn.__code__
+def decorated_already(fn: FunctionType, code: CodeType, result: object) -> DeferError:
+    """N: a second decoration that would change the results of the first; *code* is what stood there before that."""
     return DeferError(
         f"with_defers(result={result!r}) on {fn.__qualname__} ({place(code, code.co_firstlineno)}): it is decorated already, "
         f"without these results; decorate it once, with result={result!r}"
