@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cloudpickle
 import pytest
 
 import godefer
 from godefer import DeferError, Panic, defer, explain, panic, recover, using, with_defers
+
+if sys.implementation.name == "pypy":
+    pytest.skip("cloudpickle cannot be imported on PyPy", allow_module_level=True)
+import cloudpickle  # noqa: E402
 
 PARENT = str(Path(godefer.__file__).parent.parent)
 

@@ -193,13 +193,18 @@ KILLED = """
 
     print(explain(transfer).way, flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
     transfer(sys.argv[1])
 """
 
 
 @pytest.mark.parametrize(
     ("number", "status", "printed"),
-    [(signal.SIGTERM, 3, ["closed"]), (signal.SIGINT, -signal.SIGINT, ["closed"]), (signal.SIGKILL, -signal.SIGKILL, [])],
+    [
+        (signal.SIGTERM, 3, ["closed"]),
+        (signal.SIGINT, -signal.SIGINT, ["closed"]),
+        (signal.SIGKILL, -signal.SIGKILL, []),
+    ],
 )
 def test_a_process_that_is_told_to_end(way, bank, tmp_path, monkeypatch, number, status, printed):
     """A signal half-way through a transfer rolls it back; SIGKILL runs nothing, and the journal undoes it for the next one (D2, D10)."""
