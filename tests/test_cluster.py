@@ -96,31 +96,6 @@ def test_explain_and_decorating_again_on_the_worker(way, client):
     assert client.submit(look, work, pure=False).result() == (way.name, True)
 
 
-def test_an_async_task_that_is_cancelled(way, client, notes):
-    """An async task is cancelled on the worker as asyncio does it: its calls run, awaited ones too (D2, D6, D10)."""
-    note, noted = notes
-
-    @way
-    async def work():
-        import asyncio
-
-        async def anote(text):
-            await asyncio.sleep(0)
-            note(text)
-
-        defer(anote, "exits")
-        errdefer(note, "fails")
-        okdefer(note, "returns")
-        note("begins")
-        await asyncio.sleep(60)
-
-    future = client.submit(work, pure=False)
-    wait_for(lambda: noted() == ["begins"])
-    future.cancel()
-    wait_for(lambda: len(noted()) == 3)
-    assert noted() == ["begins", "fails", "exits"]
-
-
 def test_a_task_in_a_thread_that_is_cancelled_runs_to_its_end(way, client, notes, tmp_path):
     """A function in a worker's thread cannot be interrupted: it ends by itself, and its calls run then (D2)."""
     note, noted = notes
