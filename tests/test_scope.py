@@ -515,6 +515,9 @@ def test_ausing_on_a_with_block(events):
 # What is left
 
 
+@pytest.mark.skipif(
+    sys.implementation.name == "pypy", reason="PyPy has no reference counts: when a thing dies is the collector's"
+)
 @pytest.mark.parametrize("leave", ["return", "raise", "fail", "recover"])
 def test_nothing_is_kept(leave):
     """After the block nothing of it is alive, and there is no cycle (S, D9)."""
