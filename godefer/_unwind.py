@@ -364,7 +364,9 @@ def drive(frame: Frame, error: BaseException | None, *, panicking: bool) -> Base
             saved = save(error)
             try:
                 raise error
-            except BaseException:
+            except BaseException as again:
+                if again is not error:  # an interrupt at the jump to here, which 3.12 takes for one in this `try`
+                    raise
                 restore(error, saved)
                 saved = None  # type: ignore[assignment]
                 error = gopanic(frame, error)
