@@ -1,0 +1,123 @@
+"""Other libraries from PyPI with a `defer`, as far as they are installed (``pip install -e '.[peers]'``).
+
+py-defer is looked for in ``build/py-defer`` (``pip install --no-deps --target build/py-defer py-defer``), for it and python-defer both
+install a module named ``defer``. pygolang does not build on CPython 3.11 and later.
+
+Where a library gives a wrong answer, the report says so and times nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.group import WrongError, untraced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.group import Deferring, Group, Make, Run
+
+PEERS = ("go-defer", "py-defer", "python-defer", "deferpy", "aiotools")
+_PY_DEFER = Path(__file__).parent.parent / "build" / "py-defer" / "defer" / "__init__.py"
+
+
+def of(group: Group) -> tuple[dict[str, Make], dict[str, str]]:
+    """The peers that do what *group* does, and what the others do instead."""
+    right: dict[str, Make] = {}
+    wrong: dict[str, str] = {}
+    if group.peers:
+        for name, adapt in _INSTALLED.items():
+            make = adapt(group)
+            if make is None:
+                continue
+            try:
+                with untraced():
+                    group.check(make)
+            except WrongError as e:
+                wrong[name] = str(e)
+            except Exception as e:
+                wrong[name] = f"raises {type(e).__name__}: {e}"
+            else:
+                right[name] = make
+    return right, wrong
+
+
+def _plain(with_defers: Any, defer: Any) -> Callable[[Group], Make]:
+    def adapt(group: Group) -> Make:
+        return lambda deferred: group.deferring(with_defers, defer, deferred)
+
+    return adapt
+
+
+def _go_defer(module: Any) -> Callable[[Group], Make]:
+    return _plain(module.with_defer, module.defer)
+
+
+def _py_defer(module: Any) -> Callable[[Group], Make]:
+    return _plain(module.with_defer, module.defer)
+
+
+def _python_defer(module: Any) -> Callable[[Group], Make]:
+    return _plain(lambda fn: fn, module.defer)
+
+
+def _deferpy(module: Any) -> Callable[[Group], Make]:
+    """Its `defer` is an attribute of the decorated function, and comes into the closure when there is one."""
+
+    def adapt(group: Group) -> Make:
+        def make(deferred: Any) -> Run:
+            run: Any = group.deferring(module.defer(), None, deferred)
+            cells = dict(zip(run.func.__code__.co_freevars, run.func.__closure__, strict=True))
+            cells["defer"].cell_contents = run.defer
+            return run
+
+        return make
+
+    return adapt
+
+
+def _aiotools(module: Any) -> Callable[[Group], Make | None]:
+    def adapt(group: Group) -> Make | None:
+        if group.aiotools is None:
+            return None
+        deferring: Deferring = group.aiotools
+        decorator = module.adefer if group.name == "a coroutine" else module.defer
+        return lambda deferred: deferring(decorator, None, deferred)
+
+    return adapt
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as e:
+        if e.name != name.partition(".")[0]:
+            raise
+        return None
+
+
+def _module_from(path: Path, name: str) -> Any:
+    if not path.exists():
+        return None
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_INSTALLED: dict[str, Callable[[Group], Make | None]] = {
+    name: adapter(module)
+    for name, adapter, module in (
+        ("go-defer", _go_defer, _module("go_defer")),
+        ("py-defer", _py_defer, _module_from(_PY_DEFER, "py_defer")),
+        ("python-defer", _python_defer, _module("defer.sugarfree")),
+        ("deferpy", _deferpy, _module("deferpy")),
+        ("aiotools", _aiotools, _module("aiotools")),
+    )
+    if module is not None
+}
