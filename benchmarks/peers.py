@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from benchmarks.group import Deferring, Group, Make, Run
 
-PEERS = ("go-defer", "py-defer", "python-defer", "deferpy", "aiotools")
+PEERS = ("go-defer", "py-defer", "deferpy", "aiotools", "python-defer")
 _PY_DEFER = Path(__file__).parent.parent / "build" / "py-defer" / "defer" / "__init__.py"
 
 
@@ -34,7 +35,8 @@ def of(group: Group) -> tuple[dict[str, Make], dict[str, str]]:
             if make is None:
                 continue
             try:
-                with untraced():
+                with untraced(), warnings.catch_warnings():
+                    warnings.simplefilter("ignore", RuntimeWarning)  # a coroutine that is never awaited is what is found out
                     group.check(make)
             except WrongError as e:
                 wrong[name] = str(e)
@@ -92,7 +94,8 @@ def _aiotools(module: Any) -> Callable[[Group], Make | None]:
 
 def _module(name: str) -> Any:
     try:
-        return importlib.import_module(name)
+        with untraced():  # to import python-defer is enough for everything to be traced
+            return importlib.import_module(name)
     except ModuleNotFoundError as e:
         if e.name != name.partition(".")[0]:
             raise
@@ -115,9 +118,9 @@ _INSTALLED: dict[str, Callable[[Group], Make | None]] = {
     for name, adapter, module in (
         ("go-defer", _go_defer, _module("go_defer")),
         ("py-defer", _py_defer, _module_from(_PY_DEFER, "py_defer")),
-        ("python-defer", _python_defer, _module("defer.sugarfree")),
         ("deferpy", _deferpy, _module("deferpy")),
         ("aiotools", _aiotools, _module("aiotools")),
+        ("python-defer", _python_defer, _module("defer.sugarfree")),
     )
     if module is not None
 }

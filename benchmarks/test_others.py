@@ -34,11 +34,13 @@ def test_importing(benchmark, what):
 
 @pytest.mark.parametrize("way", others.pending())
 def test_pending(benchmark, way):
-    """Pending calls take memory, and no more than ExitStack's do."""
+    """Pending calls take memory, and godefer's less than ExitStack's."""
     benchmark.group = "10,000 pending calls"
     function = others.pending()[way]
     taken = others.bytes_per_call(function, 10_000)
-    assert 0 < taken <= others.bytes_per_call(others.pending()[STACK], 10_000)
+    assert taken > 16  # a list's reference to the call, and to the one before
+    if way in {OPEN, RUNTIME}:
+        assert taken < others.bytes_per_call(others.pending()[STACK], 10_000)
     assert function(10_000, lambda: 7) == 7
     benchmark(function, 10_000, int)
 
