@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 mpl.use("svg")
-from matplotlib import pyplot as plt  # noqa: E402  # after the choice of what draws
+from matplotlib import pyplot as plt  # after the choice of what draws
 
 _INK = "#010203"  # no colour that is seen: each is replaced in the end
 _COLOURS = {HAND: "#8a8f98", OPEN: "#2f9e6e", RUNTIME: "#4c8dd6", STACK: "#d9822b", SCOPE: "#a56fd0"}

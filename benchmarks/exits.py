@@ -8,8 +8,6 @@ from functools import partial
 import godefer
 from benchmarks.group import File, Group, fails
 
-# ruff: noqa: ANN001, ANN202, ARG001, PLR0915
-
 
 def hand_1(call):
     def run():
@@ -122,7 +120,7 @@ def aiotools_3(with_defers, _, call):
 
 
 def hand_8(call):
-    def run():  # noqa: PLR0914
+    def run():
         f1 = call
         try:
             f2 = call
@@ -272,7 +270,7 @@ def aiotools_method(with_defers, _, file):
 
 
 def hand_conditional(call):
-    def run(wanted=True):  # noqa: FBT002
+    def run(wanted=True):
         f = None
         try:
             if wanted:
@@ -287,7 +285,7 @@ def hand_conditional(call):
 
 def deferring_conditional(with_defers, defer, call):
     @with_defers
-    def run(wanted=True):  # noqa: FBT002
+    def run(wanted=True):
         if wanted:
             defer(call, 1)
         return "done"
@@ -296,7 +294,7 @@ def deferring_conditional(with_defers, defer, call):
 
 
 def stack_conditional(call):
-    def run(wanted=True):  # noqa: FBT002
+    def run(wanted=True):
         with ExitStack() as stack:
             if wanted:
                 stack.callback(call, 1)
@@ -306,7 +304,7 @@ def stack_conditional(call):
 
 
 def scope_conditional(call):
-    def run(wanted=True):  # noqa: FBT002
+    def run(wanted=True):
         with godefer.defer_scope() as defer:
             if wanted:
                 defer(call, 1)
@@ -317,7 +315,7 @@ def scope_conditional(call):
 
 def aiotools_conditional(with_defers, _, call):
     @with_defers
-    def run(defer, wanted=True):  # noqa: FBT002
+    def run(defer, wanted=True):
         if wanted:
             defer(partial(call, 1))
         return "done"
@@ -428,7 +426,7 @@ def aiotools_exception_1(with_defers, _, call):
 
 
 def hand_exception_8(call):
-    def run():  # noqa: PLR0914
+    def run():
         f1 = call
         try:
             f2 = call

@@ -8,14 +8,12 @@ import godefer
 from benchmarks.group import File, Group, awaits, exhausts, fails
 from godefer import errdefer, recover, using
 
-# ruff: noqa: ANN001, ANN202, ARG001
-
 
 def hand_recover(call):
     def run():
         try:
             raise LookupError("key")
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             call(error.args[0])
 
     return run
@@ -267,7 +265,7 @@ def scope_generator(call):
 
 
 def _async(call):
-    async def awaited(n):  # noqa: RUF029  # what it costs to await is timed, not what it waits for
+    async def awaited(n):  # what it costs to await is timed, not what it waits for
         call(n)
 
     return awaited
@@ -323,7 +321,7 @@ def aiotools_coroutine(with_defers, _, call):
     deferred = _async(call)
 
     @with_defers
-    async def run(defer):  # noqa: RUF029
+    async def run(defer):
         defer(deferred(1))
         return "done"
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import godefer
 
@@ -41,7 +41,7 @@ class Recorded:
     def close(self) -> None:
         self.calls.append("close")
 
-    def __enter__(self) -> Recorded:
+    def __enter__(self) -> Self:
         self.calls.append("enter")
         return self
 
@@ -55,7 +55,7 @@ class File:
     def close(self) -> None:
         pass
 
-    def __enter__(self) -> File:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -174,7 +174,7 @@ def _short(thing: object) -> str:
 
 
 @contextlib.contextmanager
-def open_coding(enabled: bool) -> Iterator[None]:  # noqa: FBT001
+def open_coding(enabled: bool) -> Iterator[None]:
     before = os.environ.get("GODEFER_OPEN_CODED")
     os.environ["GODEFER_OPEN_CODED"] = "1" if enabled else "0"
     try:

@@ -6,6 +6,7 @@ import statistics
 import sys
 import timeit
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import others
@@ -53,7 +54,9 @@ with open_coding(False):
 NESTED: dict[str, Callable[[int], int]] = {HAND: _hand, OPEN: _open_coded, RUNTIME: _runtime, STACK: _stack}
 
 
-def measure(defers: tuple[int, ...] = DEFERS, depths: tuple[int, ...] = DEPTHS, pending: tuple[int, ...] = PENDING) -> Any:
+def measure(
+    defers: tuple[int, ...] = DEFERS, depths: tuple[int, ...] = DEPTHS, pending: tuple[int, ...] = PENDING
+) -> Any:
     """Seconds for a call: what grows -> the way -> pairs of its size and the seconds.
 
     Of *pending* calls memory is what grows; it is in bytes, all of them together.
@@ -62,10 +65,10 @@ def measure(defers: tuple[int, ...] = DEFERS, depths: tuple[int, ...] = DEPTHS, 
     found: dict[str, dict[str, list[tuple[int, float]]]] = {"defers": {}, "depth": {}, "pending": {}}
     functions = others.pending()
     for n in defers:
-        for way, times in _times({way: lambda fn=fn: fn(n, int) for way, fn in functions.items()}, n).items():
+        for way, times in _times({way: partial(fn, n, int) for way, fn in functions.items()}, n).items():
             found["defers"].setdefault(way, []).append((n, times))
     for depth in depths:
-        for way, times in _times({way: lambda fn=fn: fn(depth) for way, fn in NESTED.items()}, depth).items():
+        for way, times in _times({way: partial(fn, depth) for way, fn in NESTED.items()}, depth).items():
             found["depth"].setdefault(way, []).append((depth, times))
     for n in pending:
         for way, fn in functions.items():

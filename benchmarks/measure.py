@@ -26,7 +26,9 @@ _SECONDS = 0.002  # for each way in each round
 _SLOW, _SELDOM = 0.02, 8  # what takes longer takes part in every eighth round
 
 
-def interleaved(runs: dict[str, Callable[[], Any]], rounds: int, slow_from: float = _SLOW) -> dict[str, list[float | None]]:
+def interleaved(
+    runs: dict[str, Callable[[], Any]], rounds: int, slow_from: float = _SLOW
+) -> dict[str, list[float | None]]:
     """Seconds for each run of each: a value a round, or None where it did not take part."""
     timers = {way: timeit.Timer(run) for way, run in runs.items()}
     numbers, slow = {}, set()
@@ -70,9 +72,9 @@ def measure_others(rounds: int) -> dict[str, dict[str, list[float | None]]]:
             module = others.module_of(lines, Path(directory))
             runs = {way: others.decorating(module, way) for way in (OPEN, RUNTIME)}
             found[f"decorating, {lines} lines"] = interleaved(runs, rounds, always)
-    found["importing"] = interleaved(
-        {what or "nothing": others.importing(what) for what in ("", "godefer", "contextlib")}, rounds, always
-    )
+        modules = ("", "godefer", "contextlib")
+        runs = {what or "nothing": others.importing(what, Path(directory)) for what in modules}
+        found["importing"] = interleaved(runs, rounds, always)
     found["eight nodes"] = interleaved({"pool": others.pooled, "fresh": others.fresh}, rounds)
     return found
 

@@ -80,19 +80,28 @@ def decorating(module: ModuleType, way: str) -> Callable[[], Any]:
     return decorate
 
 
-def importing(what: str) -> Callable[[], None]:
-    """An interpreter that does nothing, or imports *what*."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(godefer.__file__).parent.parent)}
+def importing(what: str, bytecode: Path) -> Callable[[], object]:
+    """An interpreter that does nothing, or imports *what*; it finds what is compiled already in *bytecode*, or puts it there."""
     command = [sys.executable, "-c", f"import {what}" if what else "pass"]
-    return lambda: subprocess.run(command, env=environment, check=True)  # type: ignore[func-returns-value]
+    environment = _environment(bytecode)
+    run = lambda: subprocess.run(command, env=environment, check=True)  # noqa: E731
+    run()
+    return run
 
 
-def modules_imported() -> set[str]:
+def modules_imported(bytecode: Path) -> set[str]:
     """What ``import godefer`` brings with it."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(godefer.__file__).parent.parent)}
     program = "import sys; before = set(sys.modules); import godefer; print(*set(sys.modules) - before)"
-    done = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=_environment(bytecode), check=True, capture_output=True, text=True)
     return set(done.stdout.split())
+
+
+def _environment(bytecode: Path) -> dict[str, str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(godefer.__file__).parent.parent)}
+    environment["PYTHONPYCACHEPREFIX"] = str(bytecode)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment
 
 
 def _by_hand(n: int, look: Callable[[], int]) -> int:

@@ -36,7 +36,9 @@ def of(group: Group) -> tuple[dict[str, Make], dict[str, str]]:
                 continue
             try:
                 with untraced(), warnings.catch_warnings():
-                    warnings.simplefilter("ignore", RuntimeWarning)  # a coroutine that is never awaited is what is found out
+                    warnings.simplefilter(
+                        "ignore", RuntimeWarning
+                    )  # a coroutine that is never awaited is what is found out
                     group.check(make)
             except WrongError as e:
                 wrong[name] = str(e)

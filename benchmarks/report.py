@@ -105,10 +105,22 @@ def budgets_table(results: list[Results]) -> str:
             rows.append([f"{way}: {group}", against, f"{limit:.3g}", *(_judged(r, limit) for r in ratios if r)])
     decorating = [r.milliseconds("decorating, 5000 lines", OPEN) for r in results]
     rows.append(
-        ["decorating 17 lines, in a module of 5,000", "", f"{DECORATING_MS} ms", *(_judged(t, DECORATING_MS, " ms") for t in decorating)]
+        [
+            "decorating 17 lines, in a module of 5,000",
+            "",
+            f"{DECORATING_MS} ms",
+            *(_judged(t, DECORATING_MS, " ms") for t in decorating),
+        ]
     )
     importing = [r.importing("godefer") for r in results]
-    rows.append(["`import godefer`", "a bare interpreter", f"{IMPORTING_MS} ms more", *(_judged(t, IMPORTING_MS, " ms") for t in importing)])
+    rows.append(
+        [
+            "`import godefer`",
+            "a bare interpreter",
+            f"{IMPORTING_MS} ms more",
+            *(_judged(t, IMPORTING_MS, " ms") for t in importing),
+        ]
+    )
     for way in (OPEN, RUNTIME, SCOPE):
         if way in results[0].memory:
             shares = [r.memory[way] / r.memory[STACK] for r in results]
@@ -148,7 +160,9 @@ def wrong_list(results: list[Results]) -> str:
         for group, wrong in r.wrong.items():
             for peer, what in wrong.items():
                 lines.setdefault(f"- {peer}, {group}: {what}", []).append(r.version)
-    return "\n".join(line if len(of) == len(results) else f"{line} ({', '.join(of)})" for line, of in sorted(lines.items()))
+    return "\n".join(
+        line if len(of) == len(results) else f"{line} ({', '.join(of)})" for line, of in sorted(lines.items())
+    )
 
 
 def _cell(ratio: float | None, *, wrong: bool) -> str:
@@ -193,13 +207,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=31, help="rounds in each process")
     parser.add_argument("--processes", type=int, default=3, help="processes of each Python")
-    parser.add_argument("--python", action="append", help="an interpreter to measure; may be repeated; the one that runs this, if not given")
+    parser.add_argument(
+        "--python",
+        action="append",
+        help="an interpreter to measure; may be repeated; the one that runs this, if not given",
+    )
     parser.add_argument("--dry", action="store_true", help="print the tables, and write nothing")
     options = parser.parse_args()
     results = measure(options.python or [sys.executable], options.rounds, options.processes)
     for r in results:
         print(f"\nCPython {r.python}\n\n{costs_table(r)}")
-    print(f"\nBudgets\n\n{budgets_table(results)}\n\nOthers\n\n{others_table(results)}\n\nWrong\n\n{wrong_list(results)}")
+    print(
+        f"\nBudgets\n\n{budgets_table(results)}\n\nOthers\n\n{others_table(results)}\n\nWrong\n\n{wrong_list(results)}"
+    )
     if not options.dry:
         write(results)
 

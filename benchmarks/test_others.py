@@ -25,11 +25,11 @@ def test_decorating(benchmark, tmp_path, lines, way):
 
 
 @pytest.mark.parametrize("what", ["", "godefer", "contextlib"])
-def test_importing(benchmark, what):
+def test_importing(benchmark, tmp_path, what):
     """Importing godefer brings nothing large with it."""
     benchmark.group = "importing"
-    assert not others.modules_imported() & {"asyncio", "inspect", "wrapt", "ast", "typing", "typing_extensions"}
-    benchmark.pedantic(others.importing(what), rounds=5)
+    assert not others.modules_imported(tmp_path) & {"asyncio", "inspect", "wrapt", "ast", "typing", "typing_extensions"}
+    benchmark.pedantic(others.importing(what, tmp_path), rounds=5)
 
 
 @pytest.mark.parametrize("way", others.pending())
