@@ -156,7 +156,7 @@ def _decorate_in_place(fn: FunctionType, result: Result) -> None:
 def _check_same_result(fn: FunctionType, decided: Decision, result: Result) -> None:
     """Decorating twice equals once, but not with other results."""
     if result is not None and result != decided.result:
-        raise _errors.decorated_already(fn, result)
+        raise _errors.decorated_already(fn, decided.original or fn.__code__, result)
 
 
 def _decide(fn: FunctionType, result: Result) -> CodeType | str:

@@ -255,7 +255,9 @@ _PANIC_AGAIN = """\
 _godefer_saved = @save(_godefer_error)
 try:
     raise _godefer_error
-except BaseException:
+except BaseException as _godefer_again:
+    if _godefer_again is not _godefer_error:  # an interrupt at the jump to here, which 3.12 takes for one in this `try`
+        raise
     @restore(_godefer_error, _godefer_saved)
     _godefer_saved = None
     _godefer_error = @gopanic(_godefer_frame, _godefer_error)"""

@@ -33,7 +33,7 @@ def test_an_interrupt_anywhere_loses_no_call(shape, way):
     result = interrupts.sweep(shape, way)
     assert not result.wrong
     assert len(result.places) >= 2
-    if way == "runtime" or sys.version_info[:2] != (3, 13):
+    if way == "runtime" or sys.version_info[:2] not in {(3, 13), (3, 14)}:
         assert not result.as_by_hand
 
 
