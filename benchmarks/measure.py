@@ -83,15 +83,12 @@ def main() -> None:
     """Measure, and write what was found to the file that is named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument("--growth", action="store_true", help="how cost grows, and memory, and nothing else")
+    parser.add_argument("--growth", action="store_true", help="how cost grows, and nothing else")
     parser.add_argument("output", type=Path)
     options = parser.parse_args()
     gc.freeze()
     if options.growth:
-        found: dict[str, Any] = {
-            "memory": {way: others.bytes_per_call(fn, 1_000_000) for way, fn in others.pending().items()},
-            "growth": growth.measure(),
-        }
+        found: dict[str, Any] = {"growth": growth.measure()}
     else:
         groups, wrong = {}, {}
         for group in EXITS + FEATURES:

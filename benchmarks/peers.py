@@ -1,7 +1,8 @@
 """Other libraries from PyPI with a `defer`, as far as they are installed (``pip install -e '.[peers]'``).
 
-py-defer is looked for in ``build/py-defer`` (``pip install --no-deps --target build/py-defer py-defer``), for it and python-defer both
-install a module named ``defer``. pygolang does not build on CPython 3.11 and later.
+Two are looked for elsewhere (``pip install --no-deps --target build/py-defer py-defer``, and deferpy likewise): py-defer has the module name
+of python-defer, and deferpy installs its tests as a package that would be in the way of those here. pygolang does not build on
+CPython 3.11 and later.
 
 Where a library gives a wrong answer, the report says so and times nothing.
 """
@@ -9,10 +10,11 @@ Where a library gives a wrong answer, the report says so and times nothing.
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from benchmarks.group import WrongError, untraced
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.group import Deferring, Group, Make, Run
 
 PEERS = ("go-defer", "py-defer", "deferpy", "aiotools", "python-defer")
-_PY_DEFER = Path(__file__).parent.parent / "build" / "py-defer" / "defer" / "__init__.py"
+_BUILD = Path(__file__).parent.parent / "build"
 
 
 def of(group: Group) -> tuple[dict[str, Make], dict[str, str]]:
@@ -104,23 +106,19 @@ def _module(name: str) -> Any:
         return None
 
 
-def _module_from(path: Path, name: str) -> Any:
-    if not path.exists():
-        return None
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _module_in_build(directory: str, name: str) -> Any:
+    """The module *name* from there, not kept in `sys.modules`, so that another may have the same name."""
+    with patch.object(sys, "path", [str(_BUILD / directory), *sys.path]), patch.dict(sys.modules):
+        sys.modules.pop(name, None)
+        return _module(name) if (_BUILD / directory).is_dir() else None
 
 
 _INSTALLED: dict[str, Callable[[Group], Make | None]] = {
     name: adapter(module)
     for name, adapter, module in (
         ("go-defer", _go_defer, _module("go_defer")),
-        ("py-defer", _py_defer, _module_from(_PY_DEFER, "py_defer")),
-        ("deferpy", _deferpy, _module("deferpy")),
+        ("py-defer", _py_defer, _module_in_build("py-defer", "defer")),
+        ("deferpy", _deferpy, _module_in_build("deferpy", "deferpy")),
         ("aiotools", _aiotools, _module("aiotools")),
         ("python-defer", _python_defer, _module("defer.sugarfree")),
     )

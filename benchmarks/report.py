@@ -34,8 +34,9 @@ class Results:
         self.python = processes[0]["python"]
         self.version = ".".join(self.python.split(".")[:2])
         self.wrong: dict[str, dict[str, str]] = processes[0]["wrong"]
-        self.memory: dict[str, float] = grown["memory"]
         self.growth = grown["growth"]
+        largest = {way: points[-1] for way, points in self.growth["pending"].items()}
+        self.memory = {way: taken / calls for way, (calls, taken) in largest.items()}  # bytes for each
         self._groups = [process["groups"] for process in processes]
         self._others = [process["others"] for process in processes]
         self.groups = list(self._groups[0])
