@@ -43,7 +43,7 @@ def costs(ratios: dict[str, dict[str, float]], title: str, path: Path) -> None:
     with mpl.rc_context(_SETTINGS):
         ways = [way for way in _COLOURS if any(way in of for of in ratios.values()) and way != HAND]
         height = 0.8 / len(ways)
-        figure, axes = plt.subplots(figsize=(8, 0.42 * len(ratios) + 1.4))
+        figure, axes = plt.subplots(figsize=(8, (0.14 * len(ways) + 0.06) * len(ratios) + 1.2))
         for i, way in enumerate(ways):
             bars = [(at, of[way]) for at, of in enumerate(ratios.values()) if way in of]
             at = [row + (i - (len(ways) - 1) / 2) * height for row, _ in bars]
@@ -59,7 +59,7 @@ def costs(ratios: dict[str, dict[str, float]], title: str, path: Path) -> None:
         axes.invert_yaxis()
         axes.tick_params(axis="y", length=0)
         axes.set_title(title, loc="left", fontsize=11)
-        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=len(ways))
+        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.04), ncols=len(ways))
         _write(figure, path)
 
 
