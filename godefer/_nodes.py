@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 # No position: no line event, and nothing that a traceback could show.
 GLUE: dict[str, Any] = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_col_offset": -1}
+# Nodes that are equal may be the same: nobody changes them, and making nodes is a third of the time that lowering takes.
+_LOAD, _STORE = ast.Load(), ast.Store()
+_NONE = ast.Constant(None, **GLUE)
+_RERAISE = ast.Raise(None, None, **GLUE)
 
 
 def at(node: ast.AST) -> dict[str, Any]:
@@ -25,33 +29,33 @@ def at(node: ast.AST) -> dict[str, Any]:
 
 def load(name: str, at: dict[str, Any] = GLUE) -> ast.Name:
     """The value of a variable."""
-    return ast.Name(name, ast.Load(), **at)
+    return ast.Name(name, _LOAD, **at)
 
 
 def const(value: Any, at: dict[str, Any] = GLUE) -> ast.Constant:
     """A constant; one that begins with ``@`` stands for something of the runtime."""
-    return ast.Constant(value, **at)
+    return _NONE if value is None and at is GLUE else ast.Constant(value, **at)
 
 
 def assign(name: str, value: ast.expr, at: dict[str, Any] = GLUE) -> ast.Assign:
     """``name = value``."""
-    return ast.Assign([ast.Name(name, ast.Store(), **at)], value, **at)
+    return ast.Assign([ast.Name(name, _STORE, **at)], value, **at)
 
 
 def forget(names: Iterable[str]) -> ast.Assign:
     """``first = second = … = None``."""
-    return ast.Assign([ast.Name(name, ast.Store(), **GLUE) for name in names], const(None), **GLUE)
+    return ast.Assign([ast.Name(name, _STORE, **GLUE) for name in names], const(None), **GLUE)
 
 
 def unpack(targets: Sequence[str], value: ast.expr, at: dict[str, Any] = GLUE) -> ast.Assign:
     """``first, second, … = value``."""
-    names: list[ast.expr] = [ast.Name(name, ast.Store(), **at) for name in targets]
-    return ast.Assign([ast.Tuple(names, ast.Store(), **at)], value, **at)
+    names: list[ast.expr] = [ast.Name(name, _STORE, **at) for name in targets]
+    return ast.Assign([ast.Tuple(names, _STORE, **at)], value, **at)
 
 
 def pack(items: Iterable[ast.expr], at: dict[str, Any] = GLUE) -> ast.Tuple:
     """A tuple."""
-    return ast.Tuple(list(items), ast.Load(), **at)
+    return ast.Tuple(list(items), _LOAD, **at)
 
 
 def call(name: str, args: Iterable[ast.expr], at: dict[str, Any] = GLUE) -> ast.Call:
@@ -71,7 +75,7 @@ def when(test: ast.expr, *body: ast.stmt) -> ast.If:
 
 def reraise() -> ast.Raise:
     """``raise`` alone."""
-    return ast.Raise(None, None, **GLUE)
+    return _RERAISE
 
 
 def attempt(body: list[ast.stmt], handler: list[ast.stmt], final: list[ast.stmt]) -> ast.Try:
@@ -82,4 +86,4 @@ def attempt(body: list[ast.stmt], handler: list[ast.stmt], final: list[ast.stmt]
 
 def item(name: str, index: int) -> ast.Subscript:
     """``name[index]``."""
-    return ast.Subscript(load(name), const(index), ast.Load(), **GLUE)
+    return ast.Subscript(load(name), const(index), _LOAD, **GLUE)

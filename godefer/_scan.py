@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _FRAME_READERS = frozenset({"locals", "eval", "exec", "vars", "dir"})
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
+_LEAVES = frozenset((ast.Constant, ast.Load, ast.Store))
+# Most statements have none, and each is asked several times.
+_WITH_BLOCKS = frozenset(kind for kind in ast.stmt.__subclasses__() if {"body", "cases"} & {*kind._fields})
 
 
 class Names:
@@ -137,17 +140,26 @@ class _Scanner:
             if isinstance(node, ast.GeneratorExp):
                 stack.append(node.generators[0].iter)
                 continue
+            if type(node) in _LEAVES:
+                continue
             if isinstance(node, (ast.Name, ast.Attribute)):
                 statement = self.meaning(node)
                 if statement is not None:
                     raise Unclear(
                         f"{statement} is used as a value, or inside an expression, at line {node.lineno + self.names.shift}"
                     )
+                if isinstance(node, ast.Name):
+                    continue
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FRAME_READERS:
                 raise Unclear(
                     f"{node.func.id}() could see or need the names of the body, at line {node.lineno + self.names.shift}"
                 )
-            stack.extend(ast.iter_child_nodes(node))
+            for name in node._fields:  # ast.iter_child_nodes, but for its generators
+                child = getattr(node, name, None)
+                if isinstance(child, list):
+                    stack += [item for item in child if isinstance(item, ast.AST)]
+                elif isinstance(child, ast.AST):
+                    stack.append(child)
 
     def meaning(self, node: ast.expr) -> str | None:
         """The statement that a name or a dotted name is."""
@@ -182,7 +194,7 @@ class _Scanner:
 
 def check_result(body: Sequence[ast.stmt], result: Sequence[str], shift: int) -> None:
     """A name that ``except … as`` deletes at the end of its clause would be gone when the result is read."""
-    stack: list[ast.AST] = list(body)
+    stack: list[ast.stmt] = list(body)
     while stack and result:
         node = stack.pop()
         for handler in getattr(node, "handlers", ()):
@@ -193,12 +205,14 @@ def check_result(body: Sequence[ast.stmt], result: Sequence[str], shift: int) ->
             stack += [child for block in blocks(node) for child in block]
 
 
-def blocks(node: ast.AST) -> list[list[ast.stmt]]:
+def blocks(node: ast.stmt) -> list[list[ast.stmt]]:
     """The lists of statements inside of a statement."""
+    if type(node) not in _WITH_BLOCKS:
+        return []
     blocks = []
     for name in ("body", "orelse", "finalbody"):
         block = getattr(node, name, None)
-        if isinstance(block, list) and block:
+        if block:
             blocks.append(block)
     for name in ("handlers", "cases"):
         blocks += [part.body for part in getattr(node, name, ())]

@@ -1,0 +1,103 @@
+"""Measure everything on this Python, and write the raw values as JSON: what the report runs, once for each process.
+
+The ways of a group take turns, round after round (A B C A B C …), so what else the machine does meets all of them alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+import tempfile
+import timeit
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import growth, others, peers
+from benchmarks.exits import GROUPS as EXITS
+from benchmarks.features import GROUPS as FEATURES
+from benchmarks.group import HAND, OPEN, RUNTIME, Group, untraced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SECONDS = 0.002  # for each way in each round
+_SLOW, _SELDOM = 0.02, 8  # what takes longer takes part in every eighth round
+
+
+def interleaved(
+    runs: dict[str, Callable[[], Any]], rounds: int, slow_from: float = _SLOW
+) -> dict[str, list[float | None]]:
+    """Seconds for each run of each: a value a round, or None where it did not take part."""
+    timers = {way: timeit.Timer(run) for way, run in runs.items()}
+    numbers, slow = {}, set()
+    for way, timer in timers.items():
+        with untraced():
+            number = 1
+            while (seconds := timer.timeit(number)) < _SECONDS / 4:
+                number *= 2
+        numbers[way] = max(1, round(number * _SECONDS / seconds))
+        if seconds / number > slow_from:
+            slow.add(way)
+    found: dict[str, list[float | None]] = {way: [] for way in runs}
+    for i in range(rounds):
+        for way, timer in timers.items():
+            if way in slow and i % _SELDOM:
+                found[way].append(None)
+                continue
+            number = numbers[way]
+            with untraced():
+                if number > 1:
+                    timer.timeit(number // 10 + 1)  # the interpreter has specialized instructions to find again
+                found[way].append(timer.timeit(number) / number)
+    return found
+
+
+def measure_group(group: Group, rounds: int) -> tuple[dict[str, list[float | None]], dict[str, str]]:
+    """The times of each way that is right; and what the others do."""
+    for make in group.makes.values():
+        group.check(make)
+    right, wrong = peers.of(group)
+    makes = {**group.makes, **right}
+    return interleaved({way: group.timed_run(make) for way, make in makes.items()}, rounds), wrong
+
+
+def measure_others(rounds: int) -> dict[str, dict[str, list[float | None]]]:
+    """Decorating, importing, the pool; in seconds."""
+    found = {}
+    always = float("inf")
+    with tempfile.TemporaryDirectory() as directory:
+        for lines in (500, 5000):
+            module = others.module_of(lines, Path(directory))
+            runs = {way: others.decorating(module, way) for way in (OPEN, RUNTIME)}
+            found[f"decorating, {lines} lines"] = interleaved(runs, rounds, always)
+        modules = ("", "godefer", "contextlib")
+        runs = {what or "nothing": others.importing(what, Path(directory)) for what in modules}
+        found["importing"] = interleaved(runs, rounds, always)
+    found["eight nodes"] = interleaved({"pool": others.pooled, "fresh": others.fresh}, rounds)
+    return found
+
+
+def main() -> None:
+    """Measure, and write what was found to the file that is named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--growth", action="store_true", help="how cost grows, and nothing else")
+    parser.add_argument("output", type=Path)
+    options = parser.parse_args()
+    gc.freeze()
+    if options.growth:
+        found: dict[str, Any] = {"growth": growth.measure()}
+    else:
+        groups, wrong = {}, {}
+        for group in EXITS + FEATURES:
+            groups[group.name], wrong[group.name] = measure_group(group, options.rounds)
+            assert HAND in groups[group.name]
+        found = {"groups": groups, "wrong": wrong, "others": measure_others(options.rounds)}
+    found["python"] = sys.version.split()[0]
+    options.output.write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

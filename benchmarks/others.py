@@ -1,0 +1,183 @@
+"""What is not a ratio of two calls: decorating, importing, memory, and the pool of the runtime way."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tracemalloc
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import godefer
+from benchmarks.group import HAND, OPEN, RUNTIME, SCOPE, STACK, nothing, open_coding
+from godefer import defer, with_defers
+from godefer._record import _defer, freedefer, newdefer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+# Seventeen lines with the `def`, as they may stand in a program.
+_FUNCTION = '''\
+def copy(source, target, size=65536):
+    """Copy what is in one file to another."""
+    src = open(source, "rb")
+    defer(src.close)
+    dst = open(target, "wb")
+    defer(dst.close)
+    errdefer(print, "not copied:", source)
+    copied = 0
+    while True:
+        block = src.read(size)
+        if not block:
+            break
+        dst.write(block)
+        copied += len(block)
+    if not copied:
+        raise ValueError(f"{source} is empty")
+    return copied
+'''
+_FILLER = '''\
+def filler_{n}(first, second):
+    """Add two things, unless the first is none."""
+    if first is None:
+        return second
+    return first + second
+
+
+'''
+
+
+def module_of(lines: int, directory: Path) -> ModuleType:
+    """A module of that many lines, with a function of seventeen in the middle."""
+    fillers = [_FILLER.format(n=n) for n in range((lines - 21) // _FILLER.count("\n"))]
+    half = len(fillers) // 2
+    text = "".join(["from godefer import defer, errdefer\n\n\n", *fillers[:half], _FUNCTION, "\n\n", *fillers[half:]])
+    text += "#\n" * (lines - text.count("\n"))
+    path = directory / f"module_of_{lines}.py"
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def decorating(module: ModuleType, way: str) -> Callable[[], Any]:
+    """Decorate the module's function as if for the first time."""
+    fn: Any = module.copy
+    code = fn.__code__
+
+    def decorate() -> Any:
+        fn.__code__ = code.replace()  # what is decided is kept by the code's identity
+        with open_coding(way == OPEN):
+            return with_defers(fn)
+
+    return decorate
+
+
+def importing(what: str, bytecode: Path) -> Callable[[], object]:
+    """An interpreter that does nothing, or imports *what*; it finds what is compiled already in *bytecode*, or puts it there."""
+    command = [sys.executable, "-c", f"import {what}" if what else "pass"]
+    environment = _environment(bytecode)
+    run = lambda: subprocess.run(command, env=environment, check=True)  # noqa: E731
+    run()
+    return run
+
+
+def modules_imported(bytecode: Path) -> set[str]:
+    """What ``import godefer`` brings with it."""
+    program = "import sys; before = set(sys.modules); import godefer; print(*set(sys.modules) - before)"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=_environment(bytecode), check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+def _environment(bytecode: Path) -> dict[str, str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(godefer.__file__).parent.parent)}
+    environment["PYTHONPYCACHEPREFIX"] = str(bytecode)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment
+
+
+def _by_hand(n: int, look: Callable[[], int]) -> int:
+    pending: list[Any] = []
+    try:
+        for _ in range(n):
+            pending.append((nothing, None))
+        return look()
+    finally:
+        while pending:
+            f, argument = pending.pop()
+            f(argument)
+
+
+def _deferring(n: int, look: Callable[[], int]) -> int:
+    for _ in range(n):
+        defer(nothing, None)
+    return look()
+
+
+def _stack(n: int, look: Callable[[], int]) -> int:
+    with ExitStack() as stack:
+        for _ in range(n):
+            stack.callback(nothing, None)
+        return look()
+
+
+def _scope(n: int, look: Callable[[], int]) -> int:
+    with godefer.defer_scope() as scope:  # type: ignore[attr-defined]
+        for _ in range(n):
+            scope(nothing, None)
+        return look()
+
+
+def pending() -> dict[str, Callable[[int, Callable[[], int]], int]]:
+    """Functions with as many pending calls as they are told, which then look at something."""
+    with open_coding(True):
+        open_coded = with_defers(_deferring)
+    with open_coding(False):
+        runtime = with_defers(_deferring)
+    functions = {HAND: _by_hand, OPEN: open_coded, RUNTIME: runtime, STACK: _stack}
+    if hasattr(godefer, "defer_scope"):
+        functions[SCOPE] = _scope
+    return functions
+
+
+def bytes_per_call(function: Callable[[int, Callable[[], int]], int], n: int) -> float:
+    """How many bytes each of *n* pending calls takes."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        return (function(n, lambda: tracemalloc.get_traced_memory()[0]) - before) / n
+    finally:
+        tracemalloc.stop()
+
+
+def pooled(n: int = 8) -> None:
+    """Take nodes, as many as a call with *n* defers does, and give them back."""
+    link = None
+    for _ in range(n):
+        d = newdefer()
+        d.fn, d.link = nothing, link
+        link = d
+    while link is not None:
+        d = link
+        link = d.link
+        freedefer(d)
+
+
+def fresh(n: int = 8) -> None:
+    """Make the nodes and drop them."""
+    link = None
+    for _ in range(n):
+        d = _defer()
+        d.fn, d.link = nothing, link
+        link = d
+    while link is not None:
+        d = link
+        link = d.link

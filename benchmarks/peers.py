@@ -1,0 +1,126 @@
+"""Other libraries from PyPI with a `defer`, as far as they are installed (``pip install -e '.[peers]'``).
+
+Two are looked for elsewhere (``pip install --no-deps --target build/py-defer py-defer``, and deferpy likewise): py-defer has the module name
+of python-defer, and deferpy installs its tests as a package that would be in the way of those here. pygolang does not build on
+CPython 3.11 and later.
+
+Where a library gives a wrong answer, the report says so and times nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from benchmarks.group import WrongError, untraced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.group import Deferring, Group, Make, Run
+
+PEERS = ("go-defer", "py-defer", "deferpy", "aiotools", "python-defer")
+_BUILD = Path(__file__).parent.parent / "build"
+
+
+def of(group: Group) -> tuple[dict[str, Make], dict[str, str]]:
+    """The peers that do what *group* does, and what the others do instead."""
+    right: dict[str, Make] = {}
+    wrong: dict[str, str] = {}
+    if group.peers:
+        for name, adapt in _INSTALLED.items():
+            make = adapt(group)
+            if make is None:
+                continue
+            try:
+                with untraced(), warnings.catch_warnings():
+                    warnings.simplefilter(
+                        "ignore", RuntimeWarning
+                    )  # a coroutine that is never awaited is what is found out
+                    group.check(make)
+            except WrongError as e:
+                wrong[name] = str(e)
+            except Exception as e:
+                wrong[name] = f"raises {type(e).__name__}: {e}"
+            else:
+                right[name] = make
+    return right, wrong
+
+
+def _plain(with_defers: Any, defer: Any) -> Callable[[Group], Make]:
+    def adapt(group: Group) -> Make:
+        return lambda deferred: group.deferring(with_defers, defer, deferred)
+
+    return adapt
+
+
+def _go_defer(module: Any) -> Callable[[Group], Make]:
+    return _plain(module.with_defer, module.defer)
+
+
+def _py_defer(module: Any) -> Callable[[Group], Make]:
+    return _plain(module.with_defer, module.defer)
+
+
+def _python_defer(module: Any) -> Callable[[Group], Make]:
+    return _plain(lambda fn: fn, module.defer)
+
+
+def _deferpy(module: Any) -> Callable[[Group], Make]:
+    """Its `defer` is an attribute of the decorated function, and comes into the closure when there is one."""
+
+    def adapt(group: Group) -> Make:
+        def make(deferred: Any) -> Run:
+            run: Any = group.deferring(module.defer(), None, deferred)
+            cells = dict(zip(run.func.__code__.co_freevars, run.func.__closure__, strict=True))
+            cells["defer"].cell_contents = run.defer
+            return run
+
+        return make
+
+    return adapt
+
+
+def _aiotools(module: Any) -> Callable[[Group], Make | None]:
+    def adapt(group: Group) -> Make | None:
+        if group.aiotools is None:
+            return None
+        deferring: Deferring = group.aiotools
+        decorator = module.adefer if group.name == "a coroutine" else module.defer
+        return lambda deferred: deferring(decorator, None, deferred)
+
+    return adapt
+
+
+def _module(name: str) -> Any:
+    try:
+        with untraced():  # to import python-defer is enough for everything to be traced
+            return importlib.import_module(name)
+    except ModuleNotFoundError as e:
+        if e.name != name.partition(".")[0]:
+            raise
+        return None
+
+
+def _module_in_build(directory: str, name: str) -> Any:
+    """The module *name* from there, not kept in `sys.modules`, so that another may have the same name."""
+    with patch.object(sys, "path", [str(_BUILD / directory), *sys.path]), patch.dict(sys.modules):
+        sys.modules.pop(name, None)
+        return _module(name) if (_BUILD / directory).is_dir() else None
+
+
+_INSTALLED: dict[str, Callable[[Group], Make | None]] = {
+    name: adapter(module)
+    for name, adapter, module in (
+        ("go-defer", _go_defer, _module("go_defer")),
+        ("py-defer", _py_defer, _module_in_build("py-defer", "defer")),
+        ("deferpy", _deferpy, _module_in_build("deferpy", "deferpy")),
+        ("aiotools", _aiotools, _module("aiotools")),
+        ("python-defer", _python_defer, _module("defer.sugarfree")),
+    )
+    if module is not None
+}

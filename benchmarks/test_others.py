@@ -1,0 +1,56 @@
+"""Decorating, importing, memory and the pool: that they do what is timed, then how long it takes."""
+
+from __future__ import annotations
+
+import pytest
+
+import godefer
+from benchmarks import others
+from benchmarks.group import OPEN, RUNTIME, STACK
+from godefer._record import pool
+
+
+@pytest.mark.parametrize("way", [OPEN, RUNTIME])
+@pytest.mark.parametrize("lines", [500, 5000])
+def test_decorating(benchmark, tmp_path, lines, way):
+    """Decorating a function anew gives one that is run the way that is timed."""
+    benchmark.group = f"decorating, in a module of {lines} lines"
+    module = others.module_of(lines, tmp_path)
+    assert (tmp_path / f"module_of_{lines}.py").read_text().count("\n") == lines
+    decorate = others.decorating(module, way)
+    first, second = decorate(), decorate()
+    assert godefer.explain(first).way == godefer.explain(second).way == way
+    assert first.__code__ is not second.__code__, "it is decorated anew each time"
+    benchmark(decorate)
+
+
+@pytest.mark.parametrize("what", ["", "godefer", "contextlib"])
+def test_importing(benchmark, tmp_path, what):
+    """Importing godefer brings nothing large with it."""
+    benchmark.group = "importing"
+    assert not others.modules_imported(tmp_path) & {"asyncio", "inspect", "wrapt", "ast", "typing", "typing_extensions"}
+    benchmark.pedantic(others.importing(what, tmp_path), rounds=5)
+
+
+@pytest.mark.parametrize("way", others.pending())
+def test_pending(benchmark, way):
+    """Pending calls take memory, and godefer's less than ExitStack's."""
+    benchmark.group = "10,000 pending calls"
+    function = others.pending()[way]
+    taken = others.bytes_per_call(function, 10_000)
+    assert taken > 16  # a list's reference to the call, and to the one before
+    if way in {OPEN, RUNTIME}:
+        assert taken < others.bytes_per_call(others.pending()[STACK], 10_000)
+    assert function(10_000, lambda: 7) == 7
+    benchmark(function, 10_000, int)
+
+
+@pytest.mark.parametrize("nodes", [others.pooled, others.fresh])
+def test_pool(benchmark, nodes):
+    """Nodes come from the pool and go back to it; fresh ones leave it alone."""
+    benchmark.group = "eight nodes"
+    others.pooled()
+    before = len(pool)
+    nodes()
+    assert len(pool) == before >= 8
+    benchmark(nodes)
