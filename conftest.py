@@ -3,12 +3,15 @@
 A Python block in a Markdown file is executed; a block marked ``text`` right below it is what it must have printed, and
 a block marked ``pycon`` is a session at the prompt, checked line by line. The blocks of a file share their names, as they do for its
 reader, and run in an empty temporary directory, so what they do to files is done for real.
+
+A page that needs more than the tests do (a PostgreSQL server, trio) is skipped, with a line that says what is missing, where that is not.
 """
 
 from __future__ import annotations
 
 import contextlib
 import doctest
+import importlib.util
 import io
 import os
 import re
@@ -16,6 +19,7 @@ import tempfile
 from bisect import bisect
 from pathlib import Path
 
+import pytest
 from sybil import Sybil
 from sybil.document import PythonDocStringDocument
 from sybil.evaluators.doctest import DocTestEvaluator
@@ -23,6 +27,9 @@ from sybil.parsers.abstract.doctest import DocTestStringParser
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 from sybil.parsers.rest import DocTestParser
 from sybil.region import Region
+from sybil.sybil import SybilCollection
+
+from tests.systems.postgresql import NotHere, Server
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,12 +114,56 @@ class Docstrings(PythonDocStringDocument):
         self.pop_evaluator(self.import_document)
 
 
-pytest_collect_file = (
-    Sybil(
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """Start a PostgreSQL server for all tests; skip what needs it where it is not installed."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed (the extra 'systems' has it)")
+    try:
+        server = Server()
+    except NotHere as missing:
+        pytest.skip(str(missing))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgresql_by_default(postgresql: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a client that is told nothing find the server."""
+    for name, value in postgresql.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def trio_and_anyio() -> None:
+    """Skip where they are not installed."""
+    for name in ("trio", "anyio"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed (the extra 'systems' has it)")
+
+
+# What the blocks of a page need beyond the extra `test`.
+NEEDS = {
+    "docs/cookbook/postgresql.md": ["postgresql_by_default"],
+    "docs/cookbook/cancellation.md": ["trio_and_anyio"],
+}
+
+
+def pages(fixtures: list[str], patterns: list[str], excludes: list[str]) -> Sybil:
+    """Make the pages of *patterns* tests that use *fixtures*."""
+    return Sybil(
         [MarkdownBlocks()],
-        patterns=["README.md", "docs/*.md"],
+        patterns=patterns,
+        excludes=excludes,
         setup=enter_empty_directory,
         teardown=leave_directory,
+        fixtures=fixtures,
     )
-    + Sybil([DocTestParser(OPTIONS)], patterns=["godefer/*.py"], document_types={".py": Docstrings})
+
+
+pytest_collect_file = SybilCollection(
+    [
+        *(pages(fixtures, [page], []) for page, fixtures in NEEDS.items()),
+        pages([], ["README.md", "docs/*.md", "docs/*/*.md"], list(NEEDS)),
+        Sybil([DocTestParser(OPTIONS)], patterns=["godefer/*.py"], document_types={".py": Docstrings}),
+    ]
 ).pytest()

@@ -4,6 +4,7 @@ from godefer._decorate import with_defers as with_defers
 from godefer._errors import DeferError as DeferError
 from godefer._explain import Explanation as Explanation
 from godefer._explain import explain as explain
+from godefer._scope import defer_scope as defer_scope
 from godefer._statements import ausing as ausing
 from godefer._statements import defer as defer
 from godefer._statements import errdefer as errdefer
@@ -21,6 +22,7 @@ __all__ = [
     "Panic",
     "ausing",
     "defer",
+    "defer_scope",
     "errdefer",
     "explain",
     "okdefer",
@@ -32,6 +34,7 @@ __all__ = [
 
 for _public in (
     DeferError,
+    defer_scope,
     Explanation,
     Panic,
     ausing,

@@ -81,9 +81,9 @@ def with_defers(fn: Any = _MISSING, /, *, result: str | tuple[str, ...] | None =
 
 
 def _decorated(fn: Any, result: Result) -> Any:
-    kind: Any = type(fn)
-    if kind is FunctionType and _statements.has_body(fn):
+    if type(fn) is FunctionType and _statements.has_body(fn):
         return _function(fn, result)
+    kind: Any = type(fn)
     if isinstance(fn, type) or not (callable(fn) or isinstance(fn, _DESCRIPTORS) or _functools(fn)):
         raise _errors.not_decoratable(fn)
     if isinstance(fn, (staticmethod, classmethod)):
@@ -156,7 +156,7 @@ def _decorate_in_place(fn: FunctionType, result: Result) -> None:
 def _check_same_result(fn: FunctionType, decided: Decision, result: Result) -> None:
     """Decorating twice equals once, but not with other results."""
     if result is not None and result != decided.result:
-        raise _errors.decorated_already(fn, result)
+        raise _errors.decorated_already(fn, decided.original or fn.__code__, result)
 
 
 def _decide(fn: FunctionType, result: Result) -> CodeType | str:

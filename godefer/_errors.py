@@ -54,8 +54,10 @@ def callable_name(fn: object) -> str:
 
 def no_decorated_function(statement: str, frame: FrameType) -> DeferError:
     """D3: *statement* was called in *frame*, which is not the body of a decorated function."""
+    from godefer._open import decision_on  # noqa: PLC0415  # it imports this module
+
     code = frame.f_code
-    if any(name.startswith("@") for name in code.co_varnames):  # of an open-coded function
+    if decision_on(code) is not None:  # an open-coded function
         return DeferError(
             f"{statement}() was called in {code.co_qualname} ({place(code, frame.f_lineno)}) by a name or an expression that "
             f"could not be known to be it when the function was decorated; write it there as a statement of its own, by a name "
@@ -122,6 +124,38 @@ def awaited_too_late(acm: object) -> DeferError:
     )
 
 
+def scope_ended(statement: str, frame: FrameType) -> DeferError:
+    """S: a scope was used when its block was over."""
+    return DeferError(
+        f"{statement} was called in {frame.f_code.co_qualname} ({place(frame.f_code, frame.f_lineno)}) on a scope whose block "
+        f"has ended; use it inside of its `with defer_scope() as defer:`, or keep its calls with defer.detach()"
+    )
+
+
+def scope_entered_twice(frame: FrameType) -> DeferError:
+    """S: a scope is for one block."""
+    return DeferError(
+        f"a scope was entered a second time, in {frame.f_code.co_qualname} ({place(frame.f_code, frame.f_lineno)}); "
+        f"write `with defer_scope() as defer:`, which makes a new one"
+    )
+
+
+def scope_not_async(frame: FrameType) -> DeferError:
+    """S: an asynchronous context manager on a scope that cannot await its exit."""
+    return DeferError(
+        f"defer.ausing() was called in {frame.f_code.co_qualname} ({place(frame.f_code, frame.f_lineno)}) on the scope of a "
+        f"`with` block, which could not await the exit; write `async with defer_scope() as defer:`"
+    )
+
+
+def scope_to_be_awaited(frame: FrameType) -> DeferError:
+    """S: the exit of an asynchronous context manager is pending, and the scope is closed without awaiting."""
+    return DeferError(
+        f"the scope closed in {frame.f_code.co_qualname} ({place(frame.f_code, frame.f_lineno)}) has entered an asynchronous "
+        f"context manager, whose exit must be awaited; write `await defer.aclose()`, or `async with`. Nothing was run"
+    )
+
+
 def needs_open_coding(fn: FunctionType, result: object, reason: str) -> DeferError:
     """N and R3: named results are compiled into the function, so they need its source."""
     code = fn.__code__
@@ -158,9 +192,8 @@ def bad_result(fn: FunctionType, result: object) -> DeferError | None:
     )
 
 
-def decorated_already(fn: FunctionType, result: object) -> DeferError:
-    """N: a second decoration that would change the results of the first."""
-    code = fn.__code__
+def decorated_already(fn: FunctionType, code: CodeType, result: object) -> DeferError:
+    """N: a second decoration that would change the results of the first; *code* is what stood there before that."""
     return DeferError(
         f"with_defers(result={result!r}) on {fn.__qualname__} ({place(code, code.co_firstlineno)}): it is decorated already, "
         f"without these results; decorate it once, with result={result!r}"

@@ -94,7 +94,7 @@ def explain(fn: Callable[..., Any]) -> Explanation:
     """
     for candidate in decorated_functions(fn):
         decision: Decision = decision_on(candidate.__code__)  # type: ignore[assignment]  # it is decorated
-        code, plan = decision.original, decision.plan
+        code, plan = decision.original or candidate.__code__, decision.plan
         return Explanation(
             function=candidate.__qualname__,
             file=code.co_filename,

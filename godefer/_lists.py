@@ -134,11 +134,13 @@ class Lists(Leaving):
     def _while_pending(pending: str, body: list[ast.stmt], slot: str) -> ast.stmt:
         """``while <pending> is not None: <body>``, which an interrupt cannot leave unseen by the `try` around it.
 
-        The interpreter looks for signals at the jump backwards. On 3.13 the one that it makes for a condition is in no `try` at all, but that of an
-        endless loop is; on 3.11 and 3.12 what counts is the instruction before the loop, so there is one that belongs to it.
+        The interpreter looks for signals at the jump backwards. The one that 3.13 and 3.14 make for a condition is in no `try` at all, but that of
+        `continue` is; on 3.11 and 3.12 what counts is the instruction before the loop, so there is one that belongs to it.
         """
         empty = ast.Compare(n.load(pending), [ast.Is()], [n.const(None)], **n.GLUE)
-        loop = ast.While(n.const(value=True), [*body, n.when(empty, ast.Break(**n.GLUE))], [], **n.GLUE)
+        loop = ast.While(
+            n.const(value=True), [*body, n.when(empty, ast.Break(**n.GLUE)), ast.Continue(**n.GLUE)], [], **n.GLUE
+        )
         return n.when(n.is_not_none(n.load(pending)), n.assign(slot, n.const(None)), loop)
 
     def _push(self, site: Site, call: Captured | None, pending: str, number: int | None) -> list[ast.stmt]:

@@ -5,6 +5,9 @@ Go's compiler decides this for each function too, and prints what it decided wit
 A function that is defined anew on every call of another has the same code object each time. So what was decided is kept by the
 *identity* of the code (equal code objects may come from two files), together with what its names meant, which may differ.
 
+Open code holds its decision itself, as its last constant, which no instruction uses. So it is known for what it is in every process that
+it is taken to by value, as cloudpickle does it. The wrapper's last constant is the body, and tells as much; only the reason is left behind.
+
 The compiler itself (`_compile` and all that it imports) is imported when the first function needs it: a program that turns open coding
 off, or decorates nothing, does not pay for `ast`.
 """
@@ -13,35 +16,46 @@ from __future__ import annotations
 
 import os
 from _weakref import ref  # weakref imports more than is needed here
+from types import FunctionType
 
 from godefer._names import meaning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import CodeType, FunctionType
+    from types import CodeType
     from typing import Any
 
+    Plan = tuple[tuple[int, str, str], ...]
     Result = str | tuple[str, ...] | None
 
 
 class Decision:
     """How a function is run: open-coded, with a ``plan``; or the runtime way, for a ``reason``.
 
-    It holds the original code, or an equal copy of it; never the code that was made of it, its key in `_decisions`.
+    It holds the original code, or an equal copy of it; never the code that was made of it. In another process than the
+    one that decorated the function, open code comes without the original: its names could mean nothing there.
     """
 
     def __init__(
         self,
-        original: CodeType,
+        original: CodeType | None,
         result: Result = None,
         *,
         reason: str = "",
-        plan: tuple[tuple[int, str, str], ...] | None = None,
+        plan: Plan | None = None,
     ) -> None:
         self.original = original
         self.result = result
         self.reason = reason
         self.plan = plan
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _pickled, (self.result, self.plan)
+
+
+def _pickled(result: Result, plan: Plan | None) -> Decision:
+    """The decision that open code from another process holds."""
+    return Decision(None, result, plan=plan)
 
 
 class _ByIdentity:
@@ -60,7 +74,9 @@ class _ByIdentity:
 
 
 _cache = _ByIdentity()  # the original code -> (what its names meant, result, the open code or the reason)
-_decisions = _ByIdentity()  # the code of a decorated function -> Decision
+_decisions = _ByIdentity()  # the code of a wrapper -> Decision
+
+_ELSEWHERE = "it is run so in the process that decorated it"
 
 
 def enabled() -> bool:
@@ -69,13 +85,22 @@ def enabled() -> bool:
 
 
 def remember(code: CodeType, decision: Decision) -> None:
-    """Let `decision_on` find how the decorated function with *code* is run."""
+    """Let `decision_on` find why the function whose wrapper has *code* is run the runtime way."""
     _decisions.set(code, decision)
 
 
 def decision_on(code: CodeType) -> Decision | None:
     """How the decorated function with *code* is run; None if it is not decorated."""
+    mark = code.co_consts[-1] if code.co_consts else None
+    if isinstance(mark, Decision):
+        return mark
+    if not isinstance(mark, ref):  # see `_statements.wraps`
+        return None
     decision: Decision | None = _decisions.get(code)
+    if decision is None:
+        body = mark()
+        if isinstance(body, FunctionType):
+            decision = Decision(body.__code__, reason=_ELSEWHERE)
     return decision
 
 
@@ -95,15 +120,17 @@ def open_code(fn: FunctionType, result: Result = None) -> CodeType | str:
         if isinstance(made, str):
             outcome = made
         else:
-            outcome, plan = made
             # A copy: the cache keeps the open code as long as the original lives, which this must not prolong.
-            remember(outcome, Decision(fn.__code__.replace(), result, plan=plan))
+            decision = Decision(fn.__code__.replace(), result, plan=made[1])
+            outcome = made[0].replace(co_consts=(*made[0].co_consts, decision))
     _cache.set(fn.__code__, (meant, result, outcome))
     return outcome
 
 
 def lowered_text(fn: FunctionType, decision: Decision) -> str:
     """The lowered source of the open-coded *fn*, made once more; a comment says so if its source is gone by now."""
+    if decision.original is None:
+        return "# it was compiled in another process"
     from godefer._compile import lowered  # noqa: PLC0415  # see above
 
     outcome = lowered(decision.original, fn.__globals__, meaning(fn, decision.original), decision.result)

@@ -10,7 +10,8 @@ What became of each field of Go's `_defer`:
 - ``link``: kept; the node that was deferred before this one, or, in nobody's list, None.
 - ``pc``: kept; where the `defer` statement stands, as the index of its last instruction in the code (`f_lasti`); in
   the nodes made for an open-coded function that is failing, minus its line, or 0 if the function's frame shows it.
-- ``sp``: moved to the frame record, which has one for all its nodes.
+- ``sp``: moved to the frame record, which has one for all its nodes; a node has its own only in a scope (`_scope`), where any function
+  may defer: the code of that function.
 - ``_panic``: kept as ``panic``; the exception because of which the call is running, None at any other time. `recover` takes it.
 - ``started``: became the frame record's ``running``: one call runs at a time, so one field for all nodes is enough.
 - ``heap``: gone; every Python object is on the heap.
@@ -43,7 +44,7 @@ from godefer import _errors
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
+    from types import CodeType, TracebackType
     from typing import Any
 
     Frame = list[Any]  # the frame record
@@ -62,7 +63,7 @@ POOL_SIZE = 1024  # nodes kept for reuse; at most, in bytes: about 100 times thi
 class _defer:
     """One deferred call. Clean, that is as `__init__` leaves it, whenever it is in the pool."""
 
-    __slots__ = ("args", "fn", "kwargs", "link", "panic", "pc", "when")
+    __slots__ = ("args", "fn", "kwargs", "link", "panic", "pc", "sp", "when")
 
     fn: Any
     args: tuple[Any, ...]
@@ -70,10 +71,11 @@ class _defer:
     link: _defer | None
     panic: BaseException | None
     pc: int
+    sp: CodeType | None
     when: int
 
     def __init__(self) -> None:
-        self.fn = self.kwargs = self.link = self.panic = None
+        self.fn = self.kwargs = self.link = self.panic = self.sp = None
         self.args = ()
         self.pc = -1
         self.when = ALWAYS
@@ -127,7 +129,7 @@ def freedefer(d: _defer, _append: Callable[[_defer], None] = pool.append) -> Non
 
     In this order, since dropping a reference may run a ``__del__`` that defers: the node is in no list while it does.
     """
-    d.fn = d.kwargs = d.link = d.panic = None
+    d.fn = d.kwargs = d.link = d.panic = d.sp = None
     d.args = ()
     d.when = ALWAYS
     _append(d)

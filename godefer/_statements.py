@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from types import FrameType
-    from typing import Any, ParamSpec, TypeVar
-
-    from typing_extensions import TypeIs
+    from typing import Any, ParamSpec, TypeGuard, TypeVar
 
     from godefer._record import Frame
 
@@ -309,7 +307,7 @@ def special_function(thing: object, name: str) -> FunctionType | None:
     return method.__func__ if isinstance(method, MethodType) and has_body(method.__func__) else None
 
 
-def has_body(fn: object) -> TypeIs[FunctionType]:
+def has_body(fn: object) -> TypeGuard[FunctionType]:
     """Is it a function that was written in Python? PyPy's built-in ones are functions too, with code of another type."""
     return isinstance(fn, FunctionType) and isinstance(fn.__code__, CodeType)
 

@@ -223,7 +223,9 @@ def deferreturn(frame: Frame) -> BaseException | None:
             elif (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
                 drop(result)
                 result = None
-            frame[2] = d.fn = d.kwargs = d.link = None  # freedefer, written out: this loop is the runtime way's cost
+            frame[2] = d.fn = d.kwargs = d.link = d.sp = (
+                None  # freedefer, written out: this loop is the runtime way's cost
+            )
             d.args = ()
             _give_back(d)
     except BaseException as e:
@@ -270,7 +272,6 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
     Returns *exc* when all have run; what one of them raised; or, when one recovered, None, or the exit that goes on after all (P3).
     Go: ``gopanic`` in ``runtime/panic.go``.
     """
-    exc.__traceback__ = without_runtime_frames(exc.__traceback__)  # type: ignore[union-attr]
     try:
         while (d := frame[0]) is not None:
             frame[0] = d.link
@@ -311,7 +312,6 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
     except BaseException:
         restore(exc, saved)  # type: ignore[arg-type]
         saved = None  # type: ignore[assignment]
-        exc.__traceback__ = without_runtime_frames(exc.__traceback__)  # type: ignore[union-attr]
         try:
             while (d := frame[0]) is not None:
                 frame[0] = d.link
@@ -364,7 +364,9 @@ def drive(frame: Frame, error: BaseException | None, *, panicking: bool) -> Base
             saved = save(error)
             try:
                 raise error
-            except BaseException:
+            except BaseException as again:
+                if again is not error:  # an interrupt at the jump to here, which 3.12 takes for one in this `try`
+                    raise
                 restore(error, saved)
                 saved = None  # type: ignore[assignment]
                 error = gopanic(frame, error)
@@ -420,7 +422,7 @@ def replaced(frame: Frame, exc: BaseException, was: BaseException | None) -> Bas
         exc.__traceback__ = without_runtime_frames(exc.__traceback__)
         return exc
     frame[2] = None
-    blame(exc, d, frame[1], was)
+    blame(exc, d, d.sp or frame[1], was)
     if was is not None and d.when < EXIT:
         remember_exit(was, exc, recovered=d.panic is None)
     freedefer(d)

@@ -178,9 +178,9 @@ def _parameters(fn: FunctionType) -> tuple[str, str]:
 # The last resort: `gopanic` could not begin, for want of stack or for an interrupt. The calls are made right here, from the
 # wrapper, which has at least the room that the body had; nothing can be recovered, but no call is lost.
 #
-# An interrupt can also come at a jump backwards. So the loops of the wrapper are inside of a `try`, and endless, for the jump that 3.13
-# makes for a condition is in none; and they begin with an instruction of that `try`, since on 3.11 and 3.12 it is the one before the loop
-# that says where the interrupt is caught.
+# An interrupt can also come at a jump backwards. So the loops of the wrapper are inside of a `try`, and endless, and do not end with a
+# condition, for the jump that 3.13 and 3.14 make for one is in no `try`; and they begin with an instruction of that `try`, since on 3.11
+# and 3.12 it is the one before the loop that says where the interrupt is caught.
 _LAST_RESORT = """\
 _godefer_error = _godefer_failed
 _godefer_frame[2] = None
@@ -201,6 +201,7 @@ while _godefer_frame[0] is not None:
             else:
                 _godefer_call = _godefer_call.fn(*_godefer_call.args, **_godefer_call.kwargs)
             {await_call}
+            continue
     except BaseException as _godefer_failed:
         _godefer_error = _godefer_failed
 _godefer_call = None"""
@@ -237,10 +238,11 @@ except KeyError:  # the program is ending, or it has not come so far
 _godefer_sp = None"""
 _ENDED = "_godefer_frame[3] = ()"
 
-# An exception has left the body. (`raise` alone adds no line to its traceback.)
+# An exception has left the body. Its traceback begins with the wrapper, which is taken off; `raise` alone does not add it again.
 _PANICKING = """\
 if _godefer_frame[0] is None:
     raise
+_godefer_exc.__traceback__ = _godefer_exc.__traceback__ and _godefer_exc.__traceback__.tb_next  # None if memory is out
 try:
     _godefer_error = @gopanic(_godefer_frame, _godefer_exc)
 except BaseException as _godefer_failed:
@@ -253,7 +255,9 @@ _PANIC_AGAIN = """\
 _godefer_saved = @save(_godefer_error)
 try:
     raise _godefer_error
-except BaseException:
+except BaseException as _godefer_again:
+    if _godefer_again is not _godefer_error:  # an interrupt at the jump to here, which 3.12 takes for one in this `try`
+        raise
     @restore(_godefer_error, _godefer_saved)
     _godefer_saved = None
     _godefer_error = @gopanic(_godefer_frame, _godefer_error)"""
@@ -265,6 +269,7 @@ if _godefer_frame[0] is None:
     raise
 try:
     _godefer_error = @before_pep_479(_godefer_exc)
+    @strip(_godefer_error)
 except BaseException as _godefer_failed:
     _godefer_error = _godefer_failed"""
 
@@ -302,6 +307,7 @@ def _godefer_cells({cells}):
                         {panic_again}
                     if _godefer_frame[0] is None:
                         break
+                    continue
             except BaseException as _godefer_failed:
                 {not_begun}
         if _godefer_error is not None:

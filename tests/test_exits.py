@@ -165,8 +165,12 @@ def test_a_real_interrupt(way, where):
             defer(interrupt)
             okdefer(ran.append, "okdefer")
 
-    with pytest.raises(KeyboardInterrupt):
-        f()
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            f()
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert ran == [*(["okdefer"] if where != "body" else []), "errdefer", 1]
 
 

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import threading
-import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -170,6 +169,7 @@ def test_failures_keep_memory_flat(way, in_a_loop):
             except LookupError:
                 pass
 
+    tracemalloc = pytest.importorskip("tracemalloc", reason="this Python does not trace its memory")
     gc.collect()
     gc.disable()
     tracemalloc.start()

@@ -170,13 +170,13 @@ def pairs(shape, way, count, seed):
 
 
 def _outside_of_every_try(fn, where):
-    """Is this a jump backwards of the body that CPython 3.13 has left out of the table of handlers?
+    """Is this a jump backwards of the body that CPython 3.13 or 3.14 has left out of the table of handlers?
 
     It makes one of its own at the end of a loop whose last statement is a condition, and forgets to say which `try` that is in.
     A hand-written `finally` is skipped by an interrupt there, too.
     """
     file, name, _, instruction = where
-    if sys.version_info[:2] != (3, 13) or file != shapes.__file__ or name != fn.__name__:
+    if sys.version_info[:2] not in {(3, 13), (3, 14)} or file != shapes.__file__ or name != fn.__name__:
         return False
     if dis.opname[fn.__code__.co_code[instruction]] != "JUMP_BACKWARD":
         return False

@@ -1,0 +1,315 @@
+"""defer_scope: deferred calls that belong to a block, and to whom the block hands its scope (section S of the rules).
+
+A scope has a frame record like that of a decorated function's invocation, and the same loops run it (`_unwind`). What differs is who
+defers: any function that was given the scope. So each node says itself where it comes from (`_defer.sp`), and nothing is looked up.
+
+One thing a block cannot do. `__exit__` is called while the interpreter handles the exception that left the block, and it
+alone can end that. So after a recovery `sys.exception()` is still the recovered exception while the remaining calls run; what they raise is
+taken out of its chain at the end.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from godefer import _errors
+from godefer._errors import DeferError
+from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, pool, restore_context, save
+from godefer._results import awaited
+from godefer._statements import special_pair
+from godefer._traceback import hide
+from godefer._unwind import adrive, deferreturn, drive, gopanic
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+    from types import FrameType, TracebackType
+    from typing import Any, ParamSpec, Self, TypeVar
+
+    from godefer._record import Frame
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+_getframe = sys._getframe
+_exception = sys.exception
+_pop = pool.pop
+
+_NEW, _ENTERED, _ENTERED_ASYNC, _ENDED = range(4)
+
+
+class defer_scope:
+    """A block with deferred calls of its own: ``with defer_scope() as defer:`` or ``async with defer_scope() as defer:``.
+
+    Calling it defers a call to the block's end, by the rules of `defer` (D1, D2, D5 to D11, P1 to P6): last in, first out, whatever way the
+    block ends, and all of them. After a recovery the block simply ends. A scope can be handed to other functions, which may
+    defer on it. Under ``async with`` an awaitable result is awaited.
+
+    Raises:
+        DeferError: It is used after its block has ended, or entered twice.
+
+    After D's ``scope`` and ``contextlib.ExitStack``; docs/exitstack.md maps that one's methods.
+
+    Example:
+        >>> from godefer import defer_scope
+        >>> for name in ("a", "b"):
+        ...     with defer_scope() as defer:
+        ...         defer(print, "closed", name)
+        ...         print("opened", name)
+        opened a
+        closed a
+        opened b
+        closed b
+    """
+
+    __slots__ = ("__weakref__", "_awaits", "_frame", "_outer", "_state")
+
+    def __init__(self) -> None:
+        self._frame: Frame = [None, None, None, None]
+        self._outer: BaseException | None = None  # what was being handled when the block was entered
+        self._state = _NEW
+        self._awaits = False  # is there an asynchronous context manager's exit among the calls?
+
+    def __call__(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run ``fn(*args, **kwargs)`` when the block ends. As `godefer.defer`."""
+        if self._state == _ENDED:
+            raise _errors.scope_ended("defer()", _getframe(1))
+        try:
+            d = _pop()
+        except IndexError:
+            d = _defer()
+        if d.panic is not None:
+            raise _errors.pooled_with_panic()
+        d.fn = fn
+        d.args = args
+        if kwargs:
+            d.kwargs = kwargs
+        sp = _getframe(1)
+        d.pc = sp.f_lasti
+        d.sp = sp.f_code
+        frame = self._frame
+        d.link = frame[0]
+        frame[0] = d
+
+    def err(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run ``fn(*args, **kwargs)`` when the block ends by an exception. As `godefer.errdefer` (D10)."""
+        self._push("defer.err()", FAILING, fn, args, kwargs or None, _getframe(1))
+
+    def ok(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run ``fn(*args, **kwargs)`` when the block ends without one. As `godefer.okdefer` (D10)."""
+        self._push("defer.ok()", RETURNING, fn, args, kwargs or None, _getframe(1))
+
+    def using(self, cm: AbstractContextManager[T, bool | None]) -> T:
+        """Enter a context manager now, and exit it when the block ends. As `godefer.using` (D11)."""
+        sp = _getframe(1)
+        if self._state == _ENDED:
+            raise _errors.scope_ended("defer.using()", sp)
+        enter, leave = special_pair(cm, "__enter__", "__exit__")
+        if enter is None or leave is None:
+            with cm:  # the interpreter's own TypeError, in the words of this version
+                raise _errors.internal("defer_scope.using")
+        value: T = enter()
+        self._push("defer.using()", EXIT, leave, (), None, sp)
+        return value
+
+    async def ausing(self, acm: AbstractAsyncContextManager[T, bool | None]) -> T:
+        """Enter an asynchronous context manager now, and exit it when the block ends. As `godefer.ausing` (D11)."""
+        sp = _getframe()
+        if self._state == _ENDED:
+            raise _errors.scope_ended("defer.ausing()", sp.f_back or sp)
+        if self._state == _ENTERED:
+            raise _errors.scope_not_async(sp.f_back or sp)
+        enter, leave = special_pair(acm, "__aenter__", "__aexit__")
+        if enter is None or leave is None:
+            async with acm:  # the interpreter's own TypeError, in the words of this version
+                raise _errors.internal("defer_scope.ausing")
+        value: T = await awaited("__aenter__", enter())
+        self._awaits = True
+        self._push("defer.ausing()", ASYNC_EXIT, leave, (), None, _getframe().f_back or sp)
+        return value
+
+    def _push(  # noqa: PLR0913, PLR0917  # the fields of the node
+        self, statement: str, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, sp: FrameType
+    ) -> None:
+        if self._state == _ENDED:
+            raise _errors.scope_ended(statement, sp)
+        self(fn, *args, **(kwargs or {}))
+        d: _defer = self._frame[0]
+        d.when = when
+        d.pc = sp.f_lasti
+        d.sp = sp.f_code
+
+    def __len__(self) -> int:
+        """The number of pending calls."""
+        count, d = 0, self._frame[0]
+        while d is not None:
+            count, d = count + 1, d.link
+        return count
+
+    def __bool__(self) -> bool:
+        """A scope is true, pending calls or none: it is no container that one asks for being empty."""
+        return True
+
+    def detach(self) -> Self:
+        """Move the pending calls to a new scope, and leave this one empty. ExitStack's ``pop_all``.
+
+        The new scope is to be closed, or entered by a ``with`` statement of its own.
+
+        Example:
+            >>> from godefer import defer_scope
+            >>> with defer_scope() as defer:
+            ...     defer(print, "closed")
+            ...     kept = defer.detach()
+            >>> len(kept)
+            1
+            >>> kept.close()
+            closed
+        """
+        if self._state == _ENDED:
+            raise _errors.scope_ended("defer.detach()", _getframe(1))
+        other = type(self)()
+        other._frame[0], self._frame[0] = self._frame[0], None
+        other._awaits, self._awaits = self._awaits, False
+        return other
+
+    def close(self) -> None:
+        """Run the pending calls now, as at the end of the block."""
+        if self._state == _ENDED:
+            raise _errors.scope_ended("defer.close()", _getframe(1))
+        error = self._leave(None, None)
+        if error is None:
+            return
+        saved = save(error)
+        try:
+            raise error
+        finally:
+            restore_context(error, saved)
+            del error, saved
+
+    async def aclose(self) -> None:
+        """Run the pending calls now, as at the end of an ``async with`` block."""
+        if self._state == _ENDED:
+            raise _errors.scope_ended("defer.aclose()", _getframe().f_back or _getframe())
+        error = await self._aleave(None)
+        if error is None:
+            return
+        saved = save(error)
+        try:
+            raise error
+        finally:
+            restore_context(error, saved)
+            del error, saved
+
+    def __enter__(self) -> Self:
+        if self._state != _NEW:
+            raise _errors.scope_entered_twice(_getframe(1))
+        self._state = _ENTERED
+        self._outer = _exception()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        frame, error = self._frame, exc
+        try:
+            if exc is None and not self._awaits:  # the usual case, with no function in between
+                error = deferreturn(frame)
+            if error is not None or frame[0] is not None:
+                error = self._leave(exc, error)
+        except BaseException as e:  # it could not begin
+            if frame[0] is None or type(e) is DeferError:
+                raise
+            error = self._leave(None, e)
+        finally:
+            self._state = _ENDED
+            self._outer = None
+        if error is None or error is exc:
+            goes_on = error is exc
+            error = exc = None
+            return not goes_on
+        exc = None
+        saved = save(error)
+        try:
+            raise error
+        finally:
+            restore_context(error, saved)
+            del error, saved
+
+    async def __aenter__(self) -> Self:
+        if self._state != _NEW:
+            raise _errors.scope_entered_twice(_getframe().f_back or _getframe())
+        self._state = _ENTERED_ASYNC
+        self._outer = _exception()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        try:
+            error = await self._aleave(exc)
+            if error is None or error is exc:
+                return error is not exc
+        finally:
+            self._state = _ENDED
+            self._outer = exc = None
+        saved = save(error)
+        try:
+            raise error
+        finally:
+            restore_context(error, saved)
+            del error, saved
+
+    def _leave(self, exc: BaseException | None, error: BaseException | None) -> BaseException | None:
+        """Run the pending calls, because of *error* if there is one; *exc* is what has left the block. Returns what is in flight then."""
+        frame = self._frame
+        if self._awaits and frame[0] is not None:
+            raise _errors.scope_to_be_awaited(_getframe(2))
+        if exc is None:
+            error = drive(frame, error, panicking=False)
+        else:
+            if frame[0] is not None and _exception() is exc:
+                error = gopanic(frame, exc)
+            if error is not None:
+                error = drive(frame, error, panicking=True)
+            if error is None and frame[0] is not None:
+                error = self._unchained(drive(frame, None, panicking=False), exc)
+        try:
+            return error
+        finally:
+            error = exc = None
+
+    async def _aleave(self, exc: BaseException | None) -> BaseException | None:
+        """`_leave`, awaiting what can be awaited (D6)."""
+        frame = self._frame
+        error, panicking = exc, exc is not None
+        while True:
+            try:
+                error = await adrive(frame, error, panicking=panicking)
+            except BaseException as e:
+                # It was closed while it waited, and has ended; or it could not begin.
+                (error,) = frame[3] or (e,)
+            frame[3] = None
+            if not panicking and error is not None:
+                error = self._unchained(error, exc)
+            panicking = panicking and error is not None
+            if frame[0] is None:
+                break
+        self._awaits = False
+        try:
+            return error
+        finally:
+            error = exc = None
+
+    def _unchained(self, error: BaseException | None, exc: BaseException | None) -> BaseException | None:
+        """*error*, raised on a normal exit after *exc* was recovered, and not chained to that (P4)."""
+        link, seen = error, set()
+        while link is not None and exc is not None and id(link) not in seen:
+            if link.__context__ is exc:
+                link.__context__ = self._outer
+            seen.add(id(link))
+            link = link.__context__
+        return error
+
+
+hide(defer_scope._leave.__code__, defer_scope._aleave.__code__)

@@ -1,0 +1,126 @@
+"""A PostgreSQL server for the tests: on loopback, in a temporary folder, started when it is first asked for."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+START_SECONDS = 30
+WHERE_DEBIAN_PUTS_IT = Path("/usr/lib/postgresql")
+
+
+class NotHere(Exception):
+    """What is missing on this machine, in a line."""
+
+
+def programs():
+    """The folder of initdb and postgres: Debian's newest, else the one on PATH."""
+    versions = [path for path in WHERE_DEBIAN_PUTS_IT.glob("*/bin") if path.parent.name.isdecimal()]
+    for folder in sorted(versions, key=lambda path: -int(path.parent.name)):
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    if (found := shutil.which("postgres")) and (Path(found).resolve().parent / "initdb").exists():
+        return Path(found).resolve().parent
+    raise NotHere("PostgreSQL's server is not on this machine (Debian's package is postgresql)")
+
+
+def unprivileged():
+    """What makes a process of ours another user's: the server refuses to be run by root."""
+    if os.geteuid() != 0:
+        return {}
+    return {"user": "postgres", "group": "postgres", "extra_groups": []}
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Server:
+    """A server of its own, with an empty database. Its data are gone when it is closed."""
+
+    def __init__(self):
+        import psycopg
+
+        self.psycopg = psycopg
+        self.programs = programs()
+        self.process = None
+        self.folder = Path(tempfile.mkdtemp(prefix="godefer-postgresql-"))
+        self.log = self.folder / "log"
+        try:
+            self._create()
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _create(self):
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "postgres", "postgres")
+        self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username=bank", "--no-sync")
+
+    def _run(self, program, *arguments):
+        command = [self.programs / program, "-D", self.folder / "data", *arguments]
+        ended = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=60, **unprivileged())
+        if ended.returncode:
+            raise RuntimeError(f"{program}: {ended.stdout}{ended.stderr}")
+
+    @property
+    def environment(self):
+        """What a client finds it by, as psql does."""
+        return {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": "bank", "PGDATABASE": "postgres"}
+
+    @property
+    def conninfo(self):
+        return f"host=127.0.0.1 port={self.port} user=bank dbname=postgres connect_timeout=10"
+
+    def start(self):
+        """Start it, again on the same data if it was killed. The port is another one: the old one may be taken by now."""
+        for attempt in range(3):
+            self.port = free_port()
+            # Safe against every death of a process, which is all that is tried here, and far faster.
+            options = ["-c", "fsync=off", "-c", "unix_socket_directories=", "-c", "max_connections=40"]
+            command = [self.programs / "postgres", "-D", self.folder / "data", "-h", "127.0.0.1", "-p", str(self.port)]
+            with self.log.open("a") as log:
+                self.process = subprocess.Popen(
+                    [*command, *options], cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, **unprivileged()
+                )
+            if self._answers():
+                return
+        raise RuntimeError(f"PostgreSQL does not start:\n{self.log.read_text()}")
+
+    def _answers(self):
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                time.sleep(0.2)  # processes of a killed server may still hold its data
+                return False
+            with contextlib.suppress(self.psycopg.OperationalError):
+                self.psycopg.connect(self.conninfo).close()
+                return True
+            time.sleep(0.02)
+        self.stop()
+        return False
+
+    def kill(self):
+        """SIGKILL: no farewell to its clients, nothing written. Their connections end when its processes notice."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def close(self):
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
