@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TUTORIAL = "Tutorial"
 HOW_TO = ["checker.md"]
-REFERENCE = ["reference.md", "go-runtime.md", "go-cases.md", "changelog.md"]
+REFERENCE = ["reference.md", "rules.md", "go-runtime.md", "go-cases.md", "changelog.md"]
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
