@@ -19,8 +19,8 @@ def peer(distribution, module, monkeypatch):
     """The module of a package; two that cannot be installed beside others are looked for below build/, as benchmarks/ does."""
     if (BUILD / distribution).is_dir():
         monkeypatch.syspath_prepend(BUILD / distribution)
-        for name in [name for name in sys.modules if name.partition(".")[0] == module]:
-            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, module, sys)  # so that what is imported now is taken out again
+        monkeypatch.delitem(sys.modules, module)
     else:
         try:
             importlib.metadata.version(distribution)
