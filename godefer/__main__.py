@@ -53,14 +53,20 @@ def _parser() -> argparse.ArgumentParser:
         help="tell how a decorated function is run, and why",
         description=(
             "Import a module and tell how its decorated functions are run: open-coded, that is compiled again with their deferred "
-            "calls written into their exits, or the runtime way, with the reason. Of a single function, also each "
-            "defer statement's line and shape, and the lowered source. The exit status is 2 if there is nothing to explain."
+            "calls written into their exits, or the runtime way, with the reason. Of a single function, also its source, "
+            "each defer statement with its shape beside it. The exit status is 2 if there is nothing to explain. Colours are used "
+            "on a terminal, unless NO_COLOR is set."
         ),
     )
     explain.add_argument(
         "target",
         metavar="MODULE[:NAME]",
         help="a module, as in `import pkg.mod`, or what it defines: pkg.mod:function, pkg.mod:Class.method",
+    )
+    explain.add_argument(
+        "--lowered",
+        action="store_true",
+        help="show the lowered source too: the Python code that each open-coded function was compiled from",
     )
     explain.set_defaults(run=_explain)
 
@@ -97,7 +103,7 @@ def _explain(options: argparse.Namespace) -> int:
     from godefer import _report  # noqa: PLC0415  # only this subcommand needs it
 
     try:
-        report = _report.report(options.target)
+        report = _report.report(options.target, _report.Paint(sys.stdout), with_lowered=options.lowered)
     except _report.NothingToExplainError as mistake:
         sys.stderr.write(f"python -m godefer explain: {mistake}\n")
         return 2

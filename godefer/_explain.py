@@ -22,6 +22,17 @@ class DeferSite(SimpleNamespace):
         line: Its line in the function's file.
         statement: ``defer``, ``errdefer``, ``okdefer``, ``using`` or ``ausing``.
         shape: ``inline``, ``conditional`` or ``list``.
+
+    Only a function that is run open-coded (R1) has such statements to show.
+
+    Example:
+        >>> from godefer import errdefer, explain, with_defers
+        >>> @with_defers
+        ... def save(paths):
+        ...     for path in paths:
+        ...         errdefer(print, "not saved:", path)
+        >>> [(site.statement, site.shape) for site in explain(save).defers] in ([("errdefer", "list")], [])
+        True
     """
 
     line: int
@@ -63,7 +74,20 @@ class Explanation(SimpleNamespace):
         return "\n".join((self.summary(), *lines))
 
     def summary(self) -> str:
-        """The way, and the reason if there is one."""
+        """The way, and the reason if there is one (R4).
+
+        Returns:
+            One line, or two.
+
+        Example:
+            >>> from godefer import explain, with_defers
+            >>> @with_defers
+            ... def idle():
+            ...     pass
+            >>> print(explain(idle).summary().partition("): ")[2])
+            runtime
+              because there is no defer statement in its body
+        """
         head = f"{self.function} ({self.file}:{self.line}): {self.way}"
         return f"{head}\n  because {self.reason}" if self.reason else head
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import linecache
+import os
 
 from godefer._errors import DECORATE_NEXT_TO_DEF
 from godefer._explain import decorated_functions, explain, static_attribute
+from godefer._open import decision_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FunctionType, ModuleType
+    from typing import TextIO
 
     from godefer._explain import Explanation
+    from godefer._open import Decision
 
 _COMMAND = "python -m godefer explain"
 
@@ -21,8 +26,24 @@ class NothingToExplainError(Exception):
     """The target cannot be explained; the message says why, and what to write instead."""
 
 
-def report(target: str) -> str:
+class Paint:
+    """Colours, where somebody can see them."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.colours = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def __call__(self, code: str, text: str) -> str:
+        """*text* in the colour with that number of ECMA-48's."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colours and code and text else text
+
+
+def report(target: str, paint: Paint, *, with_lowered: bool = False) -> str:
     """The text for *target*: ``pkg.mod`` or ``pkg.mod:qualname``.
+
+    Args:
+        target: What to explain.
+        paint: How to colour it.
+        with_lowered: Show the lowered source too.
 
     Raises:
         NothingToExplainError: The module cannot be imported, has no such name, or what it names is not decorated.
@@ -30,30 +51,85 @@ def report(target: str) -> str:
     name, _, qualname = target.partition(":")
     module = _import(name)
     if not qualname:
-        return _listing(module)
-    functions = list(decorated_functions(_find(module, qualname)))
+        functions = _listed(module)
+        if not with_lowered:
+            return "\n".join(_summary(explain(function), paint) for function in functions)
+    else:
+        functions = list(decorated_functions(_find(module, qualname)))
     if not functions:
         raise NothingToExplainError(
             f"{qualname} of {name} is not decorated; {DECORATE_NEXT_TO_DEF}; "
             f"`{_COMMAND} {name}` lists the functions that are"
         )
-    return "\n\n".join(_in_full(explain(function)) for function in functions)
+    return "\n\n".join(_in_full(function, paint, with_lowered=with_lowered) for function in functions)
 
 
-def _in_full(explanation: Explanation) -> str:
-    if not explanation.lowered:
-        return str(explanation)
-    return f"{explanation}\n\nlowered source (names that begin with @ are godefer's):\n\n{explanation.lowered}"
+def _in_full(function: FunctionType, paint: Paint, *, with_lowered: bool) -> str:
+    explanation = explain(function)
+    parts = [_summary(explanation, paint)]
+    source = _source(function, explanation, paint)
+    if source:
+        parts.append(source)
+    shapes = dict.fromkeys(site.shape for site in explanation.defers)
+    if shapes:
+        width = max(map(len, shapes))
+        parts.append("\n".join(f"  {paint('33', f'{shape:{width}}')}  {_SHAPES[shape]}" for shape in shapes))
+    if with_lowered and explanation.lowered:
+        parts += ["lowered source (names that begin with @ are godefer's):", _lowered(explanation.lowered, paint)]
+    return "\n\n".join(parts)
 
 
-def _listing(module: ModuleType) -> str:
-    explanations = [explain(function) for function in _functions(module)]
-    if not explanations:
+_SHAPES = {
+    "inline": "the call stands in the exits of the function, and nothing else does",
+    "conditional": "the same, with a test of whether the statement has run",
+    "list": "each run of the statement links a call into a list, which the exits empty",
+}
+
+
+def _summary(explanation: Explanation, paint: Paint) -> str:
+    head, *because = explanation.summary().splitlines()
+    place, _, way = head.rpartition(" ")
+    painted = f"{paint('1', place)} {paint('35' if because else '32', way)}"
+    return "\n".join((painted, *because))
+
+
+def _source(function: FunctionType, explanation: Explanation, paint: Paint) -> str:
+    """The lines of the function, each statement's with its shape beside it; nothing if they are not those that run."""
+    from godefer._source import find  # noqa: PLC0415  # slow to import; a listing does not need it
+
+    decision: Decision = decision_on(function.__code__)  # type: ignore[assignment]  # it is decorated
+    code = decision.original
+    source = find(code, function.__globals__)
+    if isinstance(source, str):
+        return ""
+    last = (source.node.end_lineno or 0) + source.shift
+    lines = linecache.getlines(code.co_filename, function.__globals__)[code.co_firstlineno - 1 : last]
+    lines = [line.rstrip() for line in lines]
+    beside: dict[int, list[str]] = {}
+    for site in explanation.defers:
+        beside.setdefault(site.line, []).append(f"{site.statement}, {site.shape}")
+    width = max((len(lines[line - code.co_firstlineno]) for line in beside), default=0)
+    gutter = len(str(last))
+    out = []
+    for number, line in enumerate(lines, code.co_firstlineno):
+        shapes = "; ".join(beside.get(number, ()))
+        mark = " " * (width - len(line)) + paint("33", f"  <- {shapes}") if shapes else ""
+        out.append(f"  {paint('2', f'{number:{gutter}}')}  {paint('33' if shapes else '', line)}{mark}".rstrip())
+    return "\n".join(out)
+
+
+def _lowered(text: str, paint: Paint) -> str:
+    """The lowered source, what godefer has added in another colour."""
+    return "\n".join(paint("36" if "@" in line.replace("@with_defers", "") else "", line) for line in text.splitlines())
+
+
+def _listed(module: ModuleType) -> list[FunctionType]:
+    functions = list(_functions(module))
+    if not functions:
         raise NothingToExplainError(
             f"no function or method that {module.__name__} itself defines is decorated; {DECORATE_NEXT_TO_DEF}"
         )
-    explanations.sort(key=lambda explanation: (explanation.file, explanation.line))
-    return "\n".join(explanation.summary() for explanation in explanations)
+    return sorted(functions, key=lambda function: ((found := explain(function)).file, found.line))
 
 
 def _functions(module: ModuleType) -> Iterator[FunctionType]:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import runpy
 import select
 import subprocess
@@ -26,11 +27,11 @@ def run_command(*arguments, **environment):
     )
 
 
-def run_on_terminal(*arguments, **environment):
+def run_on_terminal(*arguments, cwd=None, **environment):
     """What the command writes to a terminal of its own."""
     pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
     leader, follower = pty.openpty()
-    process = subprocess.Popen([*COMMAND, *arguments], stdout=follower, env={**os.environ, **environment})
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=follower, cwd=cwd, env={**os.environ, **environment})
     os.close(follower)
     written = b""
     while select.select([leader], [], [], 120)[0]:
@@ -192,7 +193,7 @@ def test_version(monkeypatch, capsys):
 
 def test_help_names_the_subcommands(capsys):
     """`--help` says what there is, and `demo --help` what the demo does."""
-    for arguments, text in ((["--help"], "demo"), (["demo", "--help"], "SQLite")):
+    for arguments, text in ((["--help"], "demo"), (["demo", "--help"], "SQLite"), (["explain", "--help"], "--lowered")):
         with pytest.raises(SystemExit) as exit_:
             command_line.main(arguments)
         assert exit_.value.code == 0
@@ -313,11 +314,11 @@ def package(tmp_path):
     return tmp_path
 
 
-def explain(package, target, **environment):
+def explain(package, *arguments, **environment):
     """Run the subcommand in *package*'s directory, with open coding as the environment of this test run does not say."""
     cleaned = {k: v for k, v in os.environ.items() if k != "GODEFER_OPEN_CODED"}
     done = subprocess.run(
-        [*COMMAND, "explain", target],
+        [*COMMAND, "explain", *arguments],
         capture_output=True,
         text=True,
         cwd=package,
@@ -342,17 +343,36 @@ def test_explain_lists_everything_as_runtime_when_open_coding_is_off(package):
     assert lines[1::2] == ["  because the environment says GODEFER_OPEN_CODED=0"] * 8
 
 
-def test_explain_prints_a_function_in_full(package):
-    """The way, each statement's line and shape, then the lowered source (R4)."""
-    status, out, err = explain(package, "pkg.mod:copy")
+COPY = """\
+copy ({file}:43): open-coded
+
+  43  @with_defers
+  44  def copy(source, target):
+  45      \"""Copy.\"""
+  46      defer(source.close)         <- defer, inline
+  47      if target is not None:
+  48          okdefer(target.commit)  <- okdefer, conditional
+  49      return target
+
+  inline       the call stands in the exits of the function, and nothing else does
+  conditional  the same, with a test of whether the statement has run
+"""
+
+
+def test_explain_prints_a_function_with_the_shape_beside_each_statement(package):
+    """The way, then the source with its line numbers; beside each defer line its shape, and what the shapes mean (R4)."""
+    text = COPY.format(file=package / "pkg" / "mod.py")
+    assert explain(package, "pkg.mod:copy") == (0, text, "")
+
+
+def test_explain_shows_the_lowered_source_when_asked(package):
+    """`--lowered` adds the source that the function was compiled from (R4)."""
+    status, out, err = explain(package, "--lowered", "pkg.mod:copy")
     assert (status, err) == (0, "")
-    head, heading, lowered = out.split("\n\n", 2)
-    assert head.splitlines() == [
-        f"copy ({package / 'pkg' / 'mod.py'}:43): open-coded",
-        "  line 46: defer, inline",
-        "  line 48: okdefer, conditional",
-    ]
-    assert heading == "lowered source (names that begin with @ are godefer's):"
+    shown = COPY.format(file=package / "pkg" / "mod.py")
+    heading = "\nlowered source (names that begin with @ are godefer's):\n\n"
+    assert out.startswith(shown + heading)
+    lowered = out.removeprefix(shown + heading)
     assert lowered.splitlines()[:9] == [
         "@with_defers",
         "def copy(source, target):",
@@ -367,11 +387,73 @@ def test_explain_prints_a_function_in_full(package):
     assert "                @f1 = None\n" in lowered
 
 
-def test_explain_prints_the_reason_and_no_source_of_a_runtime_function(package):
-    """A function that runs the runtime way has nothing lowered to show."""
-    file = package / "pkg" / "mod.py"
-    reason = "  because defer is used as a value, or inside an expression, at line 35"
-    assert explain(package, "pkg.mod:Store.open") == (0, f"Store.open ({file}:32): runtime\n{reason}\n", "")
+def test_explain_shows_the_lowered_source_of_a_whole_module(package):
+    """`--lowered` with a module shows every function in full, in line order (R4)."""
+    status, out, err = explain(package, "pkg.mod", "--lowered")
+    assert (status, err) == (0, "")
+    heads = [line for line in out.splitlines() if line.endswith((": open-coded", ": runtime"))]
+    assert heads == [line for line in LISTING.format(file=package / "pkg" / "mod.py").splitlines() if line[0] != " "]
+    assert out.count("lowered source") == 7
+
+
+def test_explain_prints_the_reason_and_the_source_of_a_runtime_function(package):
+    """A function that runs the runtime way is shown as it stands, below the reason, and has nothing lowered (R4)."""
+    text = """\
+Store.open ({file}:32): runtime
+  because defer is used as a value, or inside an expression, at line 35
+
+  32      @staticmethod
+  33      @with_defers
+  34      def open(path):
+  35          later = defer
+  36          later(print, path)
+"""
+    text = text.format(file=package / "pkg" / "mod.py")
+    assert explain(package, "pkg.mod:Store.open", "--lowered") == (0, text, "")
+
+
+def test_explain_prints_no_source_where_it_has_none(package):
+    """Of a function whose source is not that of its file there is only the reason (R4)."""
+    (package / "pkg" / "made.py").write_text(
+        "from godefer import defer, with_defers\nexec('def f(): defer(print)')\nf = with_defers(f)\n"
+    )
+    text = "f (<string>:1): runtime\n  because the source of <string> is not available\n"
+    assert explain(package, "pkg.made:f") == (0, text, "")
+
+
+def test_explain_puts_two_statements_of_a_line_beside_it(package):
+    """Two statements on one line are both told, and lines in a long function are aligned (R4)."""
+    lines = ["from godefer import defer, errdefer, with_defers", *[""] * 96]
+    lines += ["@with_defers", "def f(x):", "    defer(print); errdefer(print, x)", "    return x"]
+    (package / "pkg" / "long.py").write_text("\n".join(lines))
+    _, out, _ = explain(package, "pkg.long:f")
+    assert out.split("\n\n")[1].splitlines() == [
+        "   98  @with_defers",
+        "   99  def f(x):",
+        "  100      defer(print); errdefer(print, x)  <- defer, inline; errdefer, inline",
+        "  101      return x",
+    ]
+
+
+def test_explain_on_a_terminal_has_colours(package):
+    """On a terminal the lines that defer stand out, and so does what godefer added to the lowered source."""
+    status, written = run_on_terminal(
+        "explain", "pkg.mod:copy", "--lowered", cwd=package, NO_COLOR="", TERM="xterm", GODEFER_OPEN_CODED="1"
+    )
+    assert status == 0
+    assert "\x1b[33m    defer(source.close)\x1b[0m" in written
+    assert "\x1b[32mopen-coded\x1b[0m" in written
+    assert "\x1b[36m            @f0 = source.close\x1b[0m" in written
+    plain = explain(package, "pkg.mod:copy", "--lowered")[1]
+    assert re.sub(r"\x1b\[\d+m", "", written).replace("\r\n", "\n") == plain
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1", "TERM": "xterm"}, {"NO_COLOR": "", "TERM": "dumb"}])
+def test_explain_on_a_terminal_without_colours(package, environment):
+    """NO_COLOR, and a terminal that knows no colours, are respected."""
+    status, written = run_on_terminal("explain", "pkg.mod", cwd=package, **environment)
+    assert status == 0
+    assert "\x1b" not in written
 
 
 @pytest.mark.parametrize(

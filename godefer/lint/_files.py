@@ -31,7 +31,7 @@ _SELECTOR = re.compile(r"GDF[0-9]{0,3}\Z")
 class Problem(NamedTuple):
     """One line of the report. Lines and columns count from 1, and columns are characters.
 
-    Args:
+    Attributes:
         path: The file.
         line: Where it begins.
         column: Where it begins.
@@ -39,6 +39,11 @@ class Problem(NamedTuple):
         end_column: Where it ends: the column after the last one.
         code: The rule, ``invalid-syntax``, or ``E902`` for a file that cannot be read.
         message: What is wrong, and what to write instead.
+
+    Example:
+        >>> from godefer.lint import check_source
+        >>> check_source("import godefer:")[0].code
+        'invalid-syntax'
     """
 
     path: str
@@ -102,7 +107,23 @@ def check_file(path: str, selection: Selection) -> list[Problem]:
 
 
 def check_source(source: str | bytes, path: str = "<string>", selection: Selection | None = None) -> list[Problem]:
-    """Check the source of a module. One that does not contain the word godefer is not even parsed."""
+    """Check the source of a module. One that does not contain the word godefer is not even parsed.
+
+    Args:
+        source: The text, or the bytes of its file.
+        path: What the problems name as its file.
+        selection: The rules to check; all of them if it is None.
+
+    Returns:
+        The problems, in the order of the text, without those that a ``# noqa`` takes back. What cannot be parsed is one problem, with the code
+        ``invalid-syntax``.
+
+    Example:
+        >>> from godefer.lint import check_source
+        >>> for problem in check_source("from godefer import defer\\ndefer(print)\\n"):
+        ...     print(problem.line, problem.code)
+        2 GDF002
+    """
     word: str | bytes = "godefer" if isinstance(source, str) else b"godefer"
     if word not in source:  # type: ignore[operator]
         return []

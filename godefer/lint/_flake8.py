@@ -18,6 +18,14 @@ class Flake8Plugin:
     Args:
         tree: The module.
         lines: Its lines.
+
+    Example:
+        >>> import ast
+        >>> from godefer.lint import Flake8Plugin
+        >>> source = "from godefer import defer\\ndefer(print)\\n"
+        >>> for line, column, message, _ in Flake8Plugin(ast.parse(source), source.splitlines()).run():
+        ...     print(line, column, message.split()[0])
+        2 0 GDF002
     """
 
     name = "godefer"
