@@ -257,15 +257,15 @@ def test_sockets_of_tasks(way):
     async def main():
         server = await ausing(await asyncio.start_server(handle, "127.0.0.1", 0))
         port = server.sockets[0].getsockname()[1]
-        assert await ask(port, b"one\n", b"two\n") == [b"ONE\n", b"TWO\n"]
+        answers = await ask(port, b"one\n", b"two\n")
         asking = asyncio.create_task(ask(port, b"wait\n"))
         await hangs.wait()
         asking.cancel()
         await asyncio.wait([asking])
         handlers[-1].cancel()
         await asyncio.wait(handlers)
-        return asking.cancelled(), handlers[-1].cancelled()
+        return answers, asking.cancelled(), handlers[-1].cancelled()
 
     hangs, handlers = asyncio.Event(), []
-    assert asyncio.run(main()) == (True, True)
+    assert asyncio.run(main()) == ([b"ONE\n", b"TWO\n"], True, True)
     assert ended == ["NoneType", "CancelledError"]
