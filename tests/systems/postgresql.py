@@ -42,6 +42,15 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def children(parent):
+    """The processes that *parent* has started, which need not be in a group of its own."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            _, ppid = path.read_text().rpartition(")")[2].split()[:2]
+            if int(ppid) == parent:
+                yield int(path.parent.name)
+
+
 class Server:
     """A server of its own, with an empty database. Its data are gone when it is closed."""
 
@@ -109,8 +118,15 @@ class Server:
         return False
 
     def kill(self):
-        """SIGKILL: no farewell to its clients, nothing written. Their connections end when its processes notice."""
+        """SIGKILL to every process of it, as when memory runs out: no farewell to its clients, nothing more written.
+
+        Killed alone, the first process leaves those that serve a client time for a commit.
+        """
+        others = list(children(self.process.pid))
         self.process.kill()
+        for pid in others:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self):

@@ -1,0 +1,60 @@
+"""What runs the asynchronous tests: each event loop that is installed."""
+
+import asyncio
+import importlib.util
+import sys
+
+import pytest
+
+
+def needs(name):
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed (the extra 'systems' has it)")
+
+
+def eager_loop():
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    return loop
+
+
+@pytest.fixture(params=["asyncio", "eager tasks", "uvloop"])
+def run(request):
+    """`asyncio.run` on one of the loops, and with tasks that begin to run when they are made."""
+    if request.param == "uvloop":
+        needs("uvloop")
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    elif request.param == "eager tasks":
+        if sys.version_info < (3, 12):
+            pytest.skip("Python 3.11 has no eager tasks")
+        factory = eager_loop
+    else:
+        factory = asyncio.new_event_loop
+
+    def run(main):
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(main)
+
+    return run
+
+
+@pytest.fixture(params=["asyncio", "asyncio with uvloop", "trio"])
+def backend(request):
+    """`anyio.run` on each of its backends."""
+    needs("anyio")
+    import anyio
+
+    options = {}
+    if request.param == "asyncio with uvloop":
+        needs("uvloop")
+        options = {"use_uvloop": True}
+    name = request.param.split()[0]
+    needs(name)
+
+    def run(main):
+        return anyio.run(main, backend=name, backend_options=options)
+
+    run.name = name
+    return run

@@ -1,0 +1,409 @@
+"""PostgreSQL, over the network: transactions, advisory locks, and a server that is killed half-way through a transfer."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from godefer import ausing, defer, errdefer, okdefer, recover, using
+
+psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed (the extra 'systems' has it)")
+
+ACCOUNTS = 4
+EACH = 100
+
+
+@pytest.fixture
+def server(postgresql):
+    """The server, with accounts of 100 each. A payment's taker must exist, which is checked at the commit."""
+    if postgresql.process.poll() is not None:
+        postgresql.start()  # a test that failed has left it dead
+    with psycopg.connect(postgresql.conninfo) as db:
+        db.execute("DROP TABLE IF EXISTS payment, account")
+        db.execute("CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL CHECK (balance >= 0))")
+        db.execute("CREATE TABLE payment (key text, taker int REFERENCES account DEFERRABLE INITIALLY DEFERRED)")
+        db.execute("INSERT INTO account SELECT n, %s FROM generate_series(0, %s) n", (EACH, ACCOUNTS - 1))
+    return postgresql
+
+
+def ask(server, query, *parameters):
+    with psycopg.connect(server.conninfo, autocommit=True) as db:
+        return db.execute(query, parameters).fetchall()
+
+
+def balances(server):
+    return [balance for (balance,) in ask(server, "SELECT balance FROM account ORDER BY id")]
+
+
+def connections(server):
+    """How many there are besides the one that asks; a server notices a closed one a moment later."""
+    [(count,)] = ask(
+        server,
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid != pg_backend_pid()"
+        " AND state != 'idle'",
+    )
+    return count
+
+
+TAKE = "UPDATE account SET balance = balance - %s WHERE id = %s"
+GIVE = "UPDATE account SET balance = balance + %s WHERE id = %s"
+NOTE = "INSERT INTO payment VALUES (%s, %s)"
+
+
+@pytest.fixture
+def transfer(way, server):
+    """Move an amount; what ends the transaction is noted in `seen`."""
+
+    @way
+    def transfer(giver, taker, amount, seen, between=lambda: None):
+        db = psycopg.connect(server.conninfo)
+        defer(seen.append, "closed")
+        defer(db.close)
+        errdefer(db.rollback)
+        errdefer(seen.append, "rollback")
+        okdefer(db.commit)
+        okdefer(seen.append, "commit")
+        db.execute(TAKE, (amount, giver))
+        between()
+        db.execute(GIVE, (amount, taker))
+        db.execute(NOTE, (f"{giver} to {taker}", taker))
+
+    return transfer
+
+
+@pytest.fixture
+def atransfer(way, server):
+    """The same, asynchronously."""
+
+    @way
+    async def atransfer(giver, taker, amount, seen, between=asyncio.sleep):
+        db = await psycopg.AsyncConnection.connect(server.conninfo)
+        defer(seen.append, "closed")
+        defer(db.close)
+        errdefer(db.rollback)
+        errdefer(seen.append, "rollback")
+        okdefer(db.commit)
+        okdefer(seen.append, "commit")
+        await db.execute(TAKE, (amount, giver))
+        await between(0)
+        await db.execute(GIVE, (amount, taker))
+        await db.execute(NOTE, (f"{giver} to {taker}", taker))
+
+    return atransfer
+
+
+def test_commit(transfer, server):
+    """A function that returns commits and does not roll back (D10)."""
+    seen = []
+    transfer(0, 1, 30, seen)
+    assert seen == ["commit", "closed"]
+    assert balances(server) == [70, 130, 100, 100]
+
+
+@pytest.mark.parametrize("error", [LookupError, KeyboardInterrupt])
+def test_rollback(transfer, server, error):
+    """A function that fails half-way rolls back, and its own exception arrives (D10)."""
+
+    def fail():
+        raise error
+
+    seen = []
+    with pytest.raises(error):
+        transfer(0, 1, 30, seen, fail)
+    assert seen == ["rollback", "closed"]
+    assert balances(server) == [100] * 4
+
+
+def test_a_commit_that_fails(transfer, server):
+    """A commit that fails makes the function fail: it rolls back and closes, and the error arrives (D5, D10)."""
+    seen = []
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        transfer(0, 99, 30, seen)
+    assert seen == ["commit", "rollback", "closed"]
+    assert balances(server) == [100] * 4
+
+
+def test_async_commit_and_rollback(atransfer, server):
+    """Commit, rollback and close are awaited, in turn, before the function has exited (D6, D10)."""
+
+    async def fail(_):
+        raise LookupError
+
+    async def main():
+        returned, failed, refused = [], [], []
+        await atransfer(0, 1, 30, returned)
+        with pytest.raises(LookupError):
+            await atransfer(0, 1, 30, failed, fail)
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            await atransfer(0, 99, 30, refused)
+        return returned, failed, refused
+
+    assert asyncio.run(main()) == (["commit", "closed"], ["rollback", "closed"], ["commit", "rollback", "closed"])
+    assert balances(server) == [70, 130, 100, 100]
+
+
+def test_a_cancelled_transfer(atransfer, server):
+    """A task that is cancelled while the server works on its query rolls back, closes, and stays cancelled (D2, D10)."""
+
+    async def main():
+        db = await psycopg.AsyncConnection.connect(server.conninfo)
+        async with db:
+            await db.execute("SELECT balance FROM account WHERE id = 1 FOR UPDATE")  # the transfer must wait
+            seen, half_way = [], asyncio.Event()
+
+            async def between(_):
+                half_way.set()
+
+            task = asyncio.create_task(atransfer(0, 1, 30, seen, between))
+            await half_way.wait()
+            await asyncio.sleep(0.05)
+            task.cancel()
+            await asyncio.wait([task])
+            return task.cancelled(), seen
+
+    assert asyncio.run(main()) == (True, ["rollback", "closed"])
+    assert balances(server) == [100] * 4
+    assert connections(server) == 0
+
+
+def test_context_managers(way, server):
+    """A connection and its transaction are context managers: what they suppress ends the function, as in a `with` (D11, P4)."""
+
+    @way
+    def work(how):
+        db = using(psycopg.connect(server.conninfo))
+        using(db.transaction())
+        db.execute(TAKE, (1, 0))
+        if how is not None:
+            raise how
+        return "returned"
+
+    @way
+    async def awork(how):
+        db = await ausing(await psycopg.AsyncConnection.connect(server.conninfo))
+        await ausing(db.transaction())
+        await db.execute(TAKE, (10, 0))
+        if how is not None:
+            raise how
+        return "returned"
+
+    for run, left in ((work, 99), (lambda how: asyncio.run(awork(how)), 89)):
+        assert run(None) == "returned"
+        assert run(psycopg.Rollback()) is None
+        with pytest.raises(LookupError):
+            run(LookupError())
+        assert balances(server)[0] == left
+
+
+def test_recover_from_an_error_of_the_database(way, server):
+    """An error of the database can be recovered, and what was deferred before it still runs, as on a return (P2, P4)."""
+
+    errors = []
+
+    @way
+    def withdraw(account, amount):
+        def refused():
+            errors.append(recover(psycopg.errors.CheckViolation))
+
+        db = using(psycopg.connect(server.conninfo))
+        okdefer(db.execute, NOTE, ("after", 0))
+        defer(refused)
+        errdefer(db.rollback)
+        db.execute(TAKE, (amount, account))
+        return "withdrawn"
+
+    assert [withdraw(0, 30), withdraw(0, 300)] == ["withdrawn", None]
+    assert [type(error) for error in errors] == [type(None), psycopg.errors.CheckViolation]
+    assert balances(server)[0] == 70
+    assert ask(server, "SELECT count(*) FROM payment WHERE key = 'after'") == [(2,)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_advisory_lock(way, server, fails):
+    """The lock is held until the work is committed or rolled back, and is free afterwards, however the function exits (D2)."""
+    free = "SELECT pg_try_advisory_xact_lock(7)"
+    observed = []
+
+    @way
+    def work():
+        db = using(psycopg.connect(server.conninfo, autocommit=True))
+        db.execute("SELECT pg_advisory_lock(7)")
+        defer(lambda: observed.append(db.execute("SELECT pg_advisory_unlock(7)").fetchone()))
+        defer(lambda: observed.append(ask(server, free)))
+        db.execute("BEGIN")
+        errdefer(db.execute, "ROLLBACK")
+        okdefer(db.execute, "COMMIT")
+        db.execute("SELECT 1 / %s", (0 if fails else 1,))
+
+    if fails:
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            work()
+    else:
+        work()
+    assert observed == [[(False,)], (True,)]
+    assert ask(server, free) == [(True,)]
+
+
+def test_an_advisory_lock_between_threads(way, server):
+    """What an advisory lock guards is done by one at a time, though some fail in the middle of it (D4)."""
+    inside, most, done = 0, 0, []
+
+    @way
+    def work(n):
+        nonlocal inside, most
+        db = using(psycopg.connect(server.conninfo, autocommit=True))
+        db.execute("SELECT pg_advisory_lock(8)")
+        defer(db.execute, "SELECT pg_advisory_unlock(8)")
+
+        def leave():
+            nonlocal inside
+            inside -= 1
+
+        inside += 1
+        defer(leave)
+        most = max(most, inside)
+        [(balance,)] = db.execute("SELECT balance FROM account WHERE id = 0")
+        if n % 3 == 2:
+            raise LookupError(n)
+        db.execute("UPDATE account SET balance = %s WHERE id = 0", (balance + 1,))
+        done.append(n)
+
+    with ThreadPoolExecutor(6) as pool:
+        failed = [type(future.exception()) for future in [pool.submit(work, n) for n in range(18)]]
+    assert failed == [[type(None), type(None), LookupError][n % 3] for n in range(18)]
+    assert (most, inside, len(done), balances(server)[0]) == (1, 0, 12, 112)
+
+
+def test_a_cancelled_wait_for_an_advisory_lock(way, server):
+    """A task that is cancelled while it waits for the lock never had it: nothing is unlocked, and its connection is closed (D8)."""
+    seen = []
+
+    @way
+    async def work():
+        db = await psycopg.AsyncConnection.connect(server.conninfo, autocommit=True)
+        defer(db.close)
+        defer(seen.append, "waiting ends")
+        await db.execute("SELECT pg_advisory_lock(9)")
+        defer(seen.append, "unlocks")
+        defer(db.execute, "SELECT pg_advisory_unlock(9)")
+
+    async def main():
+        async with await psycopg.AsyncConnection.connect(server.conninfo, autocommit=True) as holder:
+            await holder.execute("SELECT pg_advisory_lock(9)")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await work()
+        await work()
+
+    asyncio.run(main())
+    assert seen == ["waiting ends", "unlocks", "waiting ends"]
+
+
+def test_rows_that_are_read_half_way(way, server):
+    """A generator with a cursor on the server closes it when it is closed (D2)."""
+    open_cursors = "SELECT count(*) FROM pg_cursors"
+
+    @way
+    def numbers(db):
+        cursor = using(db.cursor("numbers"))
+        cursor.itersize = 10
+        cursor.execute("SELECT * FROM generate_series(1, 1000)")
+        for (n,) in cursor:
+            yield n
+
+    @way
+    async def anumbers(db):
+        cursor = await ausing(db.cursor("numbers"))
+        cursor.itersize = 10
+        await cursor.execute("SELECT * FROM generate_series(1, 1000)")
+        async for (n,) in cursor:
+            yield n
+
+    async def main():
+        async with await psycopg.AsyncConnection.connect(server.conninfo) as db:
+            reading = anumbers(db)
+            assert await anext(reading) == 1
+            before = await (await db.execute(open_cursors)).fetchone()
+            await reading.aclose()
+            return before, await (await db.execute(open_cursors)).fetchone()
+
+    with psycopg.connect(server.conninfo) as db:
+        reading = numbers(db)
+        assert next(reading) == 1
+        assert db.execute(open_cursors).fetchone() == (1,)
+        reading.close()
+        assert db.execute(open_cursors).fetchone() == (0,)
+    assert asyncio.run(main()) == ((1,), (0,))
+
+
+def test_the_server_is_killed_half_way(transfer, server):
+    """When the server dies between taking and giving, the rollback fails too, the connection is closed, and no money is lost (D5)."""
+    seen = []
+    with pytest.raises(psycopg.OperationalError) as caught:
+        transfer(0, 1, 30, seen, server.kill)
+    assert seen == ["rollback", "closed"]
+    # The rollback's own error, with the one of the body as its context.
+    assert isinstance(caught.value.__context__, psycopg.OperationalError)
+    server.start()
+    assert balances(server) == [100] * 4
+    transfer(0, 1, 30, seen)
+    assert balances(server) == [70, 130, 100, 100]
+
+
+def test_the_server_is_killed_half_way_of_an_async_transfer(atransfer, server):
+    """The same where rollback and close are awaited (D5, D6)."""
+
+    async def kill(_):
+        server.kill()
+
+    seen = []
+    with pytest.raises(psycopg.OperationalError) as caught:
+        asyncio.run(atransfer(0, 1, 30, seen, kill))
+    assert seen == ["rollback", "closed"]
+    assert isinstance(caught.value.__context__, psycopg.OperationalError)
+    server.start()
+    assert balances(server) == [100] * 4
+
+
+def test_the_server_is_killed_under_load(way, server):
+    """Threads transfer until the server dies: each transfer that returned is there, none is there by half, and no other but those in doubt (D5)."""
+    returned, failed, enough = [], [], threading.Event()
+
+    @way
+    def transfer(key, giver, taker):
+        db = psycopg.connect(server.conninfo)
+        defer(db.close)
+        errdefer(failed.append, key)
+        errdefer(db.rollback)
+        okdefer(db.commit)
+        # In the order of their ids, so that no two wait for each other.
+        for account, query in sorted(((giver, TAKE), (taker, GIVE))):
+            db.execute(query, (1, account))
+        db.execute(NOTE, (key, taker))
+
+    def many(thread):
+        try:
+            for n in range(10_000):
+                key = f"{thread}-{n}"
+                transfer(key, (thread + n) % ACCOUNTS, (thread + n + 1) % ACCOUNTS)
+                returned.append(key)
+                if len(returned) > 40:
+                    enough.set()
+        except psycopg.OperationalError:
+            return key
+        finally:
+            enough.set()
+
+    with ThreadPoolExecutor(4) as pool:
+        threads = [pool.submit(many, thread) for thread in range(4)]
+        enough.wait(30)
+        server.kill()
+        in_doubt = {thread.result(30) for thread in threads}
+    assert len(returned) > 40
+    assert None not in in_doubt
+    assert set(failed) <= in_doubt  # one that could not even connect had deferred nothing
+    server.start()
+    there = {key for (key,) in ask(server, "SELECT key FROM payment")}
+    assert set(returned) <= there <= set(returned) | in_doubt
+    assert sum(balances(server)) == ACCOUNTS * EACH
