@@ -202,7 +202,12 @@ class defer_scope:
         frame, error = self._frame, None
         if self._awaits and frame[0] is not None:
             raise _errors.scope_to_be_awaited("closed", _getframe(1))
-        own: Frame = [None, None, None, None]  # others may be running calls of the scope: the one that closes it, another thread
+        own: Frame = [
+            None,
+            None,
+            None,
+            None,
+        ]  # others may be running calls of the scope: the one that closes it, another thread
         try:
             while (d := frame[0]) is not None:  # each on its own, so that what it defers runs next
                 frame[0], d.link, own[0] = d.link, None, d
