@@ -102,12 +102,12 @@ def browser(site: Path, chromium: str) -> int:
     wrong = [line for look in looks for line in look.wrong]
     if looks[0].background == looks[1].background:
         wrong.append(f"light and dark have the same background, {looks[0].background}")
-    if not looks[0].charts:
-        wrong.append("no page shows a chart")
+    if not looks[0].charts or looks[0].charts != looks[1].charts:
+        wrong.append(f"{looks[0].charts} charts are shown in light, and {looks[1].charts} in dark")
     print(*wrong, sep="\n", end="\n" if wrong else "")
     print(
-        f"site: {looks[0].pages} pages and {looks[0].charts} charts in light and dark, and the search, "
-        f"seen with Chromium {version}: {len(wrong)} faults"
+        f"site: {looks[0].pages} pages, {looks[1].charts} charts in light and dark, and the search, seen with Chromium {version}: "
+        f"{len(wrong)} faults"
     )
     return 1 if wrong else 0
 
@@ -123,13 +123,15 @@ class Look:
         self.page = page = context.new_page()
         page.on("pageerror", self.note)
         page.on("console", lambda message: self.note(message.text) if message.type == "error" else None)
-        page.on("requestfailed", lambda request: self.note(f"{request.url}: {request.failure}"))
+        page.on("requestfailed", self.failed)
         page.on(
             "response", lambda answer: self.note(f"{answer.url}: {answer.status}") if answer.status >= 400 else None
         )
         page.on("request", self.not_from_elsewhere)
         for file in sorted(site.rglob("index.html")):
-            self.look_at(file.parent.relative_to(site).as_posix().removeprefix("."))
+            # A page without a chart has nothing of its own that depends on the scheme.
+            if scheme == "light" or '.svg"' in file.read_text(encoding="utf-8"):
+                self.look_at(file.parent.relative_to(site).as_posix().removeprefix("."))
         page.goto(root)
         self.background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         page.screenshot(path=str(site / f"screenshot-{scheme}.png"))
@@ -139,6 +141,11 @@ class Look:
     def note(self, what: object) -> None:
         """Note a fault of the page that is open."""
         self.wrong.append(f"{self.page.url} ({self.scheme}): {what}")
+
+    def failed(self, request: Request) -> None:
+        """Note what could not be had. What is under way when the next page is opened is aborted, and that is no fault."""
+        if request.failure != "net::ERR_ABORTED":
+            self.note(f"{request.url}: {request.failure}")
 
     def not_from_elsewhere(self, request: Request) -> None:
         """Note what is asked for that the site does not have: it works offline."""
