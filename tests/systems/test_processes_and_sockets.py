@@ -97,14 +97,18 @@ def test_an_async_process_of_a_cancelled_task(way):
         errdefer(process.kill)
         started.append(process)
         await process.stdout.readline()
+        up.set()
         await process.wait()
 
     async def main():
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(work(), 0.3)
-        return [process.returncode for process in started]
+        task = asyncio.create_task(work())
+        await up.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled(), [process.returncode for process in started]
 
-    assert asyncio.run(main()) == [-signal.SIGKILL]
+    up = asyncio.Event()
+    assert asyncio.run(main()) == (True, [-signal.SIGKILL])
 
 
 SERVICE = """

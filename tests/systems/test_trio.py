@@ -256,9 +256,11 @@ def test_a_nursery_in_a_cancelled_scope(way, events, shielded):
 def test_streams_and_channels(way, events):
     """What trio closes with `aclose` is closed although the function was cancelled, and the other side sees the end (D2, D6)."""
 
+    served = []
+
     @way
     async def serve(stream):
-        defer(events.append, "server saw the end")
+        defer(served.append, "saw the end")
         defer(stream.aclose)
         async for data in stream:
             await stream.send_all(data.upper())
@@ -286,8 +288,9 @@ def test_streams_and_channels(way, events):
                 asking.start_soon(ask, port, sender)
                 events.append(await receiver.receive())
                 scope.cancel()
+        events.append("scope left")
         with trio.fail_after(10):
-            while len(events) < 3:
+            while not served:
                 await trio.sleep(0.001)
         try:
             await receiver.receive()
@@ -295,7 +298,8 @@ def test_streams_and_channels(way, events):
             events.append("end of channel")
 
     trio.run(main)
-    assert events == [b"ONE", "client is closed", "server saw the end", "end of channel"]
+    assert events == [b"ONE", "client is closed", "scope left", "end of channel"]
+    assert served == ["saw the end"]
 
 
 @pytest.mark.parametrize("kept", [False, True])
