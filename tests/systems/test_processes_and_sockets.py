@@ -132,7 +132,8 @@ SERVICE = """
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "name"), [(signal.SIGTERM, 7, "SystemExit"), (signal.SIGINT, -signal.SIGINT, "KeyboardInterrupt")]
+    ("number", "status", "name"),
+    [(signal.SIGTERM, 7, "SystemExit"), (signal.SIGINT, -signal.SIGINT, "KeyboardInterrupt")],
 )
 def test_a_service_that_is_told_to_end(way, tmp_path, monkeypatch, number, status, name):
     """SIGTERM, made a SystemExit, and Ctrl-C clean up, are not recovered, and end the process as they should (D2, P3)."""
@@ -141,7 +142,9 @@ def test_a_service_that_is_told_to_end(way, tmp_path, monkeypatch, number, statu
     directory.mkdir()
     monkeypatch.setenv("GODEFER_OPEN_CODED", "1" if way.name == "open-coded" else "0")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    with subprocess.Popen([sys.executable, program, directory], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, program, directory], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout.readline().decode().strip() == way.name
         assert len(os.listdir(directory)) == 2
         process.send_signal(number)

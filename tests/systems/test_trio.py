@@ -174,7 +174,16 @@ def test_scopes_of_the_function(way, events, later, shielded):
         return await gives_up(), await fails()
 
     assert trio.run(main) == (None, None)
-    assert events == ["finished", "inside was interrupted", True, "outside", "returns", "outside", trio.TooSlowError, "returns"]
+    assert events == [
+        "finished",
+        "inside was interrupted",
+        True,
+        "outside",
+        "returns",
+        "outside",
+        trio.TooSlowError,
+        "returns",
+    ]
 
 
 @pytest.mark.parametrize("fails", [False, True])
