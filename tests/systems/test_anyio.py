@@ -1,6 +1,7 @@
 """anyio, on asyncio, on uvloop and on trio: scopes, task groups, threads and streams, with one behaviour on all of them."""
 
 import asyncio
+import contextlib
 import sys
 
 import pytest
@@ -109,6 +110,81 @@ def test_cancelled_twice(way, backend, events, later, shielded):
     assert backend(main) == (True, True, 0)
     assert events[:3] == ["c", "b", "a was interrupted"]
     assert "never" not in events
+
+
+def test_a_clean_up_with_a_deadline_of_its_own(way, backend, events, later):
+    """A shield that ends when its own time is up interrupts its clean-up alone, and is no exception; the cancellation goes on (D5)."""
+
+    async def at_most(seconds, fn, *args):
+        with anyio.move_on_after(seconds, shield=True) as scope:
+            await fn(*args)
+        events.append(scope.cancelled_caught)
+
+    @way
+    async def work():
+        defer(later, "a", 60)
+        defer(at_most, 60, later, "b")
+        defer(at_most, 0.002, anyio.sleep, 60)
+        await anyio.sleep(60)
+
+    async def main():
+        with anyio.move_on_after(0.002) as scope:
+            await work()
+        await anyio.sleep(0.001)
+        return scope.cancelled_caught, cancelling(backend)
+
+    assert backend(main) == (True, 0)
+    assert events == [True, "b", False, "a was interrupted"]
+
+
+def test_a_scope_for_the_end_of_the_function(way, backend, events, later):
+    """A scope of the function that is shielded when the body ends lets every clean-up below it finish (D2, D11)."""
+
+    @way
+    async def work():
+        scope = using(anyio.CancelScope())
+        defer(later, "a")
+        defer(later, "b")
+        defer(setattr, scope, "shield", True)
+        await anyio.sleep(60)
+
+    async def main():
+        with anyio.move_on_after(0.002) as scope:
+            await work()
+            events.append("never")
+        await anyio.sleep(0.001)
+        return scope.cancelled_caught, cancelling(backend)
+
+    assert backend(main) == (True, 0)
+    assert events == ["b", "a"]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_async_generators(way, backend, events, later, shielded, closed):
+    """Closed by `aclosing`, or by the loop that shuts down, a generator makes all its deferred calls, and shielded ones finish (D2, D5)."""
+
+    @way
+    async def numbers():
+        defer(shielded, "a")
+        defer(shielded, "b")
+        yield 1
+        yield 2
+
+    @way
+    async def first(generator):
+        if closed:
+            await ausing(contextlib.aclosing(generator))
+        async for n in generator:
+            return n
+
+    async def main():
+        kept.append(numbers())
+        events.append(await first(kept[0]))
+        events.append("main exits")
+
+    kept = []
+    backend(main)
+    assert events == ([1, "main exits", "b", "a"], ["b", "a", 1, "main exits"])[closed]
 
 
 def test_recover_and_cancellation(way, backend, events):

@@ -168,6 +168,123 @@ def test_cancelled_again_and_again(way, run, events, later, in_a_loop):
     assert events == [f"{n} was interrupted" for n in (3, 2, 1, 0)]
 
 
+async def to_the_end(fn, *args):
+    """The recipe of docs/cookbook/cancellation.md."""
+    task = asyncio.create_task(fn(*args))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        await task
+        raise
+
+
+@pytest.mark.parametrize("in_the_body", [False, True])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_clean_up_that_must_finish(way, run, events, later, in_the_body, times):
+    """A clean-up that is shielded, and waited for, finishes however often its task is cancelled, which then stays cancelled (D2, D5, D10)."""
+    begun = []
+
+    @way
+    async def work():
+        errdefer(events.append, "fails")
+        okdefer(events.append, "returns")
+        defer(later, "a")
+        defer(to_the_end, later, "b", 0.02)
+        defer(begun.append, "b")
+        if in_the_body:
+            begun.append("body")
+            await asyncio.sleep(60)
+        return "result"
+
+    async def main():
+        task = asyncio.create_task(work())
+        if in_the_body:
+            await until(lambda: begun)
+            task.cancel("first")
+        await until(lambda: "b" in begun)
+        for n in range(times):
+            await asyncio.sleep(0)
+            task.cancel(str(n))
+        await asyncio.wait([task])
+        return task.cancelled(), task.cancelling()
+
+    assert run(main()) == (True, times + in_the_body)
+    assert events == ["b", "a", "fails"]
+
+
+def test_a_shield_alone_does_not_wait(way, run, events, later):
+    """`asyncio.shield` keeps a clean-up from being interrupted, but the function is over before it: hence the recipe (D6)."""
+
+    @way
+    async def work():
+        defer(events.append, "exits")
+        defer(asyncio.shield, asyncio.create_task(later("a", 0.02)))
+
+    async def main():
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.wait([task])
+        await until(lambda: len(events) == 2)
+        return task.cancelled()
+
+    assert run(main()) is True
+    assert events == ["exits", "a"]
+
+
+def test_a_clean_up_that_must_finish_and_fails(way, run, events):
+    """Its error takes the cancellation's place, with that as its context (D5)."""
+
+    async def fails():
+        await asyncio.sleep(0.01)
+        raise LookupError("clean-up")
+
+    @way
+    async def work():
+        defer(to_the_end, fails)
+        defer(events.append, "begun")
+
+    async def main():
+        task = asyncio.create_task(work())
+        await until(lambda: events)
+        await asyncio.sleep(0)
+        task.cancel("enough")
+        with pytest.raises(LookupError, match="clean-up") as caught:
+            await task
+        return type(caught.value.__context__), caught.value.__context__.args
+
+    assert run(main()) == (asyncio.CancelledError, ("enough",))
+
+
+def test_a_clean_up_with_a_deadline_of_its_own(way, run, events, later):
+    """A timeout around a clean-up interrupts that one alone; once its TimeoutError is recovered, the cancellation goes on (D5, P3)."""
+
+    async def at_most(seconds, fn, *args):
+        async with asyncio.timeout(seconds):
+            await fn(*args)
+
+    @way
+    async def work():
+        defer(later, "a")
+        defer(lambda: events.append(type(recover(TimeoutError))))
+        defer(at_most, 0.005, later, "long", 60)
+        events.append("body")
+        await asyncio.sleep(60)
+
+    async def main():
+        task = asyncio.create_task(work())
+        await until(lambda: events)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled(), task.cancelling()
+
+    assert run(main()) == (True, 1)
+    assert events == ["body", "long was interrupted", TimeoutError, "a"]
+
+
 def test_recover_does_not_take_a_cancellation(way, run, events):
     """`recover()` does not stop a CancelledError; `recover(CancelledError)` does, and the function returns (P3, P4)."""
 
