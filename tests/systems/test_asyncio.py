@@ -599,7 +599,8 @@ INTERRUPTED = """
         defer(later, "cleaned up")
         defer(lambda: print(type(sys.exception()).__name__, recover()))
         print(explain(work).way, flush=True)
-        await asyncio.sleep(60)
+        while True:
+            await asyncio.sleep(0.05)  # not one long wait: a signal that comes right before it would be seen after it
 
     if sys.argv[1] == "uvloop":
         import uvloop

@@ -124,7 +124,8 @@ SERVICE = """
         errdefer(lambda: print(type(sys.exception()).__name__, recover(), flush=True))
         scratch = using(tempfile.TemporaryDirectory(dir=directory))
         print(explain(serve).way, flush=True)
-        time.sleep(600)
+        while True:
+            time.sleep(0.05)  # not one long wait: a signal that comes right before it would be seen after it
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     serve(sys.argv[1])
