@@ -188,70 +188,87 @@ def test_a_clean_up_that_must_finish(way, run, events, later, in_the_body, times
     begun = []
 
     @way
-    async def work():
+    async def work(clean_up):
         errdefer(events.append, "fails")
         okdefer(events.append, "returns")
         defer(later, "a")
-        defer(to_the_end, later, "b", 0.02)
-        defer(begun.append, "b")
+        defer(to_the_end, clean_up)
         if in_the_body:
             begun.append("body")
             await asyncio.sleep(60)
         return "result"
 
     async def main():
-        task = asyncio.create_task(work())
+        go_on = asyncio.Event()
+
+        async def clean_up():
+            begun.append("clean-up")
+            await go_on.wait()
+            events.append("b")
+
+        task = asyncio.create_task(work(clean_up))
         if in_the_body:
             await until(lambda: begun)
             task.cancel("first")
-        await until(lambda: "b" in begun)
+        await until(lambda: "clean-up" in begun)
         for n in range(times):
-            await asyncio.sleep(0)
             task.cancel(str(n))
+            await asyncio.sleep(0.001)
+        events.append("cancelled")
+        go_on.set()
         await asyncio.wait([task])
         return task.cancelled(), task.cancelling()
 
     assert run(main()) == (True, times + in_the_body)
-    assert events == ["b", "a", "fails"]
+    assert events == ["cancelled", "b", "a", "fails"]
 
 
-def test_a_shield_alone_does_not_wait(way, run, events, later):
+def test_a_shield_alone_does_not_wait(way, run, events):
     """`asyncio.shield` keeps a clean-up from being interrupted, but the function is over before it: hence the recipe (D6)."""
 
     @way
-    async def work():
+    async def work(clean_up):
         defer(events.append, "exits")
-        defer(asyncio.shield, asyncio.create_task(later("a", 0.02)))
+        defer(asyncio.shield, clean_up)
+        defer(events.append, "begun")
 
     async def main():
-        task = asyncio.create_task(work())
-        await asyncio.sleep(0.001)
+        go_on = asyncio.Event()
+        clean_up = asyncio.create_task(go_on.wait())
+        task = asyncio.create_task(work(clean_up))
+        await until(lambda: events)
+        await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        await until(lambda: len(events) == 2)
-        return task.cancelled()
+        done = clean_up.done()
+        go_on.set()
+        return task.cancelled(), done, await clean_up
 
-    assert run(main()) is True
-    assert events == ["exits", "a"]
+    assert run(main()) == (True, False, True)
+    assert events == ["begun", "exits"]
 
 
 def test_a_clean_up_that_must_finish_and_fails(way, run, events):
     """Its error takes the cancellation's place, with that as its context (D5)."""
 
-    async def fails():
-        await asyncio.sleep(0.01)
-        raise LookupError("clean-up")
-
     @way
-    async def work():
-        defer(to_the_end, fails)
+    async def work(clean_up):
+        defer(to_the_end, clean_up)
         defer(events.append, "begun")
 
     async def main():
-        task = asyncio.create_task(work())
+        go_on = asyncio.Event()
+
+        async def clean_up():
+            await go_on.wait()
+            raise LookupError("clean-up")
+
+        task = asyncio.create_task(work(clean_up))
         await until(lambda: events)
         await asyncio.sleep(0)
         task.cancel("enough")
+        await asyncio.sleep(0)
+        go_on.set()
         with pytest.raises(LookupError, match="clean-up") as caught:
             await task
         return type(caught.value.__context__), caught.value.__context__.args
