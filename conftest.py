@@ -164,6 +164,8 @@ pytest_collect_file = SybilCollection(
     [
         *(pages(fixtures, [page], []) for page, fixtures in NEEDS.items()),
         pages([], ["README.md", "docs/*.md", "docs/*/*.md"], list(NEEDS)),
-        Sybil([DocTestParser(OPTIONS)], patterns=["godefer/*.py", "godefer/lint/*.py"], document_types={".py": Docstrings}),
+        Sybil(
+            [DocTestParser(OPTIONS)], patterns=["godefer/*.py", "godefer/lint/*.py"], document_types={".py": Docstrings}
+        ),
     ]
 ).pytest()

@@ -14,7 +14,18 @@ import sys
 
 from godefer import _errors
 from godefer._errors import DeferError
-from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, newdefer, pool, restore_context, save
+from godefer._record import (
+    ASYNC_EXIT,
+    EXIT,
+    FAILING,
+    RETURNING,
+    _defer,
+    newdefer,
+    pool,
+    refill,
+    restore_context,
+    save,
+)
 from godefer._results import awaited
 from godefer._statements import special_pair
 from godefer._traceback import hide
@@ -78,7 +89,7 @@ class defer_scope:
         try:
             d = _pop()
         except IndexError:
-            d = _defer()
+            d = refill()
         if d.panic is not None:
             raise _errors.pooled_with_panic()
         d.fn = fn
@@ -209,7 +220,9 @@ class defer_scope:
             None,
         ]  # others may be running calls of the scope: the one that closes it, another thread
         try:
-            while (d := frame[0]) is not None:  # each on its own, so that what it defers runs next
+            while True:  # each on its own, so that what it defers runs next
+                if (d := frame[0]) is None:
+                    break
                 frame[0], d.link, own[0] = d.link, None, d
                 error = drive(own, error, panicking=False)
         finally:
@@ -231,7 +244,9 @@ class defer_scope:
         frame, error = self._frame, None
         own: Frame = [None, None, None, None]
         try:
-            while (d := frame[0]) is not None:
+            while True:
+                if (d := frame[0]) is None:
+                    break
                 frame[0], d.link, own[0] = d.link, None, d
                 try:
                     error = await adrive(own, error, panicking=False)

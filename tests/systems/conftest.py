@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import signal
 import sys
 
 import pytest
@@ -10,6 +11,14 @@ import pytest
 def needs(name):
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"{name} is not installed (the extra 'systems' has it)")
+
+
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Ctrl-C is heard, by the processes that a test starts too: a shell has it ignored in what it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def eager_loop():
