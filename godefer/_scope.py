@@ -19,7 +19,7 @@ from godefer._record import (
     EXIT,
     FAILING,
     RETURNING,
-    _defer,
+    freedefer,
     newdefer,
     pool,
     refill,
@@ -84,8 +84,6 @@ class defer_scope:
 
     def __call__(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run ``fn(*args, **kwargs)`` when the block ends. As `godefer.defer`."""
-        if self._state == _ENDED:
-            raise _errors.scope_ended("defer()", _getframe(1))
         try:
             d = _pop()
         except IndexError:
@@ -99,6 +97,11 @@ class defer_scope:
         sp = _getframe(1)
         d.pc = sp.f_lasti
         d.sp = sp.f_code
+        if (
+            self._state == _ENDED
+        ):  # nothing between this and the last line lets another thread run, which may be ending the block
+            freedefer(d)
+            raise _errors.scope_ended("defer()", sp)
         frame = self._frame
         d.link = frame[0]
         frame[0] = d
@@ -160,8 +163,6 @@ class defer_scope:
     def _push(  # noqa: PLR0913, PLR0917  # the fields of the node
         self, statement: str, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, sp: FrameType
     ) -> None:
-        if self._state == _ENDED:
-            raise _errors.scope_ended(statement, sp)
         d = newdefer()
         d.when = when
         d.fn = fn
@@ -169,7 +170,10 @@ class defer_scope:
         d.kwargs = kwargs
         d.pc = sp.f_lasti
         d.sp = sp.f_code
-        frame = self._frame  # it is whole before any other thread can see it
+        if self._state == _ENDED:  # as in `__call__`
+            freedefer(d)
+            raise _errors.scope_ended(statement, sp)
+        frame = self._frame
         d.link = frame[0]
         frame[0] = d
 
@@ -213,14 +217,11 @@ class defer_scope:
         frame, error = self._frame, None
         if self._awaits and frame[0] is not None:
             raise _errors.scope_to_be_awaited("closed", _getframe(1))
-        own: Frame = [
-            None,
-            None,
-            None,
-            None,
-        ]  # others may be running calls of the scope: the one that closes it, another thread
+        # A call that is under way may be what closes, or another thread or task may be closing. So a record of its own, and one call
+        # at a time, so that what that defers runs next.
+        own: Frame = [None, None, None, None]
         try:
-            while True:  # each on its own, so that what it defers runs next
+            while True:
                 if (d := frame[0]) is None:
                     break
                 frame[0], d.link, own[0] = d.link, None, d
@@ -288,7 +289,7 @@ class defer_scope:
                     error = deferreturn(frame)
                 elif frame[0] is not None and _exception() is exc:
                     error = gopanic(frame, exc)
-            if frame[0] is not None:
+            while frame[0] is not None:
                 error = self._leave(exc, error)
         except BaseException as e:  # it could not begin
             if frame[0] is None or type(e) is DeferError:
@@ -335,10 +336,13 @@ class defer_scope:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        frame = self._frame
+        frame, error = self._frame, exc
         try:
             try:
-                error = await self._aleave(exc)
+                while True:
+                    error = await self._aleave(exc, error)
+                    if frame[0] is None:  # else another thread has deferred
+                        break
             except BaseException as e:  # it was closed while it waited; or it could not begin, as in `__exit__`
                 error = e
                 while frame[0] is not None:
@@ -387,10 +391,10 @@ class defer_scope:
         finally:
             error = exc = None
 
-    async def _aleave(self, exc: BaseException | None) -> BaseException | None:
+    async def _aleave(self, exc: BaseException | None, error: BaseException | None) -> BaseException | None:
         """`_leave`, awaiting what can be awaited (D6)."""
         frame = self._frame
-        error, panicking = exc, exc is not None
+        panicking = error is not None
         while True:
             try:
                 error = await adrive(frame, error, panicking=panicking)

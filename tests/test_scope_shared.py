@@ -217,6 +217,44 @@ def test_threads_may_close_a_scope(frequent_switches):
     assert pooled_twice() == 0
 
 
+@pytest.mark.parametrize("leave", ["returns", "fails", "async_returns", "async_fails"])
+def test_threads_that_defer_while_the_block_ends(frequent_switches, leave):
+    """What a thread defers while the block is ending either runs or is a DeferError: no call is lost, and none runs twice (S, D5)."""
+
+    def work(defer, deferred, ran, i):
+        with contextlib.suppress(DeferError):
+            for n in range(2000):
+                defer(ran.append, (i, n))
+                deferred.append((i, n))
+
+    def body(defer, deferred, ran, threads):
+        for i in range(3):
+            threads.append(threading.Thread(target=work, args=(defer, deferred, ran, i)))
+            threads[-1].start()
+        while len(deferred) < 20:
+            pass
+        if "fails" in leave:
+            raise KeyError
+
+    def block(*args):
+        with defer_scope() as defer:
+            body(defer, *args)
+
+    async def ablock(*args):
+        async with defer_scope() as defer:
+            body(defer, *args)
+
+    for _ in range(15):
+        deferred, ran, threads = [], [], []
+        try:
+            with contextlib.suppress(KeyError):
+                drive(ablock(deferred, ran, threads)) if "async" in leave else block(deferred, ran, threads)
+        finally:
+            for thread in threads:
+                thread.join()
+        assert sorted(ran) == sorted(deferred)
+
+
 # Entered too late
 
 
