@@ -224,7 +224,7 @@ def not_decoratable(thing: object) -> TypeError:
         )
     return TypeError(
         f"with_defers takes a function, not {thing!r} of type {type(thing).__qualname__}; "
-        f"write @with_defers (or @with_defers(result='name')) above a `def`"
+        f"write @with_defers (or @with_defers(result='name')) on the line right above a `def`, below any other decorator"
     )
 
 

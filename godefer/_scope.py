@@ -14,7 +14,7 @@ import sys
 
 from godefer import _errors
 from godefer._errors import DeferError
-from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, pool, restore_context, save
+from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, pool, refill, restore_context, save
 from godefer._results import awaited
 from godefer._statements import special_pair
 from godefer._traceback import hide
@@ -78,7 +78,7 @@ class defer_scope:
         try:
             d = _pop()
         except IndexError:
-            d = _defer()
+            d = refill()
         if d.panic is not None:
             raise _errors.pooled_with_panic()
         d.fn = fn

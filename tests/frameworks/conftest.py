@@ -1,0 +1,8 @@
+"""What the tests of all frameworks share."""
+
+import pytest
+
+
+@pytest.fixture
+def events():
+    return []
