@@ -19,7 +19,6 @@ from godefer._record import (
     EXIT,
     FAILING,
     RETURNING,
-    _defer,
     newdefer,
     pool,
     refill,
