@@ -7,9 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from godefer import ausing, defer, errdefer, okdefer, recover, using
+from tests.systems import postgresql as here
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed (the extra 'systems' has it)")
 psycopg_pool = pytest.importorskip("psycopg_pool", reason="psycopg_pool is not installed (the extra 'systems' has it)")
+
+try:
+    here.programs(), here.unprivileged()
+except here.NotHere as missing:
+    pytest.skip(str(missing), allow_module_level=True)
 
 ACCOUNTS = 4
 EACH = 100
