@@ -166,7 +166,11 @@ pytest_collect_file = SybilCollection(
         *(pages(fixtures, [page], []) for page, fixtures in NEEDS.items()),
         pages([], ["README.md", "docs/*.md", "docs/*/*.md"], list(NEEDS)),
         Sybil(
-            [DocTestParser(OPTIONS)], patterns=["godefer/*.py", "godefer/lint/*.py"], document_types={".py": Docstrings}
+            [DocTestParser(OPTIONS)],
+            patterns=["godefer/*.py", "godefer/lint/*.py"],
+            document_types={".py": Docstrings},
+            setup=enter_empty_directory,
+            teardown=leave_directory,
         ),
     ]
 ).pytest()

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 TUTORIAL = "Tutorial"
 HOW_TO = ["exitstack.md", "checker.md"]  # after the cookbook, whose pages are those of its folder
-REFERENCE = ["reference.md", "rules.md", "go-runtime.md", "go-cases.md"]
-EXPLANATION = ["how-it-works.md", "comparison.md", "benchmarks.md"]  # first, and then all others
+REFERENCE = ["reference.md", "rules.md", "go-cases.md"]
+EXPLANATION = ["how-it-works.md", "go-runtime.md", "comparison.md", "benchmarks.md"]  # first, and then all others
 PROJECT = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 
 
@@ -63,8 +63,13 @@ def split(readme: str) -> tuple[str, str]:
     if found is None:
         msg = f"README.md has no section {TUTORIAL!r}"
         raise PluginError(msg)
-    link = f"## {TUTORIAL}\n\n[The tutorial](tutorial.md) goes from files to asyncio, with code that runs.\n\n"
-    front = readme[: found.start()] + link + readme[found.end() :]
+    # Its first example stays, so that the front page shows what all this is.
+    example = re.search(r"^```python\n.*?^```\n(\n```text\n.*?^```\n)?", found[1], re.DOTALL | re.MULTILINE)
+    if example is None:
+        msg = f"the section {TUTORIAL!r} of README.md has no code"
+        raise PluginError(msg)
+    link = "[The tutorial](tutorial.md) goes on from here, to databases, recovering and asyncio, with code that runs."
+    front = f"{readme[: found.start()]}## {TUTORIAL}\n\n{example[0]}\n{link}\n\n{readme[found.end() :]}"
     raised = re.sub(r"^###(?=#* )", "##", found[1], flags=re.MULTILINE)
     return front, f"# {TUTORIAL}\n{raised}"
 
