@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import http.server
 import sys
@@ -12,11 +13,19 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Request
 
 # Chromium's own network services are none of the site's; in a container, as root, it has no sandbox.
-SWITCHES = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync --disable-dev-shm-usage""".split()
+SWITCHES = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
 BASE = "http://site.invalid/"
 
 
@@ -48,7 +57,11 @@ def links(site: Path) -> int:
     broken, count = [], 0
     for path, page in pages.items():
         here = BASE + path.relative_to(site).as_posix().removesuffix("index.html")
-        broken += [f"{here} loads {target}" for target in page.loads if urlsplit(urljoin(here, target)).netloc != "site.invalid"]
+        broken += [
+            f"{here} loads {target}"
+            for target in page.loads
+            if urlsplit(urljoin(here, target)).netloc != "site.invalid"
+        ]
         for target in (*page.links, *page.loads):
             url = urlsplit(urljoin(here, target))
             if url.netloc != "site.invalid" or url.scheme != "http":
@@ -72,7 +85,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def browser(site: Path, chromium: str) -> int:
-    """Open every page in both colour schemes; search; look at the charts."""
+    """Open every page in both colour schemes; look at the charts; search."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  # the links are checked without it
 
     handler = functools.partial(Quiet, directory=str(site))
@@ -81,82 +94,130 @@ def browser(site: Path, chromium: str) -> int:
         root = f"http://127.0.0.1:{server.server_port}/"
         opened = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
         try:
-            wrong = _look(opened, root, site)
+            looks = [Look(opened, root, site, scheme) for scheme in ("light", "dark")]
         finally:
             opened.close()
             server.shutdown()
+        version = opened.version
+    wrong = [line for look in looks for line in look.wrong]
+    if looks[0].background == looks[1].background:
+        wrong.append(f"light and dark have the same background, {looks[0].background}")
+    if not looks[0].charts or looks[0].charts != looks[1].charts:
+        wrong.append(f"{looks[0].charts} charts are shown in light, and {looks[1].charts} in dark")
     print(*wrong, sep="\n", end="\n" if wrong else "")
+    print(
+        f"site: {looks[0].pages} pages, {looks[1].charts} charts in light and dark, and the search, seen with Chromium {version}: "
+        f"{len(wrong)} faults"
+    )
     return 1 if wrong else 0
 
 
-def _look(opened: Browser, root: str, site: Path) -> list[str]:
-    wrong: list[str] = []
-    colours = {}
-    paths = [p.parent.relative_to(site).as_posix().removeprefix(".") for p in site.rglob("index.html")]
-    charts = 0
-    for scheme in ("light", "dark"):
+class Look:
+    """What a browser shows of the site in one colour scheme, and what is wrong with it."""
+
+    def __init__(self, opened: Browser, root: str, site: Path, scheme: str) -> None:
+        self.root, self.site, self.scheme = root, site, scheme
+        self.wrong: list[str] = []
+        self.pages = self.charts = 0
         context = opened.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900})
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(f"{page.url}: {error}"))
-        page.on("requestfailed", lambda request: wrong.append(f"{page.url}: {request.url}: {request.failure}"))
-        page.on("response", lambda r: wrong.append(f"{page.url}: {r.url}: {r.status}") if r.status >= 400 else None)
-        page.on("request", lambda r: None if r.url.startswith((root, "data:", "blob:")) else wrong.append(f"{page.url} asks for {r.url}"))
-        for path in sorted(paths):
-            page.goto(f"{root}{path}/" if path else root, wait_until="load")
-            if not page.locator("article h1").first.is_visible():
-                wrong.append(f"{page.url}: no heading is to be seen")
-            for chart in page.locator("article img[src$='.svg']").all():
-                charts += 1
-                wrong += _chart(page, chart, scheme)
+        self.page = page = context.new_page()
+        page.on("pageerror", self.note)
+        page.on("console", lambda message: self.note(message.text) if message.type == "error" else None)
+        page.on("requestfailed", self.failed)
+        page.on(
+            "response", lambda answer: self.note(f"{answer.url}: {answer.status}") if answer.status >= 400 else None
+        )
+        page.on("request", self.not_from_elsewhere)
+        for file in sorted(site.rglob("index.html")):
+            # A page without a chart has nothing of its own that depends on the scheme.
+            if scheme == "light" or '.svg"' in file.read_text(encoding="utf-8"):
+                self.look_at(file.parent.relative_to(site).as_posix().removeprefix("."))
         page.goto(root)
-        colours[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        self.background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         page.screenshot(path=str(site / f"screenshot-{scheme}.png"))
-        wrong += _search(page)
+        self.search()
         context.close()
-    if colours["light"] == colours["dark"]:
-        wrong.append(f"light and dark have the same background, {colours['light']}")
-    print(f"site: {len(paths)} pages and {charts // 2} charts in light and dark, and the search, looked at with Chromium {opened.version}")
-    return wrong
+
+    def note(self, what: object) -> None:
+        """Note a fault of the page that is open."""
+        self.wrong.append(f"{self.page.url} ({self.scheme}): {what}")
+
+    def failed(self, request: Request) -> None:
+        """Note what could not be had. What is under way when the next page is opened is aborted, and that is no fault."""
+        if request.failure != "net::ERR_ABORTED":
+            self.note(f"{request.url}: {request.failure}")
+
+    def not_from_elsewhere(self, request: Request) -> None:
+        """Note what is asked for that the site does not have: it works offline."""
+        if not request.url.startswith((self.root, "data:", "blob:")):
+            self.note(f"asks for {request.url}")
+
+    def look_at(self, path: str) -> None:
+        """Open a page: it has a heading, text, and room for both; and its charts can be seen."""
+        self.pages += 1
+        self.page.goto(f"{self.root}{path}/" if path else self.root, wait_until="load")
+        if not self.page.locator("article h1").first.is_visible():
+            self.note("no heading is to be seen")
+        if len(self.page.locator("article").inner_text().split()) < 20:
+            self.note("no text is to be seen")
+        if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            self.note("is wider than the window")
+        for chart in self.page.locator("article img[src$='.svg']").all():
+            self.charts += 1
+            self.look_at_chart(chart)
+
+    def look_at_chart(self, chart: Locator) -> None:
+        """A chart is loaded, has the page's background, and what is drawn can be told from it."""
+        name = chart.get_attribute("src") or ""
+        chart.scroll_into_view_if_needed()
+        if not chart.evaluate("image => image.complete && image.naturalWidth > 0"):
+            self.note(f"{name} is not shown")
+            return
+        seen = chart.screenshot(
+            path=str(self.site / f"screenshot-{self.scheme}-{Path(name).stem}.png"),
+            style=".md-header, .md-top { display: none }",  # they would lie over it
+        )
+        found = self.page.evaluate(CONTRAST, base64.b64encode(seen).decode())
+        if (found["ground"] > 0.5) != (self.scheme == "light"):
+            self.note(f"{name} is drawn on a ground of brightness {found['ground']:.2f}")
+        if found["plain"] < 0.02:
+            self.note(f"{name}: only {found['plain']:.2%} of it can be told from its ground")
+
+    def search(self) -> None:
+        """The search finds a function, its place in the reference among what it finds, and leads to pages with the word."""
+        self.page.locator("input.md-search__input").click()
+        self.page.keyboard.type("errdefer", delay=20)
+        results = self.page.locator(".md-search-result__link")
+        results.first.wait_for(timeout=15000)
+        places = [result.get_attribute("href") or "" for result in results.all()]
+        if not any(place.endswith("#godefer.errdefer") for place in places):
+            self.note(f"the search for errdefer does not find its place in the reference, but {places}")
+        before = self.page.url
+        results.first.click()
+        self.page.wait_for_url(lambda url: url != before, timeout=15000)
+        if "errdefer" not in self.page.locator("article").inner_text():
+            self.note("the search for errdefer leads here, where the word is not")
 
 
-def _chart(page: Page, chart, scheme: str) -> list[str]:  # noqa: ANN001  # a Locator
-    """A chart is loaded, has a size, and is drawn in a colour that can be told from the background."""
-    name = chart.get_attribute("src")
-    chart.scroll_into_view_if_needed()
-    if not chart.evaluate("image => image.complete && image.naturalWidth > 0"):
-        return [f"{page.url}: {name} is not shown in {scheme}"]
-    # The brightness of what is drawn, from the pixels of the image itself on a transparent ground.
-    drawn = chart.evaluate("""image => {
-        const canvas = Object.assign(document.createElement("canvas"), {width: 400, height: 400});
-        const pen = canvas.getContext("2d");
-        pen.drawImage(image, 0, 0, 400, 400);
-        const data = pen.getImageData(0, 0, 400, 400).data;
-        let light = 0, dark = 0;
-        for (let i = 0; i < data.length; i += 4) {
-            if (data[i + 3] < 200) continue;
-            const brightness = (data[i] + data[i + 1] + data[i + 2]) / 3;
-            if (brightness > 170) light++;
-            if (brightness < 85) dark++;
-        }
-        return {light, dark};
-    }""")
-    if drawn["dark" if scheme == "light" else "light"] < 50:
-        return [f"{page.url}: {name} has nothing to be seen in {scheme}: {drawn}"]
-    return []
-
-
-def _search(page: Page) -> list[str]:
-    """The search finds a word, and leads to its page."""
-    page.locator("input.md-search__input").click()
-    page.keyboard.type("errdefer", delay=20)
-    result = page.locator(".md-search-result__link").first
-    result.wait_for(timeout=15000)
-    found = page.locator(".md-search-result__link").count()
-    result.click()
-    page.wait_for_url("**/*h=errdefer*", timeout=15000)
-    if "errdefer" not in page.locator("article").inner_text():
-        return [f"the search leads to {page.url}, which does not have the word ({found} results)"]
-    return []
+# How bright the image's first pixel is, and how many of the others have a contrast of at least 3 to it, as WCAG 2 reckons both.
+CONTRAST = """async picture => {
+    const image = new Image();
+    image.src = "data:image/png;base64," + picture;
+    await image.decode();
+    const canvas = Object.assign(document.createElement("canvas"), {width: image.width, height: image.height});
+    const pen = canvas.getContext("2d");
+    pen.drawImage(image, 0, 0);
+    const data = pen.getImageData(0, 0, image.width, image.height).data;
+    const linear = c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const brightness = i => 0.2126 * linear(data[i]) + 0.7152 * linear(data[i + 1]) + 0.0722 * linear(data[i + 2]);
+    const ground = brightness(0);
+    let plain = 0;
+    for (let i = 0; i < data.length; i += 4) {
+        const [dark, light] = [brightness(i), ground].sort((a, b) => a - b);
+        if ((light + 0.05) / (dark + 0.05) >= 3) plain++;
+    }
+    return {ground, plain: plain / (data.length / 4)};
+}"""
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """Measure everything on this Python, and write the raw values as JSON: what the report runs, once for each process.
 
-The ways of a group take turns, round after round (A B C A B C …), so what else the machine does meets all of them alike.
+The ways of a group take turns, round after round (A B C A B C …), so what else the machine does meets all of them alike. `timeit` times each turn.
+
+Rejected: pyperf and pytest-benchmark, which time one benchmark to its end before they begin the next, so that what the machine does meanwhile goes into
+the ratio of the two. With pytest-benchmark, ``pytest benchmarks/`` still shows each way's own times.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import timeit
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import growth, others, peers
+from benchmarks import floors, growth, others, peers
 from benchmarks.exits import GROUPS as EXITS
 from benchmarks.features import GROUPS as FEATURES
 from benchmarks.group import HAND, OPEN, RUNTIME, Group, untraced
@@ -64,7 +67,7 @@ def measure_group(group: Group, rounds: int) -> tuple[dict[str, list[float | Non
 
 
 def measure_others(rounds: int) -> dict[str, dict[str, list[float | None]]]:
-    """Decorating, importing, the pool; in seconds."""
+    """Decorating, importing, the pool, and the least that a deferred call can cost; in seconds."""
     found = {}
     always = float("inf")
     with tempfile.TemporaryDirectory() as directory:
@@ -75,6 +78,8 @@ def measure_others(rounds: int) -> dict[str, dict[str, list[float | None]]]:
         modules = ("", "godefer", "contextlib")
         runs = {what or "nothing": others.importing(what, Path(directory)) for what in modules}
         found["importing"] = interleaved(runs, rounds, always)
+    floors.check()
+    found |= {f"the least: {name}": interleaved(ways, rounds) for name, ways in floors.floors().items()}
     found["eight nodes"] = interleaved({"pool": others.pooled, "fresh": others.fresh}, rounds)
     return found
 

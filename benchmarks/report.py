@@ -55,6 +55,13 @@ class Results:
             if one is not None and other is not None
         )
 
+    def least(self, name: str, way: str) -> float:
+        """The least that *way* can cost, as a share of ExitStack's time."""
+        found = [process[f"the least: {name}"] for process in self._others]
+        return statistics.median(
+            one / other for ways in found for one, other in zip(ways[way], ways[STACK], strict=True)
+        )
+
     def nanoseconds(self, group: str, way: str) -> float:
         return 1e9 * statistics.median(t for process in self._groups for t in process[group][way] if t is not None)
 
@@ -129,6 +136,16 @@ def budgets_table(results: list[Results]) -> str:
     return _table(rows)
 
 
+def floors_table(results: list[Results]) -> str:
+    """What the budgets against ExitStack leave, beside the least and what is."""
+    rows = [["", *(f"{r.version}: the least" if i == 0 else "what is" for r in results for i in (0, 1))]]
+    for group, way, against, _ in RATIOS:
+        if against == STACK and way in {RUNTIME, SCOPE}:
+            pairs = ((r.least(group, way), r.ratio(group, way, STACK)) for r in results)
+            rows.append([f"{way}: {group}", *(f"{value:.2f}" for pair in pairs for value in pair if value)])
+    return _table(rows)
+
+
 def others_table(results: list[Results]) -> str:
     """What is no ratio."""
     rows = [["", *(r.version for r in results)]]
@@ -185,7 +202,12 @@ def _table(rows: list[list[str]]) -> str:
 def write(results: list[Results], document: Path = _DOCUMENT) -> None:
     """Put the tables where the document has their marks, and the charts beside it."""
     text = document.read_text()
-    tables = {"budgets": budgets_table(results), "others": others_table(results), "wrong": wrong_list(results)}
+    tables = {
+        "budgets": budgets_table(results),
+        "floors": floors_table(results),
+        "others": others_table(results),
+        "wrong": wrong_list(results),
+    }
     tables["costs"] = "\n\n".join(f"### CPython {r.python}\n\n{costs_table(r)}" for r in results)
     for name, table in tables.items():
         marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -219,7 +241,7 @@ def main() -> None:
     for r in results:
         print(f"\nCPython {r.python}\n\n{costs_table(r)}")
     print(
-        f"\nBudgets\n\n{budgets_table(results)}\n\nOthers\n\n{others_table(results)}\n\nWrong\n\n{wrong_list(results)}"
+        f"\nBudgets\n\n{budgets_table(results)}\n\nThe least\n\n{floors_table(results)}\n\nOthers\n\n{others_table(results)}\n\nWrong\n\n{wrong_list(results)}"
     )
     if not options.dry:
         write(results)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import godefer
-from benchmarks import others
+from benchmarks import floors, others
 from benchmarks.group import OPEN, RUNTIME, STACK
 from godefer._record import pool
 
@@ -54,3 +54,12 @@ def test_pool(benchmark, nodes):
     nodes()
     assert len(pool) == before >= 8
     benchmark(nodes)
+
+
+@pytest.mark.parametrize("way", ["runtime", "defer_scope", "ExitStack"])
+@pytest.mark.parametrize("name", floors.floors())
+def test_floors(benchmark, name, way):
+    """The least that a deferred call can cost still makes the calls, last in, first out."""
+    benchmark.group = f"the least: {name}"
+    floors.check()
+    benchmark(floors.floors()[name][way])

@@ -1,4 +1,4 @@
-"""What mkdocs does besides rendering docs/: pages out of the README and the changelog, and the navigation.
+"""What mkdocs does besides rendering docs/: pages out of the README and its companions, and the navigation.
 
 No text is written twice. The README is the front page, but for its tutorial, which is a page of its own; links are made to
 fit. The navigation takes whatever pages there are, so a new one only has to be put into docs/.
@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from markdown.extensions.toc import slugify
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
@@ -19,23 +20,25 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 TUTORIAL = "Tutorial"
-HOW_TO = ["checker.md"]
-REFERENCE = ["reference.md", "rules.md", "go-runtime.md", "go-cases.md", "changelog.md"]
+HOW_TO = ["exitstack.md", "checker.md"]  # after the cookbook, whose pages are those of its folder
+REFERENCE = ["reference.md", "rules.md", "go-runtime.md", "go-cases.md"]
+EXPLANATION = ["how-it-works.md", "comparison.md", "benchmarks.md"]  # first, and then all others
+PROJECT = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put each page where its kind is: tutorial, how-to, reference, and explanation for all others."""
     docs = Path(config.docs_dir)
     pages = sorted(path.relative_to(docs).as_posix() for path in docs.rglob("*.md"))
-    how_to = [page for page in pages if page.startswith("cookbook/")] + [page for page in HOW_TO if page in pages]
-    reference = [page for page in REFERENCE if page in pages or page == "changelog.md"]
-    explanation = [page for page in pages if page not in {*how_to, *reference}]
+    how_to = [page for page in pages if page.startswith("cookbook/")] + HOW_TO
+    others = [page for page in pages if page not in {*how_to, *REFERENCE, *EXPLANATION}]
     config.nav = [
-        {"godefer": "index.md"},
+        {"Overview": "index.md"},
         {TUTORIAL: "tutorial.md"},
-        {"How to": how_to},
-        {"Explanation": sorted(explanation, key=lambda page: (page != "how-it-works.md", page))},
-        {"Reference": reference},
+        {"How-to": how_to},
+        {"Explanation": [*EXPLANATION, *others]},
+        {"Reference": REFERENCE},
+        {"Project": list(PROJECT)},
     ]
     return config
 
@@ -44,10 +47,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in docs/."""
     root = Path(config.config_file_path).parent
     front, tutorial = split(root.joinpath("README.md").read_text(encoding="utf-8"))
-    changelog = root.joinpath("CHANGELOG.md").read_text(encoding="utf-8")
-    for name, text in {"index.md": front, "tutorial.md": tutorial, "changelog.md": changelog}.items():
+    texts = {page: root.joinpath(name).read_text(encoding="utf-8") for page, name in PROJECT.items()}
+    for name, text in {"index.md": front, "tutorial.md": tutorial, **texts}.items():
         files.append(File.generated(config, name, content=text))
+    in_tutorial.update(slugify(heading, "-") for heading in re.findall(r"^#+ (.*)$", tutorial, re.MULTILINE))
     return files
+
+
+in_tutorial: set[str] = set()  # the README's headings that are on the tutorial's page
 
 
 def split(readme: str) -> tuple[str, str]:
@@ -66,7 +73,16 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Links between the repository's files become links between the site's pages."""
     up = "../" * page.file.src_uri.count("/")
     if page.file.generated_by is not None:
-        return markdown.replace("](docs/", "](").replace("](CHANGELOG.md", "](changelog.md")
-    outside = re.escape(f"]({up}../")
-    markdown = re.sub(rf"{outside}README\.md(?=[#)])", f"]({up}index.md", markdown)
-    return re.sub(rf"{outside}CHANGELOG\.md(?=[#)])", f"]({up}changelog.md", markdown)
+        to_root, markdown = "", markdown.replace("](docs/", "](")
+    else:
+        to_root = f"{up}../"
+    for name, target in {"README.md": "index.md", **{name: page for page, name in PROJECT.items()}}.items():
+        pattern = rf"\]\({re.escape(to_root + name)}(?:#([\w-]+))?(?=\))"
+        markdown = re.sub(pattern, lambda found, target=target: _link(up, target, found[1]), markdown)
+    return markdown
+
+
+def _link(up: str, target: str, place: str | None) -> str:
+    if target == "index.md" and place in in_tutorial:
+        target = "tutorial.md"
+    return f"]({up}{target}" + (f"#{place}" if place else "")

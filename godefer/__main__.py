@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the subcommand that *arguments* name; the result is the exit status."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # source may have what the encoding of a pipe lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int = options.run(options)
         sys.stdout.flush()
@@ -26,6 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.close(null)
         return 1
     return status
+
+
+_COLOURS = (
+    "Colours are used on a terminal; NO_COLOR in the environment takes them away, FORCE_COLOR has them in a pipe too."
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
             "Copy a file, move money in a SQLite database, guard a section with a lock, recover a panic, and download in "
             "asyncio: each step prints the code it runs and what happened in which order, then checks what is left "
             "behind. Everything happens in a temporary directory, which is removed at the end. The exit status is 0 if every step "
-            "checked out, else 1. Colours are used on a terminal, unless NO_COLOR is set."
+            f"checked out, else 1. {_COLOURS}"
         ),
     )
     demo.set_defaults(run=_demo)
@@ -52,16 +60,15 @@ def _parser() -> argparse.ArgumentParser:
         "explain",
         help="tell how a decorated function is run, and why",
         description=(
-            "Import a module and tell how its decorated functions are run: open-coded, that is compiled again with their deferred "
-            "calls written into their exits, or the runtime way, with the reason. Of a single function, also its source, "
-            "each defer statement with its shape beside it. The exit status is 2 if there is nothing to explain. Colours are used "
-            "on a terminal, unless NO_COLOR is set."
+            "Import a module and tell how its decorated functions are run, or those of a class: open-coded, that is compiled again with "
+            "their deferred calls written into their exits, or the runtime way, with the reason. Of a single function, also its "
+            f"source, each defer statement with its shape beside it. The exit status is 2 if there is nothing to explain. {_COLOURS}"
         ),
     )
     explain.add_argument(
         "target",
         metavar="MODULE[:NAME]",
-        help="a module, as in `import pkg.mod`, or what it defines: pkg.mod:function, pkg.mod:Class.method",
+        help="a module, as in `import pkg.mod`, or what it defines: pkg.mod:function, pkg.mod:Class, pkg.mod:Class.method",
     )
     explain.add_argument(
         "--lowered",

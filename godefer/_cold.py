@@ -18,7 +18,7 @@ from godefer._record import RETURNING, _defer, newdefer, restore_context, save
 from godefer._results import awaitable, awaited, drop
 from godefer._statements import special_pair
 from godefer._traceback import hide
-from godefer._unwind import adrive, drive, drivers, remember_exit, unwinding
+from godefer._unwind import DRIVING, UNWINDING, adrive, drive, plays, remember_exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -341,8 +341,8 @@ for _helper in (
     aenter,
 ):
     hide(_helper.__code__)
-unwinding.update((unwind.__code__, aunwind.__code__))
-drivers.update((finish.__code__, afinish.__code__))
+plays(UNWINDING, unwind.__code__, aunwind.__code__)
+plays(DRIVING, finish.__code__, afinish.__code__)
 
 # What the lowered code names, put into it as constants.
 RUNTIME: dict[str, Any] = {

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from godefer import __version__, ausing, defer, errdefer, okdefer, panic, recover, with_defers
+from godefer._colours import has_colours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -425,7 +426,7 @@ class _Report:
         self.checks = 0
         self.blank = True
         self.failures: list[str] = []
-        self.colours = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self.colours = has_colours(out)
 
     def say(self, *parts: str) -> None:
         line = "".join(parts).rstrip()

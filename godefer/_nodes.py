@@ -15,6 +15,8 @@ GLUE: dict[str, Any] = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_c
 _LOAD, _STORE = ast.Load(), ast.Store()
 _NONE = ast.Constant(None, **GLUE)
 _RERAISE = ast.Raise(None, None, **GLUE)
+_glue: dict[tuple[type[ast.expr_context], str], ast.Name] = {}
+_GLUE_SIZE = 1000  # a function with more hidden locals than these can name is rare, and its own cost
 
 
 def at(node: ast.AST) -> dict[str, Any]:
@@ -29,7 +31,21 @@ def at(node: ast.AST) -> dict[str, Any]:
 
 def load(name: str, at: dict[str, Any] = GLUE) -> ast.Name:
     """The value of a variable."""
-    return ast.Name(name, _LOAD, **at)
+    return _glued(name, _LOAD) if at is GLUE else ast.Name(name, _LOAD, **at)
+
+
+def store(name: str, at: dict[str, Any] = GLUE) -> ast.Name:
+    """A variable that gets a value."""
+    return _glued(name, _STORE) if at is GLUE else ast.Name(name, _STORE, **at)
+
+
+def _glued(name: str, context: ast.expr_context) -> ast.Name:
+    node = _glue.get((type(context), name))
+    if node is None:
+        node = ast.Name(name, context, **GLUE)
+        if len(_glue) < _GLUE_SIZE:
+            _glue[type(context), name] = node
+    return node
 
 
 def const(value: Any, at: dict[str, Any] = GLUE) -> ast.Constant:
@@ -39,17 +55,17 @@ def const(value: Any, at: dict[str, Any] = GLUE) -> ast.Constant:
 
 def assign(name: str, value: ast.expr, at: dict[str, Any] = GLUE) -> ast.Assign:
     """``name = value``."""
-    return ast.Assign([ast.Name(name, _STORE, **at)], value, **at)
+    return ast.Assign([store(name, at)], value, **at)
 
 
 def forget(names: Iterable[str]) -> ast.Assign:
     """``first = second = … = None``."""
-    return ast.Assign([ast.Name(name, _STORE, **GLUE) for name in names], const(None), **GLUE)
+    return ast.Assign(list(map(store, names)), const(None), **GLUE)
 
 
 def unpack(targets: Sequence[str], value: ast.expr, at: dict[str, Any] = GLUE) -> ast.Assign:
     """``first, second, … = value``."""
-    names: list[ast.expr] = [ast.Name(name, _STORE, **at) for name in targets]
+    names: list[ast.expr] = [store(name, at) for name in targets]
     return ast.Assign([ast.Tuple(names, _STORE, **at)], value, **at)
 
 

@@ -58,6 +58,7 @@ EXIT = 3  # using: fn is __exit__
 ASYNC_EXIT = 4  # ausing: fn is __aexit__
 
 POOL_SIZE = 1024  # nodes kept for reuse; at most, in bytes: about 100 times this
+BATCH = 31  # fresh nodes put there when it is empty
 
 
 class _defer:
@@ -113,12 +114,21 @@ def restore_context(exc: BaseException, saved: Saved) -> None:
 pool: deque[_defer] = deque(maxlen=POOL_SIZE)
 
 
+def refill() -> _defer:
+    """The pool is empty: put a batch of fresh nodes there, and give one more. Each time that it is found empty costs more than a node does.
+
+    Go: ``newdefer`` then takes a batch from the list of the whole program.
+    """
+    pool.extend([_defer() for _ in range(BATCH)])
+    return _defer()
+
+
 def newdefer(_pop: Callable[[], _defer] = pool.pop) -> _defer:
     """A clean node, from the pool if there is one. Go: ``newdefer`` in ``runtime/panic.go``."""
     try:
         d = _pop()
     except IndexError:
-        return _defer()
+        return refill()
     if d.panic is not None:
         raise _errors.pooled_with_panic()
     return d

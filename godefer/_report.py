@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import linecache
-import os
+from types import ModuleType
 
+from godefer._colours import has_colours
 from godefer._errors import DECORATE_NEXT_TO_DEF
 from godefer._explain import decorated_functions, explain, static_attribute
 from godefer._open import decision_on
@@ -13,7 +14,7 @@ from godefer._open import decision_on
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FunctionType, ModuleType
+    from types import FunctionType
     from typing import TextIO
 
     from godefer._explain import Explanation
@@ -30,7 +31,7 @@ class Paint:
     """Colours, where somebody can see them."""
 
     def __init__(self, out: TextIO) -> None:
-        self.colours = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self.colours = has_colours(out)
 
     def __call__(self, code: str, text: str) -> str:
         """*text* in the colour with that number of ECMA-48's."""
@@ -38,7 +39,7 @@ class Paint:
 
 
 def report(target: str, paint: Paint, *, with_lowered: bool = False) -> str:
-    """The text for *target*: ``pkg.mod`` or ``pkg.mod:qualname``.
+    """The text for *target*: ``pkg.mod`` or ``pkg.mod:qualname``. A module, or a class, is a list of what it defines.
 
     Args:
         target: What to explain.
@@ -50,12 +51,13 @@ def report(target: str, paint: Paint, *, with_lowered: bool = False) -> str:
     """
     name, _, qualname = target.partition(":")
     module = _import(name)
-    if not qualname:
-        functions = _listed(module)
+    found = _find(module, qualname) if qualname else module
+    if isinstance(found, (type, ModuleType)):
+        functions = _listed(found)
         if not with_lowered:
             return "\n".join(_summary(explain(function), paint) for function in functions)
     else:
-        functions = list(decorated_functions(_find(module, qualname)))
+        functions = list(decorated_functions(found))
     if not functions:
         raise NothingToExplainError(
             f"{qualname} of {name} is not decorated; {DECORATE_NEXT_TO_DEF}; "
@@ -81,7 +83,7 @@ def _in_full(function: FunctionType, paint: Paint, *, with_lowered: bool) -> str
 
 _SHAPES = {
     "inline": "the call stands in the exits of the function, and nothing else does",
-    "conditional": "the same, with a test of whether the statement has run",
+    "conditional": "the call stands in the exits of the function, with a test of whether the statement has run",
     "list": "each run of the statement links a call into a list, which the exits empty",
 }
 
@@ -98,13 +100,13 @@ def _source(function: FunctionType, explanation: Explanation, paint: Paint) -> s
     from godefer._source import find  # noqa: PLC0415  # slow to import; a listing does not need it
 
     decision: Decision = decision_on(function.__code__)  # type: ignore[assignment]  # it is decorated
-    code = decision.original
+    code = decision.original or function.__code__
     source = find(code, function.__globals__)
     if isinstance(source, str):
         return ""
     last = (source.node.end_lineno or 0) + source.shift
     lines = linecache.getlines(code.co_filename, function.__globals__)[code.co_firstlineno - 1 : last]
-    lines = [line.rstrip() for line in lines]
+    lines = [line.rstrip().expandtabs() for line in lines]
     beside: dict[int, list[str]] = {}
     for site in explanation.defers:
         beside.setdefault(site.line, []).append(f"{site.statement}, {site.shape}")
@@ -123,29 +125,31 @@ def _lowered(text: str, paint: Paint) -> str:
     return "\n".join(paint("36" if "@" in line.replace("@with_defers", "") else "", line) for line in text.splitlines())
 
 
-def _listed(module: ModuleType) -> list[FunctionType]:
-    functions = list(_functions(module))
+def _listed(holder: ModuleType | type) -> list[FunctionType]:
+    name = holder.__name__ if isinstance(holder, ModuleType) else holder.__module__
+    functions = list(_functions(holder, name))
     if not functions:
         raise NothingToExplainError(
-            f"no function or method that {module.__name__} itself defines is decorated; {DECORATE_NEXT_TO_DEF}"
+            f"no function or method that {getattr(holder, '__qualname__', name)} itself defines is decorated; "
+            f"{DECORATE_NEXT_TO_DEF}"
         )
     return sorted(functions, key=lambda function: ((found := explain(function)).file, found.line))
 
 
-def _functions(module: ModuleType) -> Iterator[FunctionType]:
-    """The decorated functions that *module* defines: its own, and those of its classes, however deep."""
-    holders, seen = [vars(module)], set()
+def _functions(holder: ModuleType | type, module: str) -> Iterator[FunctionType]:
+    """The decorated functions that *holder* defines in *module*: its own, and those of its classes, however deep."""
+    holders, seen = [vars(holder)], set()
     while holders:
         for value in list(holders.pop().values()):
             if id(value) in seen:
                 continue
             seen.add(id(value))
             if isinstance(value, type):
-                if value.__module__ == module.__name__:
+                if value.__module__ == module:
                     holders.append(vars(value))  # type: ignore[arg-type]  # a read-only dictionary, of which none is written
                 continue
             for function in decorated_functions(value):
-                if function.__module__ == module.__name__ and (id(function) == id(value) or id(function) not in seen):
+                if function.__module__ == module and (id(function) == id(value) or id(function) not in seen):
                     seen.add(id(function))
                     yield function
 

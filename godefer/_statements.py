@@ -22,7 +22,7 @@ from _weakref import ref
 from types import CodeType, FunctionType, MethodType
 
 from godefer import _errors
-from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, newdefer, pool
+from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, newdefer, pool, refill
 from godefer._results import awaited
 
 TYPE_CHECKING = False
@@ -103,7 +103,7 @@ def defer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None
     try:
         d = _pop()  # newdefer, written out: this function is the runtime way's cost
     except IndexError:
-        d = _defer()
+        d = refill()
     if d.panic is not None:
         raise _errors.pooled_with_panic()
     d.fn = fn

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 WRAPPER = "<godefer wrapper>"  # the file name of every wrapper's code, of which no line is the user's
 
-# The code of the runtime that can be at the beginning of a traceback, and the files that it is in. To look for a file is faster: what a
-# code object hashes is all that it consists of.
-_runtime: set[CodeType] = set()
+# The code of the runtime that can be at the beginning of a traceback, by its identity, and the files that it is in: what a code object hashes
+# is all that it consists of.
+_runtime: dict[int, CodeType] = {}
 _files = {WRAPPER}
 
 
 def hide(*codes: CodeType) -> None:
     """Let tracebacks not begin with frames of these."""
-    _runtime.update(codes)
+    _runtime.update((id(code), code) for code in codes)
     _files.update(code.co_filename for code in codes)
 
 
@@ -69,7 +69,7 @@ def without_runtime_frames(tb: TracebackType | None) -> TracebackType | None:
     """*tb* without the frames at its beginning that are the runtime's."""
     while tb is not None:
         code = tb.tb_frame.f_code
-        if code.co_filename not in _files or (code.co_filename != WRAPPER and code not in _runtime):
+        if code.co_filename not in _files or (code.co_filename != WRAPPER and id(code) not in _runtime):
             break
         tb = tb.tb_next
     return tb

@@ -184,21 +184,22 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
 
 def _recoverable(caller: FrameType) -> _defer | list[BaseException | None] | None:
     """What the runtime itself is running by calling *caller* because of an exception, if it is: a node, or a list of `_cold.unwind`."""
-    called_by = caller.f_back
-    if caller.f_code in _PANICKING or caller.f_code in unwinding:  # defer(recover), on the function's own panic
+    called_by, role = caller.f_back, _roles.get(id(caller.f_code))
+    if role is _PANICKING or role is UNWINDING:  # defer(recover), on the function's own panic
         return None
-    if caller.f_code in _RETURNING:  # defer(recover), run when the function that says it is returning
-        while called_by is not None and called_by.f_code in drivers:
+    if role is _RETURNING:  # defer(recover), run when the function that says it is returning
+        while called_by is not None and _roles.get(id(called_by.f_code)) is DRIVING:
             called_by = called_by.f_back
         called_by = called_by.f_back if called_by is not None else None
     elif called_by is not None and wraps(called_by.f_code, caller.f_code):
         called_by = called_by.f_back
     if called_by is None:
         return None
-    if called_by.f_code in unwinding:
+    role = _roles.get(id(called_by.f_code))
+    if role is UNWINDING:
         pending: list[BaseException | None] = local(called_by, "pending")
         return pending
-    if called_by.f_code not in _PANICKING:
+    if role is not _PANICKING:
         return None
     running: _defer | None = local(called_by, "frame")[2]
     return running
@@ -275,22 +276,20 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
     try:
         while (d := frame[0]) is not None:
             frame[0] = d.link
-            if d.when == RETURNING:
-                freedefer(d)
-                continue
             frame[2] = d
-            if d.when == EXIT:
-                recovered = bool(d.fn(exc.__class__, exc, exc.__traceback__))  # type: ignore[union-attr]
-            else:
+            if d.when <= FAILING:
                 d.panic = exc
                 if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
                     drop(result)
                     result = None
-                recovered = d.panic is None
-            if recovered:
+                if d.panic is None:
+                    return recovery(frame, exc)
+            elif d.when == EXIT and d.fn(exc.__class__, exc, exc.__traceback__):  # type: ignore[union-attr]
                 return recovery(frame, exc)
-            frame[2] = None
-            freedefer(d)
+            frame[2] = d.fn = d.kwargs = d.link = d.panic = d.sp = None  # freedefer, as above
+            d.args = ()
+            d.when = ALWAYS
+            _give_back(d)
     except BaseException as e:
         result = None
         return replaced(frame, e, exc)
@@ -453,12 +452,22 @@ def aborted_exit(exc: BaseException | None) -> BaseException | None:
 _ABORTED = "__godefer_aborted_exit__"
 
 
-# The functions of _cold that run one call of an open-coded function because of an exception.
-unwinding: set[CodeType] = set()
-# What may stand between `deferreturn` and the function that is returning.
-drivers = {drive.__code__, adrive.__code__}
+# What a function of the runtime does with a deferred call, by its code: by the identity of that, since what a code object hashes is all that it
+# consists of.
+_PANICKING = "runs it because of an exception"
+UNWINDING = "is one of _cold, and runs one call of an open-coded function because of an exception"
+_RETURNING = "runs it on a normal exit"
+DRIVING = "may stand between one of those and the function that is returning"
+_roles: dict[int, str] = {}
 
-_RETURNING = {deferreturn.__code__, adeferreturn.__code__}
-_PANICKING = {gopanic.__code__, agopanic.__code__}
-unwinders.update(_RETURNING, _PANICKING)
-hide(*unwinders, *drivers)
+
+def plays(role: str, *codes: CodeType) -> None:
+    """Let `recover` know these, which live as long as the runtime does."""
+    _roles.update((id(code), role) for code in codes)
+    hide(*codes)
+
+
+plays(_PANICKING, gopanic.__code__, agopanic.__code__)
+plays(_RETURNING, deferreturn.__code__, adeferreturn.__code__)
+plays(DRIVING, drive.__code__, adrive.__code__)
+unwinders.update((gopanic.__code__, agopanic.__code__, deferreturn.__code__, adeferreturn.__code__))

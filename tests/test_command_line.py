@@ -20,10 +20,15 @@ from godefer import _demo, with_defers
 
 COMMAND = [sys.executable, "-m", "godefer"]
 
+# Where the tests themselves are run may have its own wishes.
+PLAIN = {
+    name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR", "PYTHONIOENCODING"}
+}
+
 
 def run_command(*arguments, **environment):
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, env={**os.environ, **environment}, timeout=120
+        [*COMMAND, *arguments], capture_output=True, text=True, env={**PLAIN, **environment}, timeout=120
     )
 
 
@@ -31,7 +36,7 @@ def run_on_terminal(*arguments, cwd=None, **environment):
     """What the command writes to a terminal of its own."""
     pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
     leader, follower = pty.openpty()
-    process = subprocess.Popen([*COMMAND, *arguments], stdout=follower, cwd=cwd, env={**os.environ, **environment})
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=follower, cwd=cwd, env={**PLAIN, **environment})
     os.close(follower)
     written = b""
     while select.select([leader], [], [], 120)[0]:
@@ -274,6 +279,10 @@ def maker():
     return local
 
 
+class Idle:
+    method = plain
+
+
 class Callable:
     def __call__(self):
         defer(print)
@@ -297,7 +306,7 @@ Store.open ({file}:32): runtime
 Store.__lock ({file}:38): open-coded
 copy ({file}:43): open-coded
 cached ({file}:52): open-coded
-Callable.__call__ ({file}:67): open-coded
+Callable.__call__ ({file}:71): open-coded
 """
 
 
@@ -316,7 +325,7 @@ def package(tmp_path):
 
 def explain(package, *arguments, **environment):
     """Run the subcommand in *package*'s directory, with open coding as the environment of this test run does not say."""
-    cleaned = {k: v for k, v in os.environ.items() if k != "GODEFER_OPEN_CODED"}
+    cleaned = {k: v for k, v in PLAIN.items() if k != "GODEFER_OPEN_CODED"}
     done = subprocess.run(
         [*COMMAND, "explain", *arguments],
         capture_output=True,
@@ -355,7 +364,7 @@ copy ({file}:43): open-coded
   49      return target
 
   inline       the call stands in the exits of the function, and nothing else does
-  conditional  the same, with a test of whether the statement has run
+  conditional  the call stands in the exits of the function, with a test of whether the statement has run
 """
 
 
@@ -448,6 +457,50 @@ def test_explain_on_a_terminal_has_colours(package):
     assert re.sub(r"\x1b\[\d+m", "", written).replace("\r\n", "\n") == plain
 
 
+def test_explain_shows_a_class_as_it_does_a_module(package):
+    """A class is a list of the decorated functions that it and its nested classes define, in full with `--lowered` (R4)."""
+    listing = LISTING.format(file=package / "pkg" / "mod.py").splitlines(keepends=True)
+    assert explain(package, "pkg.mod:Store") == (0, "".join(listing[:6]), "")
+    assert explain(package, "pkg.mod:Store.Cursor") == (0, listing[0], "")
+    assert explain(package, "pkg.mod:Store", "--lowered")[1].count("lowered source") == 4
+    assert explain(package, "pkg.other:Store")[1] == "".join(listing[:6])  # imported from where it is defined
+
+
+def test_explain_shows_tabs_as_they_look(package):
+    """In source that is indented by tabs, the shapes stand in one column too (R4)."""
+    (package / "pkg" / "tabs.py").write_text(
+        "from godefer import defer, with_defers\n@with_defers\ndef f(x):\n\tdefer(print)\n\tif x:\n\t\tdefer(print)\n"
+    )
+    lines = explain(package, "pkg.tabs:f")[1].split("\n\n")[1].splitlines()
+    assert lines == [
+        "  2  @with_defers",
+        "  3  def f(x):",
+        "  4          defer(print)          <- defer, inline",
+        "  5          if x:",
+        "  6                  defer(print)  <- defer, conditional",
+    ]
+
+
+def test_explain_shows_what_the_encoding_lacks(package):
+    """Where the encoding of stdout lacks a character of the source, its escape is shown instead."""
+    (package / "pkg" / "quay.py").write_text(
+        "from godefer import defer, with_defers\n@with_defers\ndef f():\n    defer(print, '→')\n", encoding="utf-8"
+    )
+    status, out, err = explain(package, "pkg.quay:f", PYTHONIOENCODING="ascii")
+    assert (status, err) == (0, "")
+    assert "defer(print, '\\u2192')" in out
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False), ({"FORCE_COLOR": ""}, False)],
+)
+def test_colours_in_a_pipe(package, environment, coloured):
+    """FORCE_COLOR has colours in a pipe, unless NO_COLOR takes them away."""
+    assert ("\x1b[32mopen-coded\x1b[0m" in explain(package, "pkg.mod", **environment)[1]) is coloured
+    assert ("\x1b[" in run_command("demo", **environment).stdout) is coloured
+
+
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1", "TERM": "xterm"}, {"NO_COLOR": "", "TERM": "dumb"}])
 def test_explain_on_a_terminal_without_colours(package, environment):
     """NO_COLOR, and a terminal that knows no colours, are respected."""
@@ -509,7 +562,7 @@ def test_explain_finds_what_a_name_holds(package, name, functions):
             "plain of pkg.mod is not decorated; put @with_defers on the line right above its own `def`, below any other "
             "decorator; `python -m godefer explain pkg.mod` lists the functions that are\n",
         ),
-        ("pkg.mod:Store", "Store of pkg.mod is not decorated; "),
+        ("pkg.mod:Idle", "no function or method that Idle itself defines is decorated; put @with_defers on the line "),
         ("pkg.mod:made_up", "made_up of pkg.mod is not decorated; "),
         (
             "pkg.other",

@@ -25,7 +25,9 @@ def peer(distribution, module, monkeypatch):
         try:
             importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
-            pytest.skip(f"{distribution} is not installed: an extra of this project, `peers`, or `pip install {distribution}`")
+            pytest.skip(
+                f"{distribution} is not installed: an extra of this project, `peers`, or `pip install {distribution}`"
+            )
     return importlib.import_module(module)
 
 

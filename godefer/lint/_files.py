@@ -107,7 +107,7 @@ def check_file(path: str, selection: Selection) -> list[Problem]:
 
 
 def check_source(source: str | bytes, path: str = "<string>", selection: Selection | None = None) -> list[Problem]:
-    """Check the source of a module. One that does not contain the word godefer is not even parsed.
+    r"""Check the source of a module. One that does not contain the word godefer is not even parsed.
 
     Args:
         source: The text, or the bytes of its file.
@@ -120,7 +120,7 @@ def check_source(source: str | bytes, path: str = "<string>", selection: Selecti
 
     Example:
         >>> from godefer.lint import check_source
-        >>> for problem in check_source("from godefer import defer\\ndefer(print)\\n"):
+        >>> for problem in check_source("from godefer import defer\ndefer(print)\n"):
         ...     print(problem.line, problem.code)
         2 GDF002
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Flake8Plugin:
-    """What flake8 makes of each file.
+    r"""What flake8 makes of each file.
 
     Args:
         tree: The module.
@@ -22,7 +22,7 @@ class Flake8Plugin:
     Example:
         >>> import ast
         >>> from godefer.lint import Flake8Plugin
-        >>> source = "from godefer import defer\\ndefer(print)\\n"
+        >>> source = "from godefer import defer\ndefer(print)\n"
         >>> for line, column, message, _ in Flake8Plugin(ast.parse(source), source.splitlines()).run():
         ...     print(line, column, message.split()[0])
         2 0 GDF002

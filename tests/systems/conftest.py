@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import signal
 import sys
 
 import pytest
@@ -12,23 +13,36 @@ def needs(name):
         pytest.skip(f"{name} is not installed (the extra 'systems' has it)")
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Ctrl-C is heard, by the processes that a test starts too: a shell has it ignored in what it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def eager_loop():
     loop = asyncio.new_event_loop()
     loop.set_task_factory(asyncio.eager_task_factory)
     return loop
 
 
-@pytest.fixture(params=["asyncio", "eager tasks", "uvloop"])
+# Python 3.11 has no eager tasks. That uvloop is missing is said by the tests that need it.
+LOOPS = ["asyncio"]
+if sys.version_info >= (3, 12):
+    LOOPS.append("eager tasks")
+if importlib.util.find_spec("uvloop") is not None:
+    LOOPS.append("uvloop")
+
+
+@pytest.fixture(params=LOOPS)
 def run(request):
     """`asyncio.run` on one of the loops, and with tasks that begin to run when they are made."""
     if request.param == "uvloop":
-        needs("uvloop")
         import uvloop
 
         factory = uvloop.new_event_loop
     elif request.param == "eager tasks":
-        if sys.version_info < (3, 12):
-            pytest.skip("Python 3.11 has no eager tasks")
         factory = eager_loop
     else:
         factory = asyncio.new_event_loop

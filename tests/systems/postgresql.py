@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -11,6 +12,16 @@ import time
 from pathlib import Path
 
 START_SECONDS = 30
+
+# Ends the server and removes its folder ($0) when this process is gone, also if it was killed: its end of the pipe is closed by then.
+GUARD = """
+    read -r _
+    pid=$(head -n 1 "$0/data/postmaster.pid" 2>/dev/null)
+    mine() { grep -qaF "$0" "/proc/$pid/cmdline" 2>/dev/null; }
+    if mine; then kill -QUIT "$pid"; fi
+    while mine; do sleep 0.1; done
+    rm -rf "$0"
+"""
 WHERE_DEBIAN_PUTS_IT = Path("/usr/lib/postgresql")
 
 
@@ -33,6 +44,12 @@ def unprivileged():
     """What makes a process of ours another user's: the server refuses to be run by root."""
     if os.geteuid() != 0:
         return {}
+    try:
+        pwd.getpwnam("postgres")
+    except KeyError:
+        raise NotHere(
+            "there is no user 'postgres', which Debian's package makes, and root may not run PostgreSQL"
+        ) from None
     return {"user": "postgres", "group": "postgres", "extra_groups": []}
 
 
@@ -59,9 +76,17 @@ class Server:
 
         self.psycopg = psycopg
         self.programs = programs()
+        self.owner = unprivileged()
         self.process = None
         self.folder = Path(tempfile.mkdtemp(prefix="godefer-postgresql-"))
         self.log = self.folder / "log"
+        self.guard = subprocess.Popen(
+            ["sh", "-c", GUARD, self.folder],
+            cwd="/",
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             self._create()
             self.start()
@@ -70,13 +95,13 @@ class Server:
             raise
 
     def _create(self):
-        if os.geteuid() == 0:
-            shutil.chown(self.folder, "postgres", "postgres")
+        if self.owner:
+            shutil.chown(self.folder, self.owner["user"], self.owner["group"])
         self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username=bank", "--no-sync")
 
     def _run(self, program, *arguments):
         command = [self.programs / program, "-D", self.folder / "data", *arguments]
-        ended = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=60, **unprivileged())
+        ended = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=60, **self.owner)
         if ended.returncode:
             raise RuntimeError(f"{program}: {ended.stdout}{ended.stderr}")
 
@@ -98,7 +123,7 @@ class Server:
             command = [self.programs / "postgres", "-D", self.folder / "data", "-h", "127.0.0.1", "-p", str(self.port)]
             with self.log.open("a") as log:
                 self.process = subprocess.Popen(
-                    [*command, *options], cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, **unprivileged()
+                    [*command, *options], cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self.owner
                 )
             if self._answers():
                 return
@@ -139,4 +164,5 @@ class Server:
 
     def close(self):
         self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.guard.stdin.close()
+        self.guard.wait(20)

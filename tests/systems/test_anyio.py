@@ -1,6 +1,7 @@
 """anyio, on asyncio, on uvloop and on trio: scopes, task groups, threads and streams, with one behaviour on all of them."""
 
 import asyncio
+import contextlib
 import sys
 
 import pytest
@@ -17,9 +18,9 @@ def events():
 
 @pytest.fixture
 def later(events):
-    async def later(name):
+    async def later(name, seconds=0.001):
         try:
-            await anyio.sleep(0.001)
+            await anyio.sleep(seconds)
         except anyio.get_cancelled_exc_class():
             events.append(f"{name} was interrupted")
             raise
@@ -48,9 +49,9 @@ def test_cancelled_in_the_body(way, backend, events, later, shielded):
     @way
     async def work():
         okdefer(events.append, "returns")
-        defer(later, "a")
+        defer(later, "a", 60)
         defer(shielded, "b")
-        errdefer(later, "c")
+        errdefer(later, "c", 60)
         defer(lambda: events.append(recover()))
         await anyio.sleep(60)
 
@@ -71,7 +72,7 @@ def test_cancelled_in_a_deferred_call(way, backend, events, later, shielded):
     async def work(scope):
         okdefer(events.append, "returns")
         errdefer(shielded, "fails")
-        defer(later, "a")
+        defer(later, "a", 60)
         defer(scope.cancel)
         return "result"
 
@@ -90,7 +91,7 @@ def test_cancelled_twice(way, backend, events, later, shielded):
 
     @way
     async def work(outer):
-        defer(later, "a")
+        defer(later, "a", 60)
         defer(shielded, "b")
         defer(outer.cancel)
         defer(shielded, "c")
@@ -101,7 +102,7 @@ def test_cancelled_twice(way, backend, events, later, shielded):
             with anyio.move_on_after(0.002) as inner:
                 await work(outer)
             events.append("inner scope left")
-            await anyio.sleep(0.001)
+            await anyio.sleep(60)
             events.append("never")
         await anyio.sleep(0.001)
         return inner.cancel_called, outer.cancelled_caught, cancelling(backend)
@@ -109,6 +110,81 @@ def test_cancelled_twice(way, backend, events, later, shielded):
     assert backend(main) == (True, True, 0)
     assert events[:3] == ["c", "b", "a was interrupted"]
     assert "never" not in events
+
+
+def test_a_clean_up_with_a_deadline_of_its_own(way, backend, events, later):
+    """A shield that ends when its own time is up interrupts its clean-up alone, and is no exception; the cancellation goes on (D5)."""
+
+    async def at_most(seconds, fn, *args):
+        with anyio.move_on_after(seconds, shield=True) as scope:
+            await fn(*args)
+        events.append(scope.cancelled_caught)
+
+    @way
+    async def work():
+        defer(later, "a", 60)
+        defer(at_most, 60, later, "b")
+        defer(at_most, 0.002, anyio.sleep, 60)
+        await anyio.sleep(60)
+
+    async def main():
+        with anyio.move_on_after(0.002) as scope:
+            await work()
+        await anyio.sleep(0.001)
+        return scope.cancelled_caught, cancelling(backend)
+
+    assert backend(main) == (True, 0)
+    assert events == [True, "b", False, "a was interrupted"]
+
+
+def test_a_scope_for_the_end_of_the_function(way, backend, events, later):
+    """A scope of the function that is shielded when the body ends lets every clean-up below it finish (D2, D11)."""
+
+    @way
+    async def work():
+        scope = using(anyio.CancelScope())
+        defer(later, "a")
+        defer(later, "b")
+        defer(setattr, scope, "shield", True)
+        await anyio.sleep(60)
+
+    async def main():
+        with anyio.move_on_after(0.002) as scope:
+            await work()
+            events.append("never")
+        await anyio.sleep(0.001)
+        return scope.cancelled_caught, cancelling(backend)
+
+    assert backend(main) == (True, 0)
+    assert events == ["b", "a"]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_async_generators(way, backend, events, later, shielded, closed):
+    """Closed by `aclosing`, or by the loop that shuts down, a generator makes all its deferred calls, and shielded ones finish (D2, D5)."""
+
+    @way
+    async def numbers():
+        defer(shielded, "a")
+        defer(shielded, "b")
+        yield 1
+        yield 2
+
+    @way
+    async def first(generator):
+        if closed:
+            await ausing(contextlib.aclosing(generator))
+        async for n in generator:
+            return n
+
+    async def main():
+        kept.append(numbers())
+        events.append(await first(kept[0]))
+        events.append("main exits")
+
+    kept = []
+    backend(main)
+    assert events == ([1, "main exits", "b", "a"], ["b", "a", 1, "main exits"])[closed]
 
 
 def test_recover_and_cancellation(way, backend, events):
@@ -165,7 +241,7 @@ def test_scopes_of_the_function(way, backend, events, later):
         okdefer(events.append, "returns")
         defer(later, "outside")
         using(anyio.move_on_after(0.002))
-        defer(later, "inside")
+        defer(later, "inside", 60)
         await anyio.sleep(60)
 
     @way
@@ -241,20 +317,23 @@ def test_a_service_that_is_started_and_stopped(way, backend, events, shielded):
 def test_streams(way, backend, events):
     """`aclose` as a deferred call closes a stream although the function was cancelled, and the other side sees the end (D2, D6)."""
 
+    served = []
+
     @way
     async def serve(stream):
-        defer(events.append, "server saw the end")
+        defer(served.append, "saw the end")
         defer(stream.aclose)
         async for data in stream:
             await stream.send(data.upper())
 
     @way
-    async def ask(port):
+    async def ask(port, scope):
         stream = await anyio.connect_tcp("127.0.0.1", port)
         defer(events.append, "client is closed")
         defer(stream.aclose)
         await stream.send(b"one")
         events.append(await stream.receive())
+        scope.cancel()
         await anyio.sleep(60)
 
     @way
@@ -264,14 +343,16 @@ def test_streams(way, backend, events):
         group = await ausing(anyio.create_task_group())
         defer(group.cancel_scope.cancel)
         group.start_soon(listener.serve, serve)
-        with anyio.move_on_after(0.1):
-            await ask(listener.extra(anyio.abc.SocketAttribute.local_port))
+        with anyio.CancelScope() as scope:
+            await ask(listener.extra(anyio.abc.SocketAttribute.local_port), scope)
+        events.append("scope left")
         with anyio.fail_after(10):
-            while len(events) < 3:
+            while not served:
                 await anyio.sleep(0.001)
 
     backend(main)
-    assert events == [b"ONE", "client is closed", "server saw the end"]
+    assert events == [b"ONE", "client is closed", "scope left"]
+    assert served == ["saw the end"]
 
 
 def test_locks(way, backend, events):
@@ -326,7 +407,7 @@ def test_processes(way, backend):
             await process.wait()
 
     @way
-    async def work():
+    async def work(scope):
         command = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
         process = await anyio.open_process(command)
         processes.append(process)
@@ -334,11 +415,12 @@ def test_processes(way, backend):
         defer(reap, process)
         errdefer(process.kill)
         await process.stdout.receive()
+        scope.cancel()
         await anyio.sleep(60)
 
     async def main():
-        with anyio.move_on_after(0.4) as scope:
-            await work()
+        with anyio.CancelScope() as scope:
+            await work(scope)
         return scope.cancelled_caught
 
     assert backend(main) is True

@@ -168,6 +168,161 @@ def test_cancelled_again_and_again(way, run, events, later, in_a_loop):
     assert events == [f"{n} was interrupted" for n in (3, 2, 1, 0)]
 
 
+async def to_the_end(fn, *args):
+    """The recipe of docs/cookbook/cancellation.md."""
+    task = asyncio.create_task(fn(*args))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        await task
+        raise
+
+
+@pytest.mark.parametrize("in_the_body", [False, True])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_clean_up_that_must_finish(way, run, events, later, in_the_body, times):
+    """A clean-up that is shielded, and waited for, finishes however often its task is cancelled, which then stays cancelled (D2, D5, D10)."""
+    begun = []
+
+    @way
+    async def work(clean_up):
+        errdefer(events.append, "fails")
+        okdefer(events.append, "returns")
+        defer(later, "a")
+        defer(to_the_end, clean_up)
+        if in_the_body:
+            begun.append("body")
+            await asyncio.sleep(60)
+        return "result"
+
+    async def main():
+        go_on = asyncio.Event()
+
+        async def clean_up():
+            begun.append("clean-up")
+            await go_on.wait()
+            events.append("b")
+
+        task = asyncio.create_task(work(clean_up))
+        if in_the_body:
+            await until(lambda: begun)
+            task.cancel("first")
+        await until(lambda: "clean-up" in begun)
+        for n in range(times):
+            task.cancel(str(n))
+            await asyncio.sleep(0.001)
+        events.append("cancelled")
+        go_on.set()
+        await asyncio.wait([task])
+        return task.cancelled(), task.cancelling()
+
+    assert run(main()) == (True, times + in_the_body)
+    assert events == ["cancelled", "b", "a", "fails"]
+
+
+def test_a_shield_alone_does_not_wait(way, run, events):
+    """`asyncio.shield` keeps a clean-up from being interrupted, but the function is over before it: hence the recipe (D6)."""
+
+    @way
+    async def work(clean_up):
+        defer(events.append, "exits")
+        defer(asyncio.shield, clean_up)
+        defer(events.append, "begun")
+
+    async def main():
+        go_on = asyncio.Event()
+        clean_up = asyncio.create_task(go_on.wait())
+        task = asyncio.create_task(work(clean_up))
+        await until(lambda: events)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        done = clean_up.done()
+        go_on.set()
+        return task.cancelled(), done, await clean_up
+
+    assert run(main()) == (True, False, True)
+    assert events == ["begun", "exits"]
+
+
+def test_a_clean_up_that_must_finish_and_fails(way, run, events):
+    """Its error takes the cancellation's place, with that as its context (D5)."""
+
+    @way
+    async def work(clean_up):
+        defer(to_the_end, clean_up)
+        defer(events.append, "begun")
+
+    async def main():
+        go_on = asyncio.Event()
+
+        async def clean_up():
+            await go_on.wait()
+            raise LookupError("clean-up")
+
+        task = asyncio.create_task(work(clean_up))
+        await until(lambda: events)
+        await asyncio.sleep(0)
+        task.cancel("enough")
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(LookupError, match="clean-up") as caught:
+            await task
+        return type(caught.value.__context__), caught.value.__context__.args
+
+    assert run(main()) == (asyncio.CancelledError, ("enough",))
+
+
+def test_a_clean_up_that_must_finish_when_the_loop_ends(way, run, events, later):
+    """The end of the loop cancels every task, the shielded one too: what must finish is waited for by the main function (D5)."""
+
+    @way
+    async def work(name):
+        defer(to_the_end, later, name, 0.005 if waited_for else 60)
+        defer(begun.append, name)
+
+    async def main():
+        task = asyncio.create_task(work("clean-up"))
+        await until(lambda: begun)
+        await asyncio.sleep(0)
+        if waited_for:
+            await asyncio.wait([task])
+
+    for waited_for in (True, False):
+        begun = []
+        run(main())
+    assert events == ["clean-up", "clean-up was interrupted"]
+
+
+def test_a_clean_up_with_a_deadline_of_its_own(way, run, events, later):
+    """A timeout around a clean-up interrupts that one alone; once its TimeoutError is recovered, the cancellation goes on (D5, P3)."""
+
+    async def at_most(seconds, fn, *args):
+        async with asyncio.timeout(seconds):
+            await fn(*args)
+
+    @way
+    async def work():
+        defer(later, "a")
+        defer(lambda: events.append(type(recover(TimeoutError))))
+        defer(at_most, 0.005, later, "long", 60)
+        events.append("body")
+        await asyncio.sleep(60)
+
+    async def main():
+        task = asyncio.create_task(work())
+        await until(lambda: events)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled(), task.cancelling()
+
+    assert run(main()) == (True, 1)
+    assert events == ["body", "long was interrupted", TimeoutError, "a"]
+
+
 def test_recover_does_not_take_a_cancellation(way, run, events):
     """`recover()` does not stop a CancelledError; `recover(CancelledError)` does, and the function returns (P3, P4)."""
 
@@ -295,6 +450,8 @@ def test_a_group_that_recover_does_not_take(way, run, events):
         pass
 
     async def child():
+        # The group is waiting by then. On 3.12 one whose eager task fails in create_task() leaves its parent's cancellation behind.
+        await asyncio.sleep(0)
         raise Goodbye
 
     @way
@@ -480,7 +637,8 @@ INTERRUPTED = """
         defer(later, "cleaned up")
         defer(lambda: print(type(sys.exception()).__name__, recover()))
         print(explain(work).way, flush=True)
-        await asyncio.sleep(60)
+        while True:
+            await asyncio.sleep(0.05)  # not one long wait: a signal that comes right before it would be seen after it
 
     if sys.argv[1] == "uvloop":
         import uvloop

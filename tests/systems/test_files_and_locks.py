@@ -48,15 +48,15 @@ def test_a_chain_of_files(way, tmp_path):
 
 
 def test_replace_or_leave_alone(way, tmp_path):
-    """A file is replaced as a whole when all is written, and left alone, with no rest of it, when writing fails (D10)."""
+    """A file is replaced as a whole when all is written, and left alone, with no rest of it, when writing or renaming fails (D10)."""
     target = tmp_path / "target"
     target.write_text("old")
 
     @way
     def save(pieces):
         handle, part = tempfile.mkstemp(dir=tmp_path)
-        okdefer(os.replace, part, target)
         errdefer(os.unlink, part)
+        okdefer(os.replace, part, target)
         defer(os.close, handle)
         okdefer(os.fsync, handle)
         for piece in pieces:
@@ -68,6 +68,11 @@ def test_replace_or_leave_alone(way, tmp_path):
     assert (target.read_text(), os.listdir(tmp_path)) == ("old", ["target"])
     save([b"n", b"ew"])
     assert (target.read_text(), os.listdir(tmp_path)) == ("new", ["target"])
+    target.unlink()
+    target.mkdir()
+    with pytest.raises(IsADirectoryError):
+        save([b"newer"])
+    assert os.listdir(tmp_path) == ["target"]
     assert open_files() == before
 
 

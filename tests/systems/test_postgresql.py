@@ -7,8 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from godefer import ausing, defer, errdefer, okdefer, recover, using
+from tests.systems import postgresql as here
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed (the extra 'systems' has it)")
+psycopg_pool = pytest.importorskip("psycopg_pool", reason="psycopg_pool is not installed (the extra 'systems' has it)")
+
+try:
+    here.programs(), here.unprivileged()
+except here.NotHere as missing:
+    pytest.skip(str(missing), allow_module_level=True)
 
 ACCOUNTS = 4
 EACH = 100
@@ -44,6 +51,13 @@ def connections(server):
         " AND state != 'idle'",
     )
     return count
+
+
+async def waiting(server):
+    """Until some connection waits for a lock that another one holds."""
+    async with asyncio.timeout(30):
+        while not ask(server, "SELECT pid FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.005)
 
 
 TAKE = "UPDATE account SET balance = balance - %s WHERE id = %s"
@@ -157,7 +171,7 @@ def test_a_cancelled_transfer(atransfer, server):
 
             task = asyncio.create_task(atransfer(0, 1, 30, seen, between))
             await half_way.wait()
-            await asyncio.sleep(0.05)
+            await waiting(server)
             task.cancel()
             await asyncio.wait([task])
             return task.cancelled(), seen
@@ -291,13 +305,98 @@ def test_a_cancelled_wait_for_an_advisory_lock(way, server):
     async def main():
         async with await psycopg.AsyncConnection.connect(server.conninfo, autocommit=True) as holder:
             await holder.execute("SELECT pg_advisory_lock(9)")
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await work()
+            task = asyncio.create_task(work())
+            await waiting(server)
+            task.cancel()
+            await asyncio.wait([task])
         await work()
+        return task.cancelled()
 
-    asyncio.run(main())
+    assert asyncio.run(main()) is True
     assert seen == ["waiting ends", "unlocks", "waiting ends"]
+
+
+@pytest.mark.parametrize("entered", [False, True])
+def test_a_pool(way, server, entered):
+    """A connection that a function takes from a pool is back when it has exited, clean, however it exits; a waiting thread gets it (D4, D10)."""
+    if entered:
+
+        @way
+        def transfer(pool, giver, taker, error):
+            db = using(pool.connection())
+            db.execute(TAKE, (1, giver))
+            if error is not None:
+                raise error
+            db.execute(GIVE, (1, taker))
+    else:
+
+        @way
+        def transfer(pool, giver, taker, error):
+            db = pool.getconn()
+            defer(pool.putconn, db)
+            defer(lambda: states.add(db.info.transaction_status.name))
+            errdefer(db.rollback)
+            okdefer(db.commit)
+            db.execute(TAKE, (1, giver))
+            if error is not None:
+                raise error
+            db.execute(GIVE, (1, taker))
+
+    @way
+    def work():
+        pool = using(psycopg_pool.ConnectionPool(server.conninfo, min_size=2, max_size=2, open=False))
+        threads = using(ThreadPoolExecutor(6))
+        errors = [LookupError() if n % 3 == 2 else None for n in range(18)]
+        done = [threads.submit(transfer, pool, 0, 1, error) for error in errors]
+        seen = [future.exception(30) for future in done]
+        for _ in range(2):  # both are there
+            db = pool.getconn()
+            defer(pool.putconn, db)
+        return seen == errors
+
+    states = set()  # when a connection is given back; one that is left in a transaction the pool would roll back itself
+    assert work() is True
+    assert states == (set() if entered else {"IDLE"})
+    assert balances(server) == [88, 112, 100, 100]
+
+
+def test_an_async_pool(way, server):
+    """Tasks that are cancelled while they hold a connection, or wait for one, leave the pool as it was (D2, D6, D8)."""
+
+    @way
+    async def transfer(pool, giver, taker, held=None):
+        db = await pool.getconn()
+        defer(pool.putconn, db)
+        defer(lambda: states.append(db.info.transaction_status.name))
+        errdefer(db.rollback)
+        okdefer(db.commit)
+        await db.execute(TAKE, (1, giver))
+        if held is not None:
+            held.set()
+            await asyncio.sleep(60)
+        await db.execute(GIVE, (1, taker))
+
+    @way
+    async def main():
+        pool = await ausing(psycopg_pool.AsyncConnectionPool(server.conninfo, min_size=1, max_size=1, open=False))
+        held = asyncio.Event()
+        holder = asyncio.create_task(transfer(pool, 0, 1, held))
+        await held.wait()
+        waiter = asyncio.create_task(transfer(pool, 0, 1))
+        async with asyncio.timeout(30):
+            while not pool.get_stats()["requests_waiting"]:
+                await asyncio.sleep(0.001)
+        waiter.cancel()
+        await asyncio.wait([waiter])
+        holder.cancel()
+        await asyncio.wait([holder])
+        await asyncio.gather(*(transfer(pool, 0, 1) for _ in range(5)))
+        return holder.cancelled(), waiter.cancelled()
+
+    states = []
+    assert asyncio.run(main()) == (True, True)
+    assert states == ["IDLE"] * 6
+    assert balances(server) == [95, 105, 100, 100]
 
 
 def test_rows_that_are_read_half_way(way, server):

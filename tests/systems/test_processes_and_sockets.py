@@ -97,14 +97,18 @@ def test_an_async_process_of_a_cancelled_task(way):
         errdefer(process.kill)
         started.append(process)
         await process.stdout.readline()
+        up.set()
         await process.wait()
 
     async def main():
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(work(), 0.3)
-        return [process.returncode for process in started]
+        task = asyncio.create_task(work())
+        await up.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled(), [process.returncode for process in started]
 
-    assert asyncio.run(main()) == [-signal.SIGKILL]
+    up = asyncio.Event()
+    assert asyncio.run(main()) == (True, [-signal.SIGKILL])
 
 
 SERVICE = """
@@ -120,7 +124,8 @@ SERVICE = """
         errdefer(lambda: print(type(sys.exception()).__name__, recover(), flush=True))
         scratch = using(tempfile.TemporaryDirectory(dir=directory))
         print(explain(serve).way, flush=True)
-        time.sleep(600)
+        while True:
+            time.sleep(0.05)  # not one long wait: a signal that comes right before it would be seen after it
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     serve(sys.argv[1])
@@ -128,7 +133,8 @@ SERVICE = """
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "name"), [(signal.SIGTERM, 7, "SystemExit"), (signal.SIGINT, -signal.SIGINT, "KeyboardInterrupt")]
+    ("number", "status", "name"),
+    [(signal.SIGTERM, 7, "SystemExit"), (signal.SIGINT, -signal.SIGINT, "KeyboardInterrupt")],
 )
 def test_a_service_that_is_told_to_end(way, tmp_path, monkeypatch, number, status, name):
     """SIGTERM, made a SystemExit, and Ctrl-C clean up, are not recovered, and end the process as they should (D2, P3)."""
@@ -137,7 +143,9 @@ def test_a_service_that_is_told_to_end(way, tmp_path, monkeypatch, number, statu
     directory.mkdir()
     monkeypatch.setenv("GODEFER_OPEN_CODED", "1" if way.name == "open-coded" else "0")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    with subprocess.Popen([sys.executable, program, directory], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, program, directory], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout.readline().decode().strip() == way.name
         assert len(os.listdir(directory)) == 2
         process.send_signal(number)

@@ -193,7 +193,6 @@ KILLED = """
 
     print(explain(transfer).way, flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
     transfer(sys.argv[1])
 """
 

@@ -94,6 +94,52 @@ def test_cancelled_in_a_deferred_call_after_a_return(way, events, later):
     assert events == ["b", "returns", "c was interrupted", "fails"]
 
 
+def test_cancelled_twice(way, events, later, shielded):
+    """Two scopes that are cancelled one after the other, the second during the clean-up of the first: trio leaves it to the outer (D5)."""
+
+    @way
+    async def work(outer):
+        defer(later, "a")
+        defer(shielded, "b")
+        defer(outer.cancel)
+        defer(shielded, "c")
+        await trio.sleep(60)
+
+    async def main():
+        with trio.CancelScope() as outer:
+            with trio.move_on_after(0.002) as inner:
+                await work(outer)
+            events.append("never")
+        return inner.cancelled_caught, outer.cancelled_caught
+
+    assert trio.run(main) == (False, True)
+    assert events == ["c", "b", "a was interrupted"]
+
+
+def test_a_clean_up_with_a_deadline_of_its_own(way, events, later):
+    """A shield that ends when its own time is up interrupts its clean-up alone, and is no exception; the cancellation goes on (D5)."""
+
+    async def at_most(seconds, fn, *args):
+        with trio.move_on_after(seconds, shield=True) as scope:
+            await fn(*args)
+        events.append(scope.cancelled_caught)
+
+    @way
+    async def work():
+        defer(later, "a")
+        defer(at_most, 60, later, "b")
+        defer(at_most, 0.002, trio.sleep, 60)
+        await trio.sleep(60)
+
+    async def main():
+        with trio.move_on_after(0.002) as scope:
+            await work()
+        return scope.cancelled_caught
+
+    assert trio.run(main) is True
+    assert events == [True, "b", False, "a was interrupted"]
+
+
 def test_recover_takes_exceptions_only(way, events, later):
     """`recover()` does not stop a Cancelled, which is a BaseException; `recover(trio.Cancelled)` does (P3, P4)."""
 
@@ -174,7 +220,16 @@ def test_scopes_of_the_function(way, events, later, shielded):
         return await gives_up(), await fails()
 
     assert trio.run(main) == (None, None)
-    assert events == ["finished", "inside was interrupted", True, "outside", "returns", "outside", trio.TooSlowError, "returns"]
+    assert events == [
+        "finished",
+        "inside was interrupted",
+        True,
+        "outside",
+        "returns",
+        "outside",
+        trio.TooSlowError,
+        "returns",
+    ]
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -256,9 +311,11 @@ def test_a_nursery_in_a_cancelled_scope(way, events, shielded):
 def test_streams_and_channels(way, events):
     """What trio closes with `aclose` is closed although the function was cancelled, and the other side sees the end (D2, D6)."""
 
+    served = []
+
     @way
     async def serve(stream):
-        defer(events.append, "server saw the end")
+        defer(served.append, "saw the end")
         defer(stream.aclose)
         async for data in stream:
             await stream.send_all(data.upper())
@@ -286,8 +343,9 @@ def test_streams_and_channels(way, events):
                 asking.start_soon(ask, port, sender)
                 events.append(await receiver.receive())
                 scope.cancel()
+        events.append("scope left")
         with trio.fail_after(10):
-            while len(events) < 3:
+            while not served:
                 await trio.sleep(0.001)
         try:
             await receiver.receive()
@@ -295,7 +353,8 @@ def test_streams_and_channels(way, events):
             events.append("end of channel")
 
     trio.run(main)
-    assert events == [b"ONE", "client is closed", "server saw the end", "end of channel"]
+    assert events == [b"ONE", "client is closed", "scope left", "end of channel"]
+    assert served == ["saw the end"]
 
 
 @pytest.mark.parametrize("kept", [False, True])
