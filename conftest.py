@@ -128,7 +128,8 @@ def postgresql() -> Iterator[Server]:
 
 @pytest.fixture
 def postgresql_by_default(postgresql: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a client that is told nothing find the server."""
+    """Let a client that is told nothing find the server; skip where psycopg's pool is not installed."""
+    pytest.importorskip("psycopg_pool", reason="psycopg_pool is not installed (the extra 'systems' has it)")
     for name, value in postgresql.environment.items():
         monkeypatch.setenv(name, value)
 

@@ -14,7 +14,18 @@ import sys
 
 from godefer import _errors
 from godefer._errors import DeferError
-from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, pool, refill, restore_context, save
+from godefer._record import (
+    ASYNC_EXIT,
+    EXIT,
+    FAILING,
+    RETURNING,
+    _defer,
+    newdefer,
+    pool,
+    refill,
+    restore_context,
+    save,
+)
 from godefer._results import awaited
 from godefer._statements import special_pair
 from godefer._traceback import hide
@@ -185,6 +196,12 @@ class defer_scope:
             with cm:  # the interpreter's own TypeError, in the words of this version
                 raise _errors.internal("defer_scope.using")
         value: T = enter()
+        if self._state == _ENDED:  # while it was being entered, by another thread
+            try:
+                raise _errors.scope_ended("defer.using()", sp)
+            except DeferError as late:
+                leave(DeferError, late, late.__traceback__)
+                raise
         self._push("defer.using()", EXIT, leave, (), None, sp)
         return value
 
@@ -221,8 +238,19 @@ class defer_scope:
             async with acm:  # the interpreter's own TypeError, in the words of this version
                 raise _errors.internal("defer_scope.ausing")
         value: T = await awaited("__aenter__", enter())
+        sp = _getframe()
+        sp = sp.f_back or sp
+        if self._state in {_ENDED, _ENTERED}:  # while it was being entered, by another task
+            error = _errors.scope_ended("defer.ausing()", sp) if self._state == _ENDED else _errors.scope_not_async(sp)
+            try:
+                raise error
+            except DeferError as late:
+                await awaited("__aexit__", leave(DeferError, late, late.__traceback__))
+                raise
+            finally:
+                del error
         self._awaits = True
-        self._push("defer.ausing()", ASYNC_EXIT, leave, (), None, _getframe().f_back or sp)
+        self._push("defer.ausing()", ASYNC_EXIT, leave, (), None, sp)
         return value
 
     def _push(  # noqa: PLR0913, PLR0917  # the fields of the node
@@ -230,11 +258,16 @@ class defer_scope:
     ) -> None:
         if self._state == _ENDED:
             raise _errors.scope_ended(statement, sp)
-        self(fn, *args, **(kwargs or {}))
-        d: _defer = self._frame[0]
+        d = newdefer()
         d.when = when
+        d.fn = fn
+        d.args = args
+        d.kwargs = kwargs
         d.pc = sp.f_lasti
         d.sp = sp.f_code
+        frame = self._frame  # it is whole before any other thread can see it
+        d.link = frame[0]
+        frame[0] = d
 
     def __len__(self) -> int:
         """The number of pending calls (S).
@@ -305,7 +338,24 @@ class defer_scope:
         """
         if self._state == _ENDED:
             raise _errors.scope_ended("defer.close()", _getframe(1))
-        error = self._leave(None, None)
+        frame, error = self._frame, None
+        if self._awaits and frame[0] is not None:
+            raise _errors.scope_to_be_awaited("closed", _getframe(1))
+        own: Frame = [
+            None,
+            None,
+            None,
+            None,
+        ]  # others may be running calls of the scope: the one that closes it, another thread
+        try:
+            while True:  # each on its own, so that what it defers runs next
+                if (d := frame[0]) is None:
+                    break
+                frame[0], d.link, own[0] = d.link, None, d
+                error = drive(own, error, panicking=False)
+        finally:
+            if own[0] is not None:  # it could not begin
+                own[0].link, frame[0] = frame[0], own[0]
         if error is None:
             return
         saved = save(error)
@@ -337,7 +387,25 @@ class defer_scope:
         """
         if self._state == _ENDED:
             raise _errors.scope_ended("defer.aclose()", _getframe().f_back or _getframe())
-        error = await self._aleave(None)
+        frame, error = self._frame, None
+        own: Frame = [None, None, None, None]
+        try:
+            while True:
+                if (d := frame[0]) is None:
+                    break
+                frame[0], d.link, own[0] = d.link, None, d
+                try:
+                    error = await adrive(own, error, panicking=False)
+                except BaseException:
+                    if not own[3]:  # it could not begin
+                        raise
+                    (error,) = own[3]  # it was closed while it waited
+                own[3] = None
+        finally:
+            if own[0] is not None:
+                own[0].link, frame[0] = frame[0], own[0]
+            if frame[0] is None:
+                self._awaits = False
         if error is None:
             return
         saved = save(error)
@@ -350,6 +418,8 @@ class defer_scope:
     def __enter__(self) -> Self:
         if self._state != _NEW:
             raise _errors.scope_entered_twice(_getframe(1))
+        if self._awaits and self._frame[0] is not None:
+            raise _errors.scope_to_be_awaited("entered", _getframe(1))
         self._state = _ENTERED
         self._outer = _exception()
         return self
@@ -359,14 +429,33 @@ class defer_scope:
     ) -> bool:
         frame, error = self._frame, exc
         try:
-            if exc is None and not self._awaits:  # the usual case, with no function in between
-                error = deferreturn(frame)
-            if error is not None or frame[0] is not None:
+            if not self._awaits:  # no function in between: at the end of the stack there is no room for one
+                if exc is None:
+                    error = deferreturn(frame)
+                elif frame[0] is not None and _exception() is exc:
+                    error = gopanic(frame, exc)
+            if frame[0] is not None:
                 error = self._leave(exc, error)
         except BaseException as e:  # it could not begin
             if frame[0] is None or type(e) is DeferError:
                 raise
-            error = self._leave(None, e)
+            try:
+                error = self._leave(None, e)
+            except BaseException as again:  # there is no stack for it: make the calls from here
+                error = again
+                while frame[0] is not None:
+                    try:
+                        d = None
+                        while True:  # see "Interrupts" in `_unwind`
+                            if (d := frame[0]) is None:
+                                break
+                            frame[0] = d.link
+                            if d.when > RETURNING:
+                                d.fn(error.__class__, error, None)
+                            elif d.when != RETURNING:
+                                d.fn(*d.args, **(d.kwargs or {}))
+                    except BaseException as failed:
+                        error = failed
         finally:
             self._state = _ENDED
             self._outer = None
@@ -392,8 +481,29 @@ class defer_scope:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool:
+        frame = self._frame
         try:
-            error = await self._aleave(exc)
+            try:
+                error = await self._aleave(exc)
+            except BaseException as e:  # it was closed while it waited; or it could not begin, as in `__exit__`
+                error = e
+                while frame[0] is not None:
+                    try:
+                        result: Any = None
+                        while True:
+                            if (d := frame[0]) is None:
+                                break
+                            frame[0] = d.link
+                            if d.when > RETURNING:
+                                result = d.fn(error.__class__, error, None)
+                            elif d.when == RETURNING:
+                                result = None
+                            else:
+                                result = d.fn(*d.args, **(d.kwargs or {}))
+                            if hasattr(result, "__await__"):
+                                await result
+                    except BaseException as failed:
+                        error = failed
             if error is None or error is exc:
                 return error is not exc
         finally:
@@ -407,15 +517,13 @@ class defer_scope:
             del error, saved
 
     def _leave(self, exc: BaseException | None, error: BaseException | None) -> BaseException | None:
-        """Run the pending calls, because of *error* if there is one; *exc* is what has left the block. Returns what is in flight then."""
+        """Run the calls that are left, because of *error* if there is one; *exc* is what has left the block. Returns what is in flight then."""
         frame = self._frame
         if self._awaits and frame[0] is not None:
-            raise _errors.scope_to_be_awaited(_getframe(2))
+            raise _errors.scope_to_be_awaited("closed", _getframe(2))
         if exc is None:
             error = drive(frame, error, panicking=False)
         else:
-            if frame[0] is not None and _exception() is exc:
-                error = gopanic(frame, exc)
             if error is not None:
                 error = drive(frame, error, panicking=True)
             if error is None and frame[0] is not None:
@@ -432,16 +540,16 @@ class defer_scope:
         while True:
             try:
                 error = await adrive(frame, error, panicking=panicking)
-            except BaseException as e:
-                # It was closed while it waited, and has ended; or it could not begin.
-                (error,) = frame[3] or (e,)
+            except BaseException:
+                if not frame[3]:  # it could not begin
+                    raise
+                (error,) = frame[3]  # it was closed while it waited, and has ended
             frame[3] = None
             if not panicking and error is not None:
                 error = self._unchained(error, exc)
             panicking = panicking and error is not None
             if frame[0] is None:
                 break
-        self._awaits = False
         try:
             return error
         finally:
