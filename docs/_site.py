@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 TUTORIAL = "Tutorial"
+COOKBOOK = ["files", "locks-and-threads", "sqlite", "postgresql", "processes-and-sockets"]  # first, and then all others
 HOW_TO = ["exitstack.md", "checker.md"]  # after the cookbook, whose pages are those of its folder
 REFERENCE = ["reference.md", "rules.md", "go-cases.md"]
 EXPLANATION = ["how-it-works.md", "go-runtime.md", "comparison.md", "benchmarks.md"]  # first, and then all others
@@ -30,7 +31,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put each page where its kind is: tutorial, how-to, reference, and explanation for all others."""
     docs = Path(config.docs_dir)
     pages = sorted(path.relative_to(docs).as_posix() for path in docs.rglob("*.md"))
-    how_to = [page for page in pages if page.startswith("cookbook/")] + HOW_TO
+    cookbook = [page for page in pages if page.startswith("cookbook/")]
+    first = [f"cookbook/{name}.md" for name in COOKBOOK if f"cookbook/{name}.md" in pages]
+    how_to = [*first, *(page for page in cookbook if page not in first), *HOW_TO]
     others = [page for page in pages if page not in {*how_to, *REFERENCE, *EXPLANATION}]
     config.nav = [
         {"Overview": "index.md"},
