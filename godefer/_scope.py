@@ -83,7 +83,24 @@ class defer_scope:
         self._awaits = False  # is there an asynchronous context manager's exit among the calls?
 
     def __call__(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run ``fn(*args, **kwargs)`` when the block ends. As `godefer.defer`."""
+        """Run ``fn(*args, **kwargs)`` when the block ends. As `godefer.defer` (D1, D2).
+
+        Args:
+            fn: What to call.
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments.
+
+        Raises:
+            DeferError: The block has ended.
+
+        Example:
+            >>> from godefer import defer_scope
+            >>> with defer_scope() as defer:
+            ...     defer(print, "block has ended")
+            ...     print("in the block")
+            in the block
+            block has ended
+        """
         try:
             d = _pop()
         except IndexError:
@@ -97,9 +114,8 @@ class defer_scope:
         sp = _getframe(1)
         d.pc = sp.f_lasti
         d.sp = sp.f_code
-        if (
-            self._state == _ENDED
-        ):  # nothing between this and the last line lets another thread run, which may be ending the block
+        # From here on nothing lets another thread run, which may be ending the block.
+        if self._state == _ENDED:
             freedefer(d)
             raise _errors.scope_ended("defer()", sp)
         frame = self._frame
@@ -107,15 +123,73 @@ class defer_scope:
         frame[0] = d
 
     def err(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run ``fn(*args, **kwargs)`` when the block ends by an exception. As `godefer.errdefer` (D10)."""
+        """Run ``fn(*args, **kwargs)`` when the block ends by an exception. As `godefer.errdefer` (D10).
+
+        Args:
+            fn: What to call.
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments.
+
+        Raises:
+            DeferError: The block has ended.
+
+        Example:
+            >>> from godefer import defer_scope
+            >>> undone = []
+            >>> with defer_scope() as defer:
+            ...     defer.err(undone.append, 1)
+            >>> try:
+            ...     with defer_scope() as defer:
+            ...         defer.err(undone.append, 2)
+            ...         raise LookupError
+            ... except LookupError:
+            ...     undone
+            [2]
+        """
         self._push("defer.err()", FAILING, fn, args, kwargs or None, _getframe(1))
 
     def ok(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run ``fn(*args, **kwargs)`` when the block ends without one. As `godefer.okdefer` (D10)."""
+        """Run ``fn(*args, **kwargs)`` when the block ends without an exception. As `godefer.okdefer` (D10).
+
+        Args:
+            fn: What to call.
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments.
+
+        Raises:
+            DeferError: The block has ended.
+
+        Example:
+            >>> from godefer import defer_scope
+            >>> with defer_scope() as defer:
+            ...     defer.ok(print, "saved")
+            saved
+        """
         self._push("defer.ok()", RETURNING, fn, args, kwargs or None, _getframe(1))
 
     def using(self, cm: AbstractContextManager[T, bool | None]) -> T:
-        """Enter a context manager now, and exit it when the block ends. As `godefer.using` (D11)."""
+        """Enter a context manager now, and exit it when the block ends. As `godefer.using` (D11).
+
+        Args:
+            cm: The context manager.
+
+        Returns:
+            What entering it gave.
+
+        Raises:
+            DeferError: The block has ended; nothing was entered.
+            TypeError: *cm* is not a context manager, in the words of the ``with`` statement.
+
+        Example:
+            >>> import io
+            >>> from godefer import defer_scope
+            >>> with defer_scope() as defer:
+            ...     f = defer.using(io.StringIO("one"))
+            ...     f.read()
+            'one'
+            >>> f.closed
+            True
+        """
         sp = _getframe(1)
         if self._state == _ENDED:
             raise _errors.scope_ended("defer.using()", sp)
@@ -134,7 +208,28 @@ class defer_scope:
         return value
 
     async def ausing(self, acm: AbstractAsyncContextManager[T, bool | None]) -> T:
-        """Enter an asynchronous context manager now, and exit it when the block ends. As `godefer.ausing` (D11)."""
+        """Enter an asynchronous context manager now, and exit it when the block ends. As `godefer.ausing` (D11).
+
+        Args:
+            acm: The asynchronous context manager.
+
+        Returns:
+            What entering it gave.
+
+        Raises:
+            DeferError: The block has ended, or is one of ``with`` rather than ``async with``; nothing was entered.
+            TypeError: *acm* is not an asynchronous context manager, in the words of the ``async with`` statement.
+
+        Example:
+            >>> import asyncio
+            >>> from godefer import defer_scope
+            >>> async def main():
+            ...     async with defer_scope() as defer:
+            ...         limit = await defer.ausing(asyncio.Semaphore(1))
+            ...         print("one at a time")
+            >>> asyncio.run(main())
+            one at a time
+        """
         sp = _getframe()
         if self._state == _ENDED:
             raise _errors.scope_ended("defer.ausing()", sp.f_back or sp)
@@ -178,7 +273,19 @@ class defer_scope:
         frame[0] = d
 
     def __len__(self) -> int:
-        """The number of pending calls."""
+        """The number of pending calls (S).
+
+        Returns:
+            How many calls would be made if the block ended now.
+
+        Example:
+            >>> from godefer import defer_scope
+            >>> with defer_scope() as defer:
+            ...     defer(print, "bye")
+            ...     len(defer)
+            1
+            bye
+        """
         count, d = 0, self._frame[0]
         while d is not None:
             count, d = count + 1, d.link
@@ -189,9 +296,15 @@ class defer_scope:
         return True
 
     def detach(self) -> Self:
-        """Move the pending calls to a new scope, and leave this one empty. ExitStack's ``pop_all``.
+        """Move the pending calls to a new scope, and leave this one empty (S). ExitStack's ``pop_all``.
 
         The new scope is to be closed, or entered by a ``with`` statement of its own.
+
+        Returns:
+            The new scope.
+
+        Raises:
+            DeferError: The block has ended.
 
         Example:
             >>> from godefer import defer_scope
@@ -211,7 +324,21 @@ class defer_scope:
         return other
 
     def close(self) -> None:
-        """Run the pending calls now, as at the end of the block."""
+        """Run the pending calls now, as at the end of the block (S). Further calls may be deferred afterwards.
+
+        Raises:
+            DeferError: The block has ended, or a call among them is to be awaited.
+            BaseException: What a call has raised, after all of them have run.
+
+        Example:
+            >>> from godefer import defer_scope
+            >>> with defer_scope() as defer:
+            ...     defer(print, "closed")
+            ...     defer.close()
+            ...     print("goes on")
+            closed
+            goes on
+        """
         if self._state == _ENDED:
             raise _errors.scope_ended("defer.close()", _getframe(1))
         frame, error = self._frame, None
@@ -239,7 +366,25 @@ class defer_scope:
             del error, saved
 
     async def aclose(self) -> None:
-        """Run the pending calls now, as at the end of an ``async with`` block."""
+        """Run the pending calls now, as at the end of an ``async with`` block (S): what can be awaited is.
+
+        Raises:
+            DeferError: The block has ended.
+            BaseException: What a call has raised, after all of them have run.
+
+        Example:
+            >>> import asyncio
+            >>> from godefer import defer_scope
+            >>> async def main():
+            ...     async with defer_scope() as defer:
+            ...         defer(asyncio.sleep, 0)
+            ...         defer(print, "awaiting")
+            ...         await defer.aclose()
+            ...         print("goes on")
+            >>> asyncio.run(main())
+            awaiting
+            goes on
+        """
         if self._state == _ENDED:
             raise _errors.scope_ended("defer.aclose()", _getframe().f_back or _getframe())
         frame, error = self._frame, None

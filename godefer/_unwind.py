@@ -90,9 +90,15 @@ _give_back = pool.append
 
 
 class Panic(RuntimeError):  # noqa: N818  # Go's name
-    """What `panic` raises: a Go panic, with the value it was given as ``value``.
+    """What `panic` raises: a Go panic, with the value it was given as ``value`` (P1).
 
-    ``value`` is any object, None too (P1). After Go's ``panic``; ``gopanic`` in ``runtime/panic.go``.
+    Args:
+        value: Any object, None too.
+
+    Attributes:
+        value: That object.
+
+    After Go's ``panic``; ``gopanic`` in ``runtime/panic.go``.
 
     Example:
         >>> from godefer import Panic

@@ -276,6 +276,27 @@ def test_a_clean_up_that_must_finish_and_fails(way, run, events):
     assert run(main()) == (asyncio.CancelledError, ("enough",))
 
 
+def test_a_clean_up_that_must_finish_when_the_loop_ends(way, run, events, later):
+    """The end of the loop cancels every task, the shielded one too: what must finish is waited for by the main function (D5)."""
+
+    @way
+    async def work(name):
+        defer(to_the_end, later, name, 0.005 if waited_for else 60)
+        defer(begun.append, name)
+
+    async def main():
+        task = asyncio.create_task(work("clean-up"))
+        await until(lambda: begun)
+        await asyncio.sleep(0)
+        if waited_for:
+            await asyncio.wait([task])
+
+    for waited_for in (True, False):
+        begun = []
+        run(main())
+    assert events == ["clean-up", "clean-up was interrupted"]
+
+
 def test_a_clean_up_with_a_deadline_of_its_own(way, run, events, later):
     """A timeout around a clean-up interrupts that one alone; once its TimeoutError is recovered, the cancellation goes on (D5, P3)."""
 
