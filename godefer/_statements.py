@@ -41,7 +41,7 @@ _getframe = sys._getframe
 
 
 class _Live(dict["FrameType | None", "Frame"]):
-    """The frame of a wrapper whose body runs -> the frame record of that invocation.
+    """A frame -> the frame record of an invocation whose body runs.
 
     Wrappers hold it as a constant of their code, so it has a hash, and pickled with them by value it is still this
     module's own, not a copy.
@@ -49,14 +49,19 @@ class _Live(dict["FrameType | None", "Frame"]):
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
+    def __init__(self, name: str) -> None:
+        self.name = name
+
     def __reduce__(self) -> str:
-        return "live"
+        return self.name
 
 
-live = _Live()
+live = _Live("live")  # by the frame of the wrapper
+bodies = _Live("bodies")  # by the body's own, of an async generator: see `_wrapper`
 # When the program ends, what is left is collected by the garbage collector, which cannot know that nothing else leads to this table: it is a
 # constant of code, and code is not looked into. A suspended generator that has deferred would not be closed.
 atexit.register(live.clear)
+atexit.register(bodies.clear)
 _find = live.get
 _pop = pool.pop
 
@@ -336,7 +341,7 @@ def findframe(statement: str, caller: FrameType) -> tuple[Frame, FrameType]:
     frame = _find(sp.f_back)
     if frame is not None and frame[1] is sp.f_code:
         return frame, sp
-    frame = _find(sp)  # of an async generator, see `_wrapper`
+    frame = bodies.get(sp)
     if frame is not None:
         return frame, sp
     if sp.f_code in unwinders:
