@@ -25,9 +25,10 @@ from godefer._record import (
     refill,
     restore_context,
     save,
+    set_context,
 )
 from godefer._results import awaited
-from godefer._statements import special_pair
+from godefer._statements import MISSING, special_pair
 from godefer._traceback import hide
 from godefer._unwind import adrive, deferreturn, drive, gopanic
 
@@ -194,7 +195,7 @@ class defer_scope:
         if self._state == _ENDED:
             raise _errors.scope_ended("defer.using()", sp)
         enter, leave = special_pair(cm, "__enter__", "__exit__")
-        if enter is None or leave is None:
+        if enter is MISSING or leave is MISSING:
             with cm:  # the interpreter's own TypeError, in the words of this version
                 raise _errors.internal("defer_scope.using")
         value: T = enter()
@@ -236,7 +237,7 @@ class defer_scope:
         if self._state == _ENTERED:
             raise _errors.scope_not_async(sp.f_back or sp)
         enter, leave = special_pair(acm, "__aenter__", "__aexit__")
-        if enter is None or leave is None:
+        if enter is MISSING or leave is MISSING:
             async with acm:  # the interpreter's own TypeError, in the words of this version
                 raise _errors.internal("defer_scope.ausing")
         value: T = await awaited("__aenter__", enter())
@@ -451,7 +452,7 @@ class defer_scope:
                                 break
                             frame[0] = d.link
                             if d.when > RETURNING:
-                                d.fn(error.__class__, error, None)
+                                d.fn(type(error), error, None)
                             elif d.when != RETURNING:
                                 d.fn(*d.args, **(d.kwargs or {}))
                     except BaseException as failed:
@@ -498,7 +499,7 @@ class defer_scope:
                                 break
                             frame[0] = d.link
                             if d.when > RETURNING:
-                                result = d.fn(error.__class__, error, None)
+                                result = d.fn(type(error), error, None)
                             elif d.when == RETURNING:
                                 result = None
                             else:
@@ -563,7 +564,7 @@ class defer_scope:
         link, seen = error, set()
         while link is not None and exc is not None and id(link) not in seen:
             if link.__context__ is exc:
-                link.__context__ = self._outer
+                set_context(link, self._outer)
             seen.add(id(link))
             link = link.__context__
         return error

@@ -20,14 +20,14 @@ from types import CodeType, FunctionType, coroutine
 
 from godefer import _errors
 from godefer._rebuild import copy_identity, innermost, make_function
-from godefer._record import RETURNING, restore, restore_context, save
+from godefer._record import RETURNING, restore, restore_context, save, set_traceback
 from godefer._statements import bodies, live
 from godefer._traceback import WRAPPER, before_pep_479, hide, without_runtime_frames
 from godefer._unwind import adeferreturn, agopanic, deferreturn, gopanic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Generator
     from types import AsyncGeneratorType
     from typing import Any
 
@@ -133,7 +133,12 @@ def _source(fn: FunctionType, prefix: str) -> str:
     )
     text = _constants(text, awaits=awaits).replace("_godefer_", prefix)
     # The function's own names come last, since they may look like any of these.
-    for mark, names in (("cells", cells), ("keep", cells or "None"), ("parameters", parameters), ("arguments", arguments)):
+    for mark, names in (
+        ("cells", cells),
+        ("keep", cells or "None"),
+        ("parameters", parameters),
+        ("arguments", arguments),
+    ):
         text = text.replace(f"<{mark}>", names)
     return text
 
@@ -244,8 +249,8 @@ _ENDED = "_godefer_frame[3] = ()"
 _PANICKING = """\
 if _godefer_frame[0] is None:
     raise
-_godefer_exc.__traceback__ = _godefer_exc.__traceback__ and _godefer_exc.__traceback__.tb_next  # None if memory is out
 try:
+    @set_traceback(_godefer_exc, _godefer_exc.__traceback__ and _godefer_exc.__traceback__.tb_next)  # None if memory is out
     _godefer_error = @gopanic(_godefer_frame, _godefer_exc)
 except @BaseException as _godefer_failed:
     {last_resort}
@@ -378,13 +383,13 @@ def start(body: AsyncGeneratorType[Any, Any]) -> Awaitable[Any]:
         sys.set_asyncgen_hooks(*hooks)
 
 
-def left_to_wrapper(body: AsyncGeneratorType[Any, Any]) -> None:
+def left_to_wrapper(body: AsyncGenerator[Any, Any]) -> None:
     """What the collector tells, instead of closing the body: the wrapper is collected with it, and closes it."""
 
 
 def strip(thrown: BaseException) -> BaseException:
     """What was thrown into the wrapper, as it was thrown, to throw it into the body."""
-    return thrown.with_traceback(without_runtime_frames(thrown.__traceback__))
+    return set_traceback(thrown, without_runtime_frames(thrown.__traceback__))
 
 
 hide(suspend.__code__)
@@ -402,6 +407,7 @@ _RUNTIME = {
     "@save": save,
     "@restore": restore,
     "@restore_context": restore_context,
+    "@set_traceback": set_traceback,
     "@before_pep_479": before_pep_479,
     "@gopanic": gopanic,
     "@agopanic": agopanic,
