@@ -658,7 +658,7 @@ def test_each_failing_call_of_a_loop_shows_its_statement_once(way):
 
     with pytest.raises(KeyError) as raised:
         f()
-    here = f.__code__.co_firstlineno + 3
+    here = getattr(f, "__wrapped__", f).__code__.co_firstlineno + 3
     for error in (raised.value, raised.value.__context__):
         found = [(frame.name, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
         assert [frame for frame in found if frame[0] == "f"] == [("f", here)]
