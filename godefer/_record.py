@@ -82,6 +82,11 @@ class _defer:
         self.when = ALWAYS
 
 
+# Assignments that no class can refuse: a frozen dataclass has a `__setattr__` of its own that does.
+set_traceback = BaseException.with_traceback
+set_context = BaseException.__dict__["__context__"].__set__
+
+
 def save(exc: BaseException) -> Saved:
     """What raising *exc* once more would overwrite: its ``__context__``, the link by which it is in the handled one's chain, its traceback.
 
@@ -100,15 +105,15 @@ def save(exc: BaseException) -> Saved:
 def restore(exc: BaseException, saved: Saved) -> None:
     """Undo what raising *exc* once more has done."""
     restore_context(exc, saved)
-    exc.__traceback__ = saved[2]
+    set_traceback(exc, saved[2])
 
 
 def restore_context(exc: BaseException, saved: Saved) -> None:
     """Undo what raising *exc* once more has done to ``__context__``; its traceback shall lead through here."""
     if exc.__context__ is not saved[0]:  # where None was assigned, needed or not, PyPy sets no context any more
-        exc.__context__ = saved[0]
+        set_context(exc, saved[0])
     if saved[1] is not None:
-        saved[1].__context__ = exc
+        set_context(saved[1], exc)
 
 
 pool: deque[_defer] = deque(maxlen=POOL_SIZE)

@@ -25,6 +25,7 @@ from godefer._record import (
     refill,
     restore_context,
     save,
+    set_context,
 )
 from godefer._results import awaited
 from godefer._statements import special_pair
@@ -563,7 +564,7 @@ class defer_scope:
         link, seen = error, set()
         while link is not None and exc is not None and id(link) not in seen:
             if link.__context__ is exc:
-                link.__context__ = self._outer
+                set_context(link, self._outer)
             seen.add(id(link))
             link = link.__context__
         return error

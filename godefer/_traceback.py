@@ -10,6 +10,7 @@ import sys
 from types import CodeType, FunctionType, TracebackType
 
 from godefer import _errors
+from godefer._record import set_traceback
 from godefer._results import awaited, drop
 from godefer._statements import wraps
 
@@ -50,7 +51,7 @@ def blame(exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseExce
     if not isinstance(
         sp, CodeType
     ):  # an open-coded function: it is in the traceback, where another line of it may be missing
-        exc.__traceback__ = TracebackType(tb, sp, -1, -d.pc) if d.pc else tb
+        set_traceback(exc, TracebackType(tb, sp, -1, -d.pc) if d.pc else tb)
         return
     line = _errors.line_at(sp, d.pc)
     if tb is None and isinstance(exc, TypeError):  # it was the call itself that failed (D7)
@@ -59,10 +60,19 @@ def blame(exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseExce
     # defers a fifth slower. Then another stands there that prints the same, but has no variables.
     failed = was.__traceback__ if was is not None else None
     if failed is not None and failed.tb_frame.f_code is sp:
-        exc.__traceback__ = TracebackType(tb, failed.tb_frame, d.pc, line)
+        set_traceback(exc, TracebackType(tb, failed.tb_frame, d.pc, line))
     else:
-        exc.__traceback__ = TracebackType(tb, stand_in(sp), -1, line)
-    exc.add_note(f"deferred at {_errors.place(sp, line)} in {sp.co_qualname}")
+        set_traceback(exc, TracebackType(tb, stand_in(sp), -1, line))
+    add_note(exc, f"deferred at {_errors.place(sp, line)} in {sp.co_qualname}")
+
+
+def add_note(exc: BaseException, note: str) -> None:
+    """Add a note to *exc*, whatever its class says of assignments; where its notes are no list it has no place for one."""
+    notes = getattr(exc, "__notes__", None)
+    if notes is None:
+        BaseException.__setattr__(exc, "__notes__", [note])
+    elif isinstance(notes, list):
+        notes.append(note)
 
 
 def without_runtime_frames(tb: TracebackType | None) -> TracebackType | None:

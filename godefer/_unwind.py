@@ -67,7 +67,19 @@ import sys
 from types import CoroutineType
 
 from godefer import _errors
-from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, freedefer, pool, restore, save
+from godefer._record import (
+    ALWAYS,
+    ASYNC_EXIT,
+    EXIT,
+    FAILING,
+    RETURNING,
+    _defer,
+    freedefer,
+    pool,
+    restore,
+    save,
+    set_traceback,
+)
 from godefer._results import awaitable, awaited, drop
 from godefer._statements import function_frame, local, unwinders, wraps
 from godefer._traceback import blame, hide, without_runtime_frames
@@ -436,7 +448,7 @@ def replaced(frame: Frame, exc: BaseException, was: BaseException | None) -> Bas
     """The call under way, run because of *was*, or on a normal exit, has raised *exc*, which is in flight now (P5)."""
     d: _defer | None = frame[2]
     if d is None:  # an interrupt, between two calls
-        exc.__traceback__ = without_runtime_frames(exc.__traceback__)
+        set_traceback(exc, without_runtime_frames(exc.__traceback__))
         return exc
     frame[2] = None
     blame(exc, d, d.sp or frame[1], was)
@@ -463,7 +475,7 @@ def aborted_exit(exc: BaseException | None) -> BaseException | None:
     if exc is not None and aborted is not None:
         BaseException.__delattr__(exc, _ABORTED)
         # PyPy keeps the frames that handled it, whatever was assigned meanwhile.
-        aborted.__traceback__ = without_runtime_frames(aborted.__traceback__)
+        set_traceback(aborted, without_runtime_frames(aborted.__traceback__))
     return aborted
 
 

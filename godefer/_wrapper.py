@@ -20,7 +20,7 @@ from types import CodeType, FunctionType, coroutine
 
 from godefer import _errors
 from godefer._rebuild import copy_identity, innermost, make_function
-from godefer._record import RETURNING, restore, restore_context, save
+from godefer._record import RETURNING, restore, restore_context, save, set_traceback
 from godefer._statements import live
 from godefer._traceback import WRAPPER, before_pep_479, hide, without_runtime_frames
 from godefer._unwind import adeferreturn, agopanic, deferreturn, gopanic
@@ -242,8 +242,8 @@ _ENDED = "_godefer_frame[3] = ()"
 _PANICKING = """\
 if _godefer_frame[0] is None:
     raise
-_godefer_exc.__traceback__ = _godefer_exc.__traceback__ and _godefer_exc.__traceback__.tb_next  # None if memory is out
 try:
+    @set_traceback(_godefer_exc, _godefer_exc.__traceback__ and _godefer_exc.__traceback__.tb_next)  # None if memory is out
     _godefer_error = @gopanic(_godefer_frame, _godefer_exc)
 except BaseException as _godefer_failed:
     {last_resort}
@@ -377,7 +377,7 @@ def start(body: AsyncGeneratorType[Any, Any]) -> Awaitable[Any]:
 
 def strip(thrown: BaseException) -> BaseException:
     """What was thrown into the wrapper, as it was thrown, to throw it into the body."""
-    return thrown.with_traceback(without_runtime_frames(thrown.__traceback__))
+    return set_traceback(thrown, without_runtime_frames(thrown.__traceback__))
 
 
 hide(suspend.__code__)
@@ -388,6 +388,7 @@ _RUNTIME = {
     "@save": save,
     "@restore": restore,
     "@restore_context": restore_context,
+    "@set_traceback": set_traceback,
     "@before_pep_479": before_pep_479,
     "@gopanic": gopanic,
     "@agopanic": agopanic,
