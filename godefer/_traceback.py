@@ -68,8 +68,10 @@ def blame(exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseExce
 
 def add_note(exc: BaseException, note: str) -> None:
     """Add a note to *exc*, whatever its class says of assignments; where its notes are no list it has no place for one."""
-    notes = attributes(exc).setdefault("__notes__", [])
-    if isinstance(notes, list) and note not in notes:  # an exception that is raised each time has it already
+    notes = attributes(exc).get("__notes__")
+    if notes is None and not any("__notes__" in vars(cls) for cls in type(exc).__mro__):
+        attributes(exc)["__notes__"] = [note]
+    elif isinstance(notes, list) and note not in notes:  # an exception that is raised each time has it already
         notes.append(note)
 
 

@@ -531,6 +531,7 @@ def test_a_defer_that_is_deferred_by_another_name(way):
 @pytest.mark.parametrize("way", ["runtime"], indirect=True)  # an open-coded function has no body of its own
 def test_the_body_of_an_async_generator_inside_itself(way):
     """The undecorated body, iterated by the decorated one, is not that: its `defer` attaches to nobody's invocation (D3)."""
+
     @way
     async def agen(n):
         defer(str)

@@ -660,6 +660,7 @@ def test_each_failing_call_of_a_loop_shows_its_statement_once(way):
         f()
     here = getattr(f, "__wrapped__", f).__code__.co_firstlineno + 3
     for error in (raised.value, raised.value.__context__):
-        found = [(frame.name, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == __file__]
+        found = [(frame.name, frame.lineno) for frame in frames]
         assert [frame for frame in found if frame[0] == "f"] == [("f", here)]
         assert found[-1][0] == "bad"
