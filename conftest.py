@@ -142,10 +142,26 @@ def trio_and_anyio() -> None:
             pytest.skip(f"{name} is not installed (the extra 'systems' has it)")
 
 
+@pytest.fixture
+def frameworks() -> None:
+    """Skip where one of them is not installed."""
+    for name in ("fastapi", "httpx2", "flask", "click", "tenacity"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed (the extra 'frameworks' has it)")
+
+
+@pytest.fixture
+def cluster() -> None:
+    """Skip where it is not installed."""
+    pytest.importorskip("distributed", reason="distributed is not installed (the extra 'cluster' has it)")
+
+
 # What the blocks of a page need beyond the extra `test`.
 NEEDS = {
     "docs/cookbook/postgresql.md": ["postgresql_by_default"],
     "docs/cookbook/cancellation.md": ["trio_and_anyio"],
+    "docs/cookbook/frameworks.md": ["frameworks"],
+    "docs/cookbook/travelling.md": ["cluster"],
 }
 
 
@@ -166,7 +182,11 @@ pytest_collect_file = SybilCollection(
         *(pages(fixtures, [page], []) for page, fixtures in NEEDS.items()),
         pages([], ["README.md", "docs/*.md", "docs/*/*.md"], list(NEEDS)),
         Sybil(
-            [DocTestParser(OPTIONS)], patterns=["godefer/*.py", "godefer/lint/*.py"], document_types={".py": Docstrings}
+            [DocTestParser(OPTIONS)],
+            patterns=["godefer/*.py", "godefer/lint/*.py"],
+            document_types={".py": Docstrings},
+            setup=enter_empty_directory,
+            teardown=leave_directory,
         ),
     ]
 ).pytest()

@@ -180,8 +180,12 @@ class Look:
         found = self.page.evaluate(CONTRAST, base64.b64encode(seen).decode())
         if (found["ground"] > 0.5) != (self.scheme == "light"):
             self.note(f"{name} is drawn on a ground of brightness {found['ground']:.2f}")
-        if found["plain"] < 0.02:
-            self.note(f"{name}: only {found['plain']:.2%} of it can be told from its ground")
+        if found["drawn"] < 0.01:
+            self.note(f"{name}: only {found['drawn']:.2%} of it can be told from its ground")
+        if found["ink"] < 0.002:
+            self.note(
+                f"{name}: only {found['ink']:.2%} of it is dark enough, or bright enough, for text that is read with ease"
+            )
 
     def search(self) -> None:
         """The search finds a function, its place in the reference among what it finds, and leads to pages with the word."""
@@ -199,7 +203,8 @@ class Look:
             self.note("the search for errdefer leads here, where the word is not")
 
 
-# How bright the image's first pixel is, and how many of the others have a contrast of at least 3 to it, as WCAG 2 reckons both.
+# How bright the image's first pixel is, and how many of the others have a contrast to it of at least 3, and of at least 7: what WCAG 2 asks of
+# graphics, and of text.
 CONTRAST = """async picture => {
     const image = new Image();
     image.src = "data:image/png;base64," + picture;
@@ -211,12 +216,14 @@ CONTRAST = """async picture => {
     const linear = c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
     const brightness = i => 0.2126 * linear(data[i]) + 0.7152 * linear(data[i + 1]) + 0.0722 * linear(data[i + 2]);
     const ground = brightness(0);
-    let plain = 0;
+    let drawn = 0, ink = 0;
     for (let i = 0; i < data.length; i += 4) {
         const [dark, light] = [brightness(i), ground].sort((a, b) => a - b);
-        if ((light + 0.05) / (dark + 0.05) >= 3) plain++;
+        const contrast = (light + 0.05) / (dark + 0.05);
+        if (contrast >= 3) drawn++;
+        if (contrast >= 7) ink++;
     }
-    return {ground, plain: plain / (data.length / 4)};
+    return {ground, drawn: drawn / (data.length / 4), ink: ink / (data.length / 4)};
 }"""
 
 

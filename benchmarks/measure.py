@@ -1,6 +1,9 @@
 """Measure everything on this Python, and write the raw values as JSON: what the report runs, once for each process.
 
-The ways of a group take turns, round after round (A B C A B C …), so what else the machine does meets all of them alike.
+The ways of a group take turns, round after round (A B C A B C …), so what else the machine does meets all of them alike. `timeit` times each turn.
+
+Rejected: pyperf and pytest-benchmark, which time one benchmark to its end before they begin the next, so that what the machine does meanwhile goes into
+the ratio of the two. With pytest-benchmark, ``pytest benchmarks/`` still shows each way's own times.
 """
 
 from __future__ import annotations

@@ -1,17 +1,31 @@
-"""How the reference reads our docstrings: what stands under "Example:" is a session at the prompt."""
+"""How the reference reads our source: what stands under "Example:" is a session at the prompt, and what an overload is."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import griffe
 
+if TYPE_CHECKING:
+    import ast
 
-class Examples(griffe.Extension):
-    """The section is called "Examples:" by griffe, which takes any other for a note."""
+
+class Source(griffe.Extension):
+    """Sections of docstrings, and overloads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.overloads: dict[str, list[griffe.Function]] = {}
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Rename the section in a docstring that was just read."""
+        """The section is called "Examples:" by griffe, which takes any other for a note."""
         if obj.docstring is not None:
             obj.docstring.value = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
+
+    def on_function_instance(self, *, node: ast.AST | griffe.ObjectNode, func: griffe.Function, **_: Any) -> None:  # noqa: ARG002
+        """Our `overload` is typing's only for a type checker; griffe goes by where a decorator comes from."""
+        if any(str(decorator.value) == "overload" for decorator in func.decorators):
+            self.overloads.setdefault(func.path, []).append(func)
+        elif func.path in self.overloads:
+            func.overloads = self.overloads.pop(func.path)

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 TUTORIAL = "Tutorial"
+COOKBOOK = ["files", "locks-and-threads", "sqlite", "postgresql", "processes-and-sockets"]  # first, and then all others
 HOW_TO = ["exitstack.md", "checker.md"]  # after the cookbook, whose pages are those of its folder
-REFERENCE = ["reference.md", "rules.md", "go-runtime.md", "go-cases.md"]
-EXPLANATION = ["how-it-works.md", "comparison.md", "benchmarks.md"]  # first, and then all others
+REFERENCE = ["reference.md", "rules.md", "go-cases.md"]
+EXPLANATION = ["how-it-works.md", "go-runtime.md", "comparison.md", "benchmarks.md"]  # first, and then all others
 PROJECT = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 
 
@@ -30,7 +31,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put each page where its kind is: tutorial, how-to, reference, and explanation for all others."""
     docs = Path(config.docs_dir)
     pages = sorted(path.relative_to(docs).as_posix() for path in docs.rglob("*.md"))
-    how_to = [page for page in pages if page.startswith("cookbook/")] + HOW_TO
+    cookbook = [page for page in pages if page.startswith("cookbook/")]
+    first = [f"cookbook/{name}.md" for name in COOKBOOK if f"cookbook/{name}.md" in pages]
+    how_to = [*first, *(page for page in cookbook if page not in first), *HOW_TO]
     others = [page for page in pages if page not in {*how_to, *REFERENCE, *EXPLANATION}]
     config.nav = [
         {"Overview": "index.md"},
@@ -63,8 +66,13 @@ def split(readme: str) -> tuple[str, str]:
     if found is None:
         msg = f"README.md has no section {TUTORIAL!r}"
         raise PluginError(msg)
-    link = f"## {TUTORIAL}\n\n[The tutorial](tutorial.md) goes from files to asyncio, with code that runs.\n\n"
-    front = readme[: found.start()] + link + readme[found.end() :]
+    # Its first example stays, so that the front page shows what all this is.
+    example = re.search(r"^```python\n.*?^```\n(\n```text\n.*?^```\n)?", found[1], re.DOTALL | re.MULTILINE)
+    if example is None:
+        msg = f"the section {TUTORIAL!r} of README.md has no code"
+        raise PluginError(msg)
+    link = "[The tutorial](tutorial.md) goes on from here, to databases, recovering and asyncio, with code that runs."
+    front = f"{readme[: found.start()]}## {TUTORIAL}\n\n{example[0]}\n{link}\n\n{readme[found.end() :]}"
     raised = re.sub(r"^###(?=#* )", "##", found[1], flags=re.MULTILINE)
     return front, f"# {TUTORIAL}\n{raised}"
 

@@ -60,7 +60,8 @@ def with_defers(fn: Any = _MISSING, /, *, result: str | tuple[str, ...] | None =
 
     Raises:
         TypeError: *fn* is a class, or nothing that can be called.
-        DeferError: *result* was given, which needs open-coded defers.
+        DeferError: *result* names what is no local variable of *fn*, *fn* is an async generator, or its source, which a named result needs,
+            cannot be used.
 
     After Go, where every function has its defers without asking; Python needs the decorator to see a function's exit.
 

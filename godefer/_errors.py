@@ -148,10 +148,10 @@ def scope_not_async(frame: FrameType) -> DeferError:
     )
 
 
-def scope_to_be_awaited(frame: FrameType) -> DeferError:
-    """S: the exit of an asynchronous context manager is pending, and the scope is closed without awaiting."""
+def scope_to_be_awaited(done: str, frame: FrameType) -> DeferError:
+    """S: the exit of an asynchronous context manager is pending, and the scope is closed, or entered, by who could not await it."""
     return DeferError(
-        f"the scope closed in {frame.f_code.co_qualname} ({place(frame.f_code, frame.f_lineno)}) has entered an asynchronous "
+        f"the scope {done} in {frame.f_code.co_qualname} ({place(frame.f_code, frame.f_lineno)}) has entered an asynchronous "
         f"context manager, whose exit must be awaited; write `await defer.aclose()`, or `async with`. Nothing was run"
     )
 

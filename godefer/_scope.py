@@ -14,7 +14,18 @@ import sys
 
 from godefer import _errors
 from godefer._errors import DeferError
-from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, _defer, pool, refill, restore_context, save
+from godefer._record import (
+    ASYNC_EXIT,
+    EXIT,
+    FAILING,
+    RETURNING,
+    freedefer,
+    newdefer,
+    pool,
+    refill,
+    restore_context,
+    save,
+)
 from godefer._results import awaited
 from godefer._statements import special_pair
 from godefer._traceback import hide
@@ -72,9 +83,24 @@ class defer_scope:
         self._awaits = False  # is there an asynchronous context manager's exit among the calls?
 
     def __call__(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run ``fn(*args, **kwargs)`` when the block ends. As `godefer.defer`."""
-        if self._state == _ENDED:
-            raise _errors.scope_ended("defer()", _getframe(1))
+        """Run ``fn(*args, **kwargs)`` when the block ends. As `godefer.defer` (D1, D2).
+
+        Args:
+            fn: What to call.
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments.
+
+        Raises:
+            DeferError: The block has ended.
+
+        Example:
+            >>> from godefer import defer_scope
+            >>> with defer_scope() as defer:
+            ...     defer(print, "block has ended")
+            ...     print("in the block")
+            in the block
+            block has ended
+        """
         try:
             d = _pop()
         except IndexError:
@@ -88,20 +114,82 @@ class defer_scope:
         sp = _getframe(1)
         d.pc = sp.f_lasti
         d.sp = sp.f_code
+        # From here on nothing lets another thread run, which may be ending the block.
+        if self._state == _ENDED:
+            freedefer(d)
+            raise _errors.scope_ended("defer()", sp)
         frame = self._frame
         d.link = frame[0]
         frame[0] = d
 
     def err(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run ``fn(*args, **kwargs)`` when the block ends by an exception. As `godefer.errdefer` (D10)."""
+        """Run ``fn(*args, **kwargs)`` when the block ends by an exception. As `godefer.errdefer` (D10).
+
+        Args:
+            fn: What to call.
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments.
+
+        Raises:
+            DeferError: The block has ended.
+
+        Example:
+            >>> from godefer import defer_scope
+            >>> undone = []
+            >>> with defer_scope() as defer:
+            ...     defer.err(undone.append, 1)
+            >>> try:
+            ...     with defer_scope() as defer:
+            ...         defer.err(undone.append, 2)
+            ...         raise LookupError
+            ... except LookupError:
+            ...     undone
+            [2]
+        """
         self._push("defer.err()", FAILING, fn, args, kwargs or None, _getframe(1))
 
     def ok(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run ``fn(*args, **kwargs)`` when the block ends without one. As `godefer.okdefer` (D10)."""
+        """Run ``fn(*args, **kwargs)`` when the block ends without an exception. As `godefer.okdefer` (D10).
+
+        Args:
+            fn: What to call.
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments.
+
+        Raises:
+            DeferError: The block has ended.
+
+        Example:
+            >>> from godefer import defer_scope
+            >>> with defer_scope() as defer:
+            ...     defer.ok(print, "saved")
+            saved
+        """
         self._push("defer.ok()", RETURNING, fn, args, kwargs or None, _getframe(1))
 
     def using(self, cm: AbstractContextManager[T, bool | None]) -> T:
-        """Enter a context manager now, and exit it when the block ends. As `godefer.using` (D11)."""
+        """Enter a context manager now, and exit it when the block ends. As `godefer.using` (D11).
+
+        Args:
+            cm: The context manager.
+
+        Returns:
+            What entering it gave.
+
+        Raises:
+            DeferError: The block has ended; nothing was entered.
+            TypeError: *cm* is not a context manager, in the words of the ``with`` statement.
+
+        Example:
+            >>> import io
+            >>> from godefer import defer_scope
+            >>> with defer_scope() as defer:
+            ...     f = defer.using(io.StringIO("one"))
+            ...     f.read()
+            'one'
+            >>> f.closed
+            True
+        """
         sp = _getframe(1)
         if self._state == _ENDED:
             raise _errors.scope_ended("defer.using()", sp)
@@ -110,11 +198,38 @@ class defer_scope:
             with cm:  # the interpreter's own TypeError, in the words of this version
                 raise _errors.internal("defer_scope.using")
         value: T = enter()
+        if self._state == _ENDED:  # while it was being entered, by another thread
+            try:
+                raise _errors.scope_ended("defer.using()", sp)
+            except DeferError as late:
+                leave(DeferError, late, late.__traceback__)
+                raise
         self._push("defer.using()", EXIT, leave, (), None, sp)
         return value
 
     async def ausing(self, acm: AbstractAsyncContextManager[T, bool | None]) -> T:
-        """Enter an asynchronous context manager now, and exit it when the block ends. As `godefer.ausing` (D11)."""
+        """Enter an asynchronous context manager now, and exit it when the block ends. As `godefer.ausing` (D11).
+
+        Args:
+            acm: The asynchronous context manager.
+
+        Returns:
+            What entering it gave.
+
+        Raises:
+            DeferError: The block has ended, or is one of ``with`` rather than ``async with``; nothing was entered.
+            TypeError: *acm* is not an asynchronous context manager, in the words of the ``async with`` statement.
+
+        Example:
+            >>> import asyncio
+            >>> from godefer import defer_scope
+            >>> async def main():
+            ...     async with defer_scope() as defer:
+            ...         limit = await defer.ausing(asyncio.Semaphore(1))
+            ...         print("one at a time")
+            >>> asyncio.run(main())
+            one at a time
+        """
         sp = _getframe()
         if self._state == _ENDED:
             raise _errors.scope_ended("defer.ausing()", sp.f_back or sp)
@@ -125,23 +240,52 @@ class defer_scope:
             async with acm:  # the interpreter's own TypeError, in the words of this version
                 raise _errors.internal("defer_scope.ausing")
         value: T = await awaited("__aenter__", enter())
+        sp = _getframe()
+        sp = sp.f_back or sp
+        if self._state in {_ENDED, _ENTERED}:  # while it was being entered, by another task
+            error = _errors.scope_ended("defer.ausing()", sp) if self._state == _ENDED else _errors.scope_not_async(sp)
+            try:
+                raise error
+            except DeferError as late:
+                await awaited("__aexit__", leave(DeferError, late, late.__traceback__))
+                raise
+            finally:
+                del error
         self._awaits = True
-        self._push("defer.ausing()", ASYNC_EXIT, leave, (), None, _getframe().f_back or sp)
+        self._push("defer.ausing()", ASYNC_EXIT, leave, (), None, sp)
         return value
 
     def _push(  # noqa: PLR0913, PLR0917  # the fields of the node
         self, statement: str, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, sp: FrameType
     ) -> None:
-        if self._state == _ENDED:
-            raise _errors.scope_ended(statement, sp)
-        self(fn, *args, **(kwargs or {}))
-        d: _defer = self._frame[0]
+        d = newdefer()
         d.when = when
+        d.fn = fn
+        d.args = args
+        d.kwargs = kwargs
         d.pc = sp.f_lasti
         d.sp = sp.f_code
+        if self._state == _ENDED:  # as in `__call__`
+            freedefer(d)
+            raise _errors.scope_ended(statement, sp)
+        frame = self._frame
+        d.link = frame[0]
+        frame[0] = d
 
     def __len__(self) -> int:
-        """The number of pending calls."""
+        """The number of pending calls (S).
+
+        Returns:
+            How many calls would be made if the block ended now.
+
+        Example:
+            >>> from godefer import defer_scope
+            >>> with defer_scope() as defer:
+            ...     defer(print, "bye")
+            ...     len(defer)
+            1
+            bye
+        """
         count, d = 0, self._frame[0]
         while d is not None:
             count, d = count + 1, d.link
@@ -152,9 +296,15 @@ class defer_scope:
         return True
 
     def detach(self) -> Self:
-        """Move the pending calls to a new scope, and leave this one empty. ExitStack's ``pop_all``.
+        """Move the pending calls to a new scope, and leave this one empty (S). ExitStack's ``pop_all``.
 
         The new scope is to be closed, or entered by a ``with`` statement of its own.
+
+        Returns:
+            The new scope.
+
+        Raises:
+            DeferError: The block has ended.
 
         Example:
             >>> from godefer import defer_scope
@@ -174,10 +324,38 @@ class defer_scope:
         return other
 
     def close(self) -> None:
-        """Run the pending calls now, as at the end of the block."""
+        """Run the pending calls now, as at the end of the block (S). Further calls may be deferred afterwards.
+
+        Raises:
+            DeferError: The block has ended, or a call among them is to be awaited.
+            BaseException: What a call has raised, after all of them have run.
+
+        Example:
+            >>> from godefer import defer_scope
+            >>> with defer_scope() as defer:
+            ...     defer(print, "closed")
+            ...     defer.close()
+            ...     print("goes on")
+            closed
+            goes on
+        """
         if self._state == _ENDED:
             raise _errors.scope_ended("defer.close()", _getframe(1))
-        error = self._leave(None, None)
+        frame, error = self._frame, None
+        if self._awaits and frame[0] is not None:
+            raise _errors.scope_to_be_awaited("closed", _getframe(1))
+        # A call that is under way may be what closes, or another thread or task may be closing. So a record of its own, and one call
+        # at a time, so that what that defers runs next.
+        own: Frame = [None, None, None, None]
+        try:
+            while True:
+                if (d := frame[0]) is None:
+                    break
+                frame[0], d.link, own[0] = d.link, None, d
+                error = drive(own, error, panicking=False)
+        finally:
+            if own[0] is not None:  # it could not begin
+                own[0].link, frame[0] = frame[0], own[0]
         if error is None:
             return
         saved = save(error)
@@ -188,10 +366,46 @@ class defer_scope:
             del error, saved
 
     async def aclose(self) -> None:
-        """Run the pending calls now, as at the end of an ``async with`` block."""
+        """Run the pending calls now, as at the end of an ``async with`` block (S): what can be awaited is.
+
+        Raises:
+            DeferError: The block has ended.
+            BaseException: What a call has raised, after all of them have run.
+
+        Example:
+            >>> import asyncio
+            >>> from godefer import defer_scope
+            >>> async def main():
+            ...     async with defer_scope() as defer:
+            ...         defer(asyncio.sleep, 0)
+            ...         defer(print, "awaiting")
+            ...         await defer.aclose()
+            ...         print("goes on")
+            >>> asyncio.run(main())
+            awaiting
+            goes on
+        """
         if self._state == _ENDED:
             raise _errors.scope_ended("defer.aclose()", _getframe().f_back or _getframe())
-        error = await self._aleave(None)
+        frame, error = self._frame, None
+        own: Frame = [None, None, None, None]
+        try:
+            while True:
+                if (d := frame[0]) is None:
+                    break
+                frame[0], d.link, own[0] = d.link, None, d
+                try:
+                    error = await adrive(own, error, panicking=False)
+                except BaseException:
+                    if not own[3]:  # it could not begin
+                        raise
+                    (error,) = own[3]  # it was closed while it waited
+                own[3] = None
+        finally:
+            if own[0] is not None:
+                own[0].link, frame[0] = frame[0], own[0]
+            if frame[0] is None:
+                self._awaits = False
         if error is None:
             return
         saved = save(error)
@@ -204,6 +418,8 @@ class defer_scope:
     def __enter__(self) -> Self:
         if self._state != _NEW:
             raise _errors.scope_entered_twice(_getframe(1))
+        if self._awaits and self._frame[0] is not None:
+            raise _errors.scope_to_be_awaited("entered", _getframe(1))
         self._state = _ENTERED
         self._outer = _exception()
         return self
@@ -213,14 +429,33 @@ class defer_scope:
     ) -> bool:
         frame, error = self._frame, exc
         try:
-            if exc is None and not self._awaits:  # the usual case, with no function in between
-                error = deferreturn(frame)
-            if error is not None or frame[0] is not None:
+            if not self._awaits:  # no function in between: at the end of the stack there is no room for one
+                if exc is None:
+                    error = deferreturn(frame)
+                elif frame[0] is not None and _exception() is exc:
+                    error = gopanic(frame, exc)
+            while frame[0] is not None:
                 error = self._leave(exc, error)
         except BaseException as e:  # it could not begin
             if frame[0] is None or type(e) is DeferError:
                 raise
-            error = self._leave(None, e)
+            try:
+                error = self._leave(None, e)
+            except BaseException as again:  # there is no stack for it: make the calls from here
+                error = again
+                while frame[0] is not None:
+                    try:
+                        d = None
+                        while True:  # see "Interrupts" in `_unwind`
+                            if (d := frame[0]) is None:
+                                break
+                            frame[0] = d.link
+                            if d.when > RETURNING:
+                                d.fn(error.__class__, error, None)
+                            elif d.when != RETURNING:
+                                d.fn(*d.args, **(d.kwargs or {}))
+                    except BaseException as failed:
+                        error = failed
         finally:
             self._state = _ENDED
             self._outer = None
@@ -246,8 +481,32 @@ class defer_scope:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool:
+        frame, error = self._frame, exc
         try:
-            error = await self._aleave(exc)
+            try:
+                while True:
+                    error = await self._aleave(exc, error)
+                    if frame[0] is None:  # else another thread has deferred
+                        break
+            except BaseException as e:  # it was closed while it waited; or it could not begin, as in `__exit__`
+                error = e
+                while frame[0] is not None:
+                    try:
+                        result: Any = None
+                        while True:
+                            if (d := frame[0]) is None:
+                                break
+                            frame[0] = d.link
+                            if d.when > RETURNING:
+                                result = d.fn(error.__class__, error, None)
+                            elif d.when == RETURNING:
+                                result = None
+                            else:
+                                result = d.fn(*d.args, **(d.kwargs or {}))
+                            if hasattr(result, "__await__"):
+                                await result
+                    except BaseException as failed:
+                        error = failed
             if error is None or error is exc:
                 return error is not exc
         finally:
@@ -261,15 +520,13 @@ class defer_scope:
             del error, saved
 
     def _leave(self, exc: BaseException | None, error: BaseException | None) -> BaseException | None:
-        """Run the pending calls, because of *error* if there is one; *exc* is what has left the block. Returns what is in flight then."""
+        """Run the calls that are left, because of *error* if there is one; *exc* is what has left the block. Returns what is in flight then."""
         frame = self._frame
         if self._awaits and frame[0] is not None:
-            raise _errors.scope_to_be_awaited(_getframe(2))
+            raise _errors.scope_to_be_awaited("closed", _getframe(2))
         if exc is None:
             error = drive(frame, error, panicking=False)
         else:
-            if frame[0] is not None and _exception() is exc:
-                error = gopanic(frame, exc)
             if error is not None:
                 error = drive(frame, error, panicking=True)
             if error is None and frame[0] is not None:
@@ -279,23 +536,23 @@ class defer_scope:
         finally:
             error = exc = None
 
-    async def _aleave(self, exc: BaseException | None) -> BaseException | None:
+    async def _aleave(self, exc: BaseException | None, error: BaseException | None) -> BaseException | None:
         """`_leave`, awaiting what can be awaited (D6)."""
         frame = self._frame
-        error, panicking = exc, exc is not None
+        panicking = error is not None
         while True:
             try:
                 error = await adrive(frame, error, panicking=panicking)
-            except BaseException as e:
-                # It was closed while it waited, and has ended; or it could not begin.
-                (error,) = frame[3] or (e,)
+            except BaseException:
+                if not frame[3]:  # it could not begin
+                    raise
+                (error,) = frame[3]  # it was closed while it waited, and has ended
             frame[3] = None
             if not panicking and error is not None:
                 error = self._unchained(error, exc)
             panicking = panicking and error is not None
             if frame[0] is None:
                 break
-        self._awaits = False
         try:
             return error
         finally:

@@ -53,6 +53,10 @@ come there. Between the moment a call is taken off the list and the one it is ma
 between, and its arguments are at hand. Whatever comes at any other moment leaves the list whole, for the one who caught it. And each
 call is made from the frame next to the wrapper's, so at the edge of the stack it has as much room as its `defer` statement had.
 
+*Threads.* The list of a scope (`_scope`) may be added to by other threads while it is run. Threads, too, only change at the places named above. So
+the head of the list is read and taken off with no such place in between: in particular not as the condition of a `while`, after which comes the
+jump backwards.
+
 The two loops exist twice, because an async function must await between calls, and a coroutine driven by hand costs
 more than the loop itself on the normal exit. What does not await is shared.
 """
@@ -86,9 +90,15 @@ _give_back = pool.append
 
 
 class Panic(RuntimeError):  # noqa: N818  # Go's name
-    """What `panic` raises: a Go panic, with the value it was given as ``value``.
+    """What `panic` raises: a Go panic, with the value it was given as ``value`` (P1).
 
-    ``value`` is any object, None too (P1). After Go's ``panic``; ``gopanic`` in ``runtime/panic.go``.
+    Args:
+        value: Any object, None too.
+
+    Attributes:
+        value: That object.
+
+    After Go's ``panic``; ``gopanic`` in ``runtime/panic.go``.
 
     Example:
         >>> from godefer import Panic
@@ -211,7 +221,9 @@ def deferreturn(frame: Frame) -> BaseException | None:
     Returns what that raised; None when all have run. Go: ``deferreturn`` in ``runtime/panic.go``.
     """
     try:
-        while (d := frame[0]) is not None:
+        while True:  # see "Threads" above
+            if (d := frame[0]) is None:
+                break
             frame[0] = d.link
             frame[2] = d
             if d.when:
@@ -241,7 +253,9 @@ async def adeferreturn(frame: Frame) -> BaseException | None:
     What this returns is in the frame record as well: close() while a call is awaited closes this coroutine too, and drops what it returns.
     """
     try:
-        while (d := frame[0]) is not None:
+        while True:  # see "Threads" above
+            if (d := frame[0]) is None:
+                break
             frame[0] = d.link
             frame[2] = d
             if d.when == EXIT:
@@ -274,7 +288,9 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
     Go: ``gopanic`` in ``runtime/panic.go``.
     """
     try:
-        while (d := frame[0]) is not None:
+        while True:  # see "Threads" above
+            if (d := frame[0]) is None:
+                break
             frame[0] = d.link
             frame[2] = d
             if d.when <= FAILING:
@@ -312,7 +328,9 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
         restore(exc, saved)  # type: ignore[arg-type]
         saved = None  # type: ignore[assignment]
         try:
-            while (d := frame[0]) is not None:
+            while True:  # see "Threads" above
+                if (d := frame[0]) is None:
+                    break
                 frame[0] = d.link
                 if d.when == RETURNING:
                     freedefer(d)

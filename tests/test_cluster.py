@@ -1,5 +1,11 @@
-"""Decorated functions on the workers of a dask.distributed cluster: deferred calls run there, when a task fails or is cancelled too (A, D2)."""
+"""Decorated functions on the workers of a dask.distributed cluster: deferred calls run there, when a task fails or is cancelled too (A, D2).
 
+What a cancellation is to a worker: when a client cancels a future, its worker is told to forget the task, and does so when the task has
+ended by itself. distributed interrupts no function for it, not an async one either; only a worker that closes cancels the
+async functions which it runs. Each of these is a test here.
+"""
+
+import asyncio
 import os
 import time
 
@@ -12,14 +18,25 @@ from godefer import Panic, defer, errdefer, explain, okdefer, panic, recover, wi
 
 @pytest.fixture(scope="module")
 def client():
-    """A cluster of one worker, in a process of its own, that can be reached from this machine alone."""
+    """A cluster of one worker, in a process of its own, that can be reached from this machine alone, and leaves no process."""
     with (
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None, host="127.0.0.1"
+            n_workers=1, threads_per_worker=2, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
         yield client
+        pids = client.run(os.getpid).values()
+    assert pids
+    wait_for(lambda: not any(map(alive, pids)))
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -96,29 +113,231 @@ def test_explain_and_decorating_again_on_the_worker(way, client):
     assert client.submit(look, work, pure=False).result() == (way.name, True)
 
 
-def test_a_task_in_a_thread_that_is_cancelled_runs_to_its_end(way, client, notes, tmp_path):
-    """A function in a worker's thread cannot be interrupted: it ends by itself, and its calls run then (D2)."""
-    note, noted = notes
-    go = tmp_path / "go"
+# Cancelled
+
+
+@pytest.fixture
+def task(way, notes):
+    """Two tasks, of a thread and of the worker's event loop, that run until their argument says that it is time to end."""
+    note, _ = notes
 
     @way
-    def work(go=str(go)):
-        import os
+    def sync(ends):
         import time
 
         defer(note, "exits")
         okdefer(note, "returns")
+        errdefer(note, "fails")
+        defer(lambda: note(f"recovers {recover()}"))
         note("begins")
-        while not os.path.exists(go):
+        while not ends():
             time.sleep(0.01)
 
-    future = client.submit(work, pure=False)
+    @way
+    async def asynchronous(ends):
+        import asyncio
+
+        async def later(text):
+            await asyncio.sleep(0.001)
+            note(text)
+
+        defer(later, "exits")
+        okdefer(later, "returns")
+        errdefer(later, "fails")
+        defer(lambda: note(f"recovers {recover()}"))
+        note("begins")
+        while not ends():
+            await asyncio.sleep(0.01)
+
+    return {"sync": sync, "async": asynchronous}
+
+
+KINDS = pytest.mark.parametrize("kind", ["sync", "async"])
+
+
+def exists(path):
+    def ends(path=str(path)):
+        import os
+
+        return os.path.exists(path)
+
+    return ends
+
+
+def state_on_the_worker(client, key):
+    """What the worker takes the task for; None when it has forgotten it."""
+
+    def state(dask_worker):
+        task = dask_worker.state.tasks.get(key)
+        return task and task.state
+
+    (found,) = client.run(state).values()
+    return found
+
+
+@KINDS
+def test_a_task_that_is_cancelled_runs_to_its_end(client, task, notes, tmp_path, kind):
+    """The worker that has heard of a cancellation lets the function run, and makes its calls when it ends by itself (D2)."""
+    _, noted = notes
+    future = client.submit(task[kind], exists(tmp_path / "go"), pure=False)
     wait_for(lambda: noted() == ["begins"])
     future.cancel()
-    go.touch()
-    wait_for(lambda: len(noted()) == 3)
+    wait_for(lambda: state_on_the_worker(client, future.key) == "cancelled")
     assert future.cancelled()
-    assert noted() == ["begins", "returns", "exits"]
+    assert noted() == ["begins"]
+    (tmp_path / "go").touch()
+    wait_for(lambda: state_on_the_worker(client, future.key) is None)
+    assert noted() == ["begins", "recovers None", "returns", "exits"]
+
+
+def test_a_task_in_a_thread_that_heeds_its_cancellation(way, client, notes):
+    """A function that looks at an event of the cluster's can end itself by an exception, and is failing (D2, D10)."""
+    note, noted = notes
+
+    @way
+    def work(name):
+        import asyncio
+        import time
+
+        import distributed
+
+        defer(note, "exits")
+        errdefer(note, "fails")
+        defer(lambda: note(f"recovers {recover()}"))
+        stop = distributed.Event(name)
+        note("begins")
+        while not stop.is_set():
+            time.sleep(0.01)
+        raise asyncio.CancelledError
+
+    stop = distributed.Event(client=client)
+    future = client.submit(work, stop.name, pure=False)
+    wait_for(lambda: noted() == ["begins"])
+    future.cancel()
+    stop.set()
+    wait_for(lambda: state_on_the_worker(client, future.key) is None)
+    assert noted() == ["begins", "recovers None", "fails", "exits"]
+
+
+def test_an_async_task_that_heeds_its_cancellation(way, client, notes):
+    """An async function that is interrupted on the worker's loop awaits its clean-ups there (D2, D6, P3)."""
+    note, noted = notes
+
+    @way
+    async def work(name):
+        import asyncio
+
+        import distributed
+
+        async def later(text):
+            await asyncio.sleep(0.001)
+            note(text)
+
+        async def heed(body):
+            await distributed.Event(name).wait()
+            body.cancel()
+
+        heeding = asyncio.create_task(heed(asyncio.current_task()))
+        defer(heeding.cancel)
+        defer(later, "exits")
+        errdefer(later, "fails")
+        defer(lambda: note(f"recovers {recover()}"))
+        note("begins")
+        await asyncio.sleep(60)
+
+    stop = distributed.Event(client=client)
+    future = client.submit(work, stop.name, pure=False)
+    wait_for(lambda: noted() == ["begins"])
+    future.cancel()
+    stop.set()
+    wait_for(lambda: state_on_the_worker(client, future.key) is None)
+    assert noted() == ["begins", "recovers None", "fails", "exits"]
+
+
+def test_a_task_that_is_cancelled_before_it_begins(way, client, notes, tmp_path):
+    """A task that waits for a free thread of the worker and is cancelled has deferred nothing (D2)."""
+    note, noted = notes
+
+    @way
+    def work(name, ends):
+        import time
+
+        defer(note, f"{name} exits")
+        note(f"{name} begins")
+        while not ends():
+            time.sleep(0.01)
+
+    go = exists(tmp_path / "go")
+    running = [client.submit(work, f"running {n}", go, pure=False) for n in range(2)]
+    wait_for(lambda: len(noted()) == 2)
+    waiting = client.submit(work, "waiting", go, pure=False)
+    wait_for(lambda: state_on_the_worker(client, waiting.key) == "ready")
+    waiting.cancel()
+    wait_for(lambda: state_on_the_worker(client, waiting.key) is None)
+    (tmp_path / "go").touch()
+    client.gather(running)
+    assert client.submit(int, pure=False).result() == 0
+    assert sorted(noted()) == ["running 0 begins", "running 0 exits", "running 1 begins", "running 1 exits"]
+
+
+def test_a_worker_that_is_restarted(client, task, notes):
+    """A worker that closes cancels its async tasks and waits for its threads: the calls of both run before the process ends (D2, D6, P3)."""
+    _, noted = notes
+    (before,) = client.run(os.getpid).values()
+
+    def ended(noted=noted):
+        return "exits" in noted()
+
+    def never():
+        return False
+
+    client.submit(task["async"], never, pure=False)
+    wait_for(lambda: noted() == ["begins"])
+    client.submit(task["sync"], ended, pure=False)  # which ends when the async one has
+    wait_for(lambda: noted() == ["begins"] * 2)
+    client.restart()
+    (after,) = client.run(os.getpid).values()
+    assert before != after
+    assert not alive(before)
+    assert noted() == [*["begins"] * 2, "recovers None", "fails", "exits", "recovers None", "returns", "exits"]
+
+
+def test_a_worker_that_is_retired(task, notes):
+    """An async task is cancelled on a worker that is retired, whose calls run there, and called again on another (D2, D4)."""
+    _, noted = notes
+
+    def ends(noted=noted):
+        return "exits here" in noted()
+
+    async def main():
+        async with (
+            distributed.LocalCluster(
+                n_workers=2,
+                processes=False,
+                protocol="tcp",
+                dashboard_address="127.0.0.1:0",
+                host="127.0.0.1",
+                asynchronous=True,
+            ) as cluster,
+            distributed.Client(cluster, asynchronous=True) as client,
+        ):
+            future = client.submit(task["async"], ends, pure=False)
+            while not noted():
+                await asyncio.sleep(0.01)
+            (address,) = [address for address, keys in (await client.processing()).items() if keys]
+            await client.retire_workers([address])
+            assert await future is None
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    found = noted()
+    assert found.pop(0) == "begins here"
+    found.remove("begins here")  # the other worker may be faster than the one that is closing
+    assert found == [
+        f"{note} here" for note in ("recovers None", "fails", "exits", "recovers None", "returns", "exits")
+    ]
+
+
+# Other shapes
 
 
 def test_a_generator_and_a_method(way, client, notes):

@@ -2,33 +2,35 @@
 
 import importlib
 import importlib.metadata
-import importlib.util
 import logging
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
-from godefer import defer, with_defers
+from godefer import defer, recover, with_defers
 
 BUILD = Path(__file__).parent.parent / "build"
 
 
 def peer(distribution, module, monkeypatch):
-    """The module of a package; two that cannot be installed beside others are looked for below build/, as benchmarks/ does."""
+    """The module of a package; those that cannot be installed beside others are looked for below build/, as benchmarks/ does."""
     if (BUILD / distribution).is_dir():
         monkeypatch.syspath_prepend(BUILD / distribution)
         monkeypatch.setitem(sys.modules, module, sys)  # so that what is imported now is taken out again
         monkeypatch.delitem(sys.modules, module)
     else:
-        try:
-            importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            pytest.skip(
-                f"{distribution} is not installed: an extra of this project, `peers`, or `pip install {distribution}`"
-            )
+        installed(distribution)
     return importlib.import_module(module)
+
+
+def installed(distribution):
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip(f"{distribution} is not installed: docs/comparison.md has the command")
 
 
 def fail(error):
@@ -172,6 +174,95 @@ def test_aiotools_stops_at_a_failure_and_takes_no_arguments(monkeypatch):
         g()
 
 
+@pytest.fixture
+def golang(monkeypatch):
+    """pygolang 0.0.2, which is Python alone; it needs a module that Python 3.12 has no more."""
+    if sys.version_info >= (3, 12):
+        pytest.skip("pygolang 0.0.2 does not run on Python 3.12")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return peer("pygolang", "golang", monkeypatch)
+
+
+def test_pygolang_runs_every_call(golang):
+    """pygolang runs every call, last in first out, and the exception leaves, as godefer does; but it takes no arguments for a call."""
+    events = []
+
+    @golang.func
+    def f():
+        golang.defer(lambda: events.append("first"))
+        golang.defer(lambda: fail(LookupError()))
+        golang.defer(lambda: events.append("third"))
+
+    with pytest.raises(LookupError):
+        f()
+    assert events == ["third", "first"]
+    with pytest.raises(TypeError):
+        failing(golang.func, golang.defer, [])
+
+
+def test_pygolang_in_a_generator(golang):
+    """pygolang's decorated generator has ended, for the decorator, before its body begins: its `defer` finds no decorated function."""
+
+    @golang.func
+    def f():
+        golang.defer(lambda: None)
+        yield
+
+    with pytest.raises(golang._PanicError, match="uses defer, but not @func"):
+        list(f())
+
+
+def test_pygolang_in_a_coroutine(golang):
+    """pygolang's decorated coroutine function too."""
+
+    @golang.func
+    async def f():
+        golang.defer(lambda: None)
+
+    with pytest.raises(golang._PanicError, match="uses defer, but not @func"):
+        f().send(None)
+
+
+def test_pygolang_stops_an_exit(golang):
+    """pygolang's `recover` stops SystemExit and KeyboardInterrupt, too; godefer's does if it is asked to (P3)."""
+
+    @golang.func
+    def f():
+        golang.defer(lambda: golang.recover())
+        raise SystemExit
+
+    assert f() is None
+
+    @with_defers
+    def g():
+        defer(lambda: recover())
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        g()
+
+
+def test_pygolang_takes_an_exception_that_was_handled_before(golang):
+    """pygolang's `recover` gives what the caller of the function is handling, though the function returns; godefer's gives None (P2)."""
+    found = []
+
+    @golang.func
+    def f():
+        golang.defer(lambda: found.append(golang.recover()))
+
+    @with_defers
+    def g():
+        defer(lambda: found.append(recover()))
+
+    try:
+        raise LookupError
+    except LookupError:
+        f()
+        g()
+    assert [type(error).__name__ for error in found] == ["LookupError", "NoneType"]
+
+
 EARLY = """
 from defer.sugarfree import defer
 
@@ -189,8 +280,7 @@ f()
 
 def test_python_defer_takes_a_handled_exception_for_an_exit():
     """python-defer traces, and runs the calls when an exception is raised that the function handles."""
-    if importlib.util.find_spec("defer") is None or importlib.util.find_spec("defer.sugarfree") is None:
-        pytest.skip("python-defer is not installed: an extra of this project, `peers`")
-    # In a process of its own, since a trace function would be in coverage's way.
+    installed("python-defer")
+    # In a process of its own, since a trace function would be in coverage's way, and stays.
     done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["deferred", "handled", "body"]

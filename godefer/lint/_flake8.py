@@ -36,7 +36,18 @@ class Flake8Plugin:
         self.lines = lines
 
     def run(self) -> Iterator[tuple[int, int, str, type[Flake8Plugin]]]:
-        """Give each finding as flake8 wants it: with the column counted from 0, and the code in the message."""
+        r"""Give each finding as flake8 wants it: with the column counted from 0, and the code in the message.
+
+        Yields:
+            The line, the column, the message, and this class.
+
+        Example:
+            >>> import ast
+            >>> from godefer.lint import Flake8Plugin
+            >>> source = "import godefer\ngodefer.defer(print)\n"
+            >>> [(line, column) for line, column, *_ in Flake8Plugin(ast.parse(source), source.splitlines()).run()]
+            [(2, 0)]
+        """
         for finding in check_tree(self.tree):
             line = getattr(finding.node, "lineno", 1)
             column = characters(self.lines, line, getattr(finding.node, "col_offset", 0))

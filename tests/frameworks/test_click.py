@@ -45,11 +45,12 @@ def test_command(way, invoke, events, order):
     assert events == ["exits"]
 
 
-def test_above_the_command(invoke, events):
+@pytest.mark.parametrize("command", [click.command, click.group(invoke_without_command=True)])
+def test_above_the_command(invoke, events, command):
     """Above `@click.command` @with_defers comes too late: `defer` says where to put it (A, D3)."""
 
     @with_defers
-    @click.command
+    @command
     def greet():
         defer(events.append, "exits")
 

@@ -164,6 +164,26 @@ def test_above_the_route(app, client, events):
     assert events == ["exits"]
 
 
+@pytest.mark.parametrize("kind", ["middleware", "exception_handler"])
+def test_above_what_else_the_application_calls(app, client, events, kind):
+    """Above `@app.middleware` or `@app.exception_handler` it comes too late just as well (A, D3)."""
+
+    @with_defers
+    @getattr(app, kind)("http" if kind == "middleware" else LookupError)
+    async def late(request, rest):
+        defer(events.append, "never")
+
+    @app.get("/")
+    def endpoint():
+        raise LookupError
+
+    with pytest.raises(
+        DeferError, match="late .*put @with_defers on the line right above its own `def`, below any other"
+    ):
+        client.get("/")
+    assert events == []
+
+
 @pytest.mark.parametrize("error", [HTTPException(404, "no such thing"), ValueError("broken")])
 def test_an_endpoint_that_fails(way, app, events, error):
     """`errdefer` runs for an HTTPException, as for any other exception, before the client has its response (D10)."""

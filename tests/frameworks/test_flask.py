@@ -110,6 +110,30 @@ def test_above_the_route(app, client, events):
     assert events == ["exits"]
 
 
+@pytest.mark.parametrize("kind", ["before_request", "errorhandler", "command"])
+def test_above_what_else_the_application_calls(app, client, events, kind):
+    """Above `@app.before_request`, `@app.errorhandler` or `@app.cli.command` it comes too late just as well (A, D3)."""
+    register = {
+        "before_request": app.before_request,
+        "errorhandler": app.errorhandler(404),
+        "command": app.cli.command("late"),
+    }[kind]
+
+    @with_defers
+    @register
+    def late(*error):
+        defer(events.append, "never")
+
+    app.testing = True
+    with pytest.raises(
+        DeferError, match="late .*put @with_defers on the line right above its own `def`, below any other"
+    ):
+        if kind == "command":
+            raise app.test_cli_runner().invoke(args=["late"]).exception
+        client.get("/")
+    assert events == []
+
+
 @pytest.mark.parametrize("fail", [lambda: flask.abort(404), lambda: {}[0]])
 def test_a_view_that_fails(way, app, client, events, fail):
     """`errdefer` runs when a view aborts, as for any other exception, before the error's handler does (D10)."""

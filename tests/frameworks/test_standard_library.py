@@ -280,6 +280,24 @@ def test_callbacks_of_an_exit_stack(way, events):
     assert events == ["callback exits", "push exits"]
 
 
+@pytest.mark.parametrize("kind", ["push", "callback"])
+def test_above_a_callback_of_an_exit_stack(events, kind):
+    """Both return what they were given: above them @with_defers comes too late, and `defer` says where to put it (A, D3)."""
+    with (
+        pytest.raises(
+            DeferError, match="late .*put @with_defers on the line right above its own `def`, below any other"
+        ),
+        contextlib.ExitStack() as stack,
+    ):
+
+        @with_defers
+        @getattr(stack, kind)
+        def late(*details):
+            defer(events.append, "never")
+
+    assert events == []
+
+
 # Classes
 
 

@@ -1,0 +1,45 @@
+"""The commands of CONTRIBUTING.md: what they name is there."""
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+FENCED = re.findall(r"^```sh\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+COMMANDS = [
+    *(line for block in FENCED for line in block.splitlines()),
+    *re.findall(r"^\| `([^`]+)` \|", TEXT, re.MULTILINE),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_a_command_names_is_there(command):
+    """A module, its options, a test, a page or an extra that a command names exists."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    for names in re.findall(r"\.\[(.*?)\]", command):
+        assert set(names.split(",")) <= set(extras)
+    for module, rest in re.findall(r"-m ((?:tests|benchmarks)\.\w+)(.*)", command):
+        found = importlib.util.find_spec(module)
+        main = Path(found.origin).with_name("__main__.py") if found.submodule_search_locations else Path(found.origin)
+        for option in re.findall(r"--[\w-]+", rest):
+            assert f'"{option}"' in main.read_text(encoding="utf-8")
+    for path in re.findall(r"(?:^| )((?:tests|benchmarks|docs)/[\w./-]*)", command):
+        assert (ROOT / path).exists()
+
+
+def test_the_commands_are_found():
+    """The page has commands for tests, oracle, faults, soak, benchmarks, lint, types, site, package and all of it."""
+    words = "pytest tests.oracle tests.faults tests.soak benchmarks.report ruff mypy pyright .ci/site .ci/package .ci/run coverage"
+    for word in words.split():
+        assert any(word in command for command in COMMANDS), word
+
+
+def test_the_house_has_every_module():
+    """How the house is built names each module of the library."""
+    for path in (ROOT / "godefer").glob("_[a-z]*.py"):
+        assert f"`{path.name}`" in TEXT

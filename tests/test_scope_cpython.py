@@ -1,0 +1,65 @@
+"""CPython's own tests of ExitStack and AsyncExitStack, run on defer_scope."""
+
+import importlib
+import unittest
+
+import pytest
+
+from tests import exit_stack_api
+
+try:
+    theirs = importlib.import_module("test.test_contextlib")
+    theirs_async = importlib.import_module("test.test_contextlib_async")
+except ImportError as missing:
+    pytest.skip(f"this Python has no tests of contextlib ({missing})", allow_module_level=True)
+
+# What fails, and why it must.
+EXCEPTIONS = {
+    "test_exit_exception_traceback": "it wants the frames of contextlib itself; a scope shows the line that deferred instead (P6)",
+}
+
+
+class TestExitStack(theirs.TestExitStack):
+    """Theirs, on a scope."""
+
+    exit_stack = exit_stack_api.ExitStack
+
+
+class TestAsyncExitStack(theirs_async.TestAsyncExitStack):
+    """Theirs, on a scope, with the methods by which they use an AsyncExitStack in `with` statements."""
+
+    exit_stack = type(
+        "SyncAsyncExitStack",
+        (exit_stack_api.AsyncExitStack,),
+        {
+            name: value
+            for name, value in vars(theirs_async.TestAsyncExitStack.SyncAsyncExitStack).items()
+            if name in {"run_coroutine", "close", "__enter__", "__exit__"}
+        },
+    )
+
+
+def cases():
+    for case in (TestExitStack, TestAsyncExitStack):
+        for name in unittest.TestLoader().getTestCaseNames(case):
+            marks = [pytest.mark.xfail(reason=EXCEPTIONS[name], strict=True)] if name in EXCEPTIONS else []
+            yield pytest.param(case, name, id=f"{case.__name__}-{name}", marks=marks)
+
+
+CASES = list(cases())
+del TestExitStack, TestAsyncExitStack  # lest pytest finds them by itself
+
+
+@pytest.mark.parametrize(("case", "name"), CASES)
+def test_theirs(case, name, monkeypatch):
+    """What CPython asks of ExitStack and AsyncExitStack holds for a scope, apart from the named exceptions (S)."""
+    monkeypatch.setattr(theirs_async, "AsyncExitStack", exit_stack_api.AsyncExitStack)
+    result = unittest.TestResult()
+    case(name).run(result)
+    assert result.testsRun == 1
+    assert [text for _, text in result.failures + result.errors + result.skipped] == []
+
+
+def test_the_exceptions_are_tests_of_theirs():
+    """An exception that no test of theirs bears the name of would be none."""
+    assert set(EXCEPTIONS) <= {case.values[1] for case in CASES}
