@@ -325,7 +325,9 @@ class defer_scope:
         return other
 
     def close(self) -> None:
-        """Run the pending calls now, as at the end of the block (S). Further calls may be deferred afterwards.
+        """Run the pending calls now, as at the end of a block that succeeds (S). Further calls may be deferred afterwards.
+
+        That is so also where an exception is being handled: `ok` calls run, `err` calls do not. ExitStack's ``close``.
 
         Raises:
             DeferError: The block has ended, or a call among them is to be awaited.
