@@ -255,6 +255,42 @@ def test_threads_that_defer_while_the_block_ends(frequent_switches, leave):
         assert sorted(ran) == sorted(deferred)
 
 
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_is_deferred_at_the_last_moment(events, asynchronous, fails):
+    """What is deferred when the exit has found nothing left, but has not yet ended the block, runs all the same (S, D5)."""
+    added = []
+
+    def late(frame, event, _):
+        name = frame.f_code.co_name
+        if event == "return" and name in {"deferreturn", "gopanic", "_leave", "_aleave"} and name not in added:
+            added.append(name)
+            scope(events.append, name)
+
+    def block():
+        with scope:
+            scope(fail, "call")
+            sys.setprofile(late)
+            if fails:
+                raise KeyError
+
+    async def ablock():
+        async with scope:
+            scope(fail, "call")
+            sys.setprofile(late)
+            if fails:
+                raise KeyError
+
+    scope = defer_scope()
+    try:
+        with pytest.raises(ValueError, match="call"):
+            drive(ablock()) if asynchronous else block()
+    finally:
+        sys.setprofile(None)
+    assert set(added) >= ({"_aleave"} if asynchronous else {"_leave"})
+    assert sorted(events) == sorted(added)
+
+
 # Entered too late
 
 
@@ -309,6 +345,20 @@ def test_a_scope_with_an_asynchronous_manager_is_not_entered_by_with(events):
         events.clear()
         scope(events.append, "as any other from then on")
     assert events == ["as any other from then on"]
+
+
+def test_an_asynchronous_manager_moves_with_detach(events):
+    """Where the exit that must be awaited has gone, there it is awaited; what was left behind is as any other scope (S)."""
+    scope = defer_scope()
+    drive(scope.ausing(Manager(events, lambda: None)))
+    kept = scope.detach()
+    scope(events.append, "left behind")
+    scope.close()
+    assert events == ["entered", "left behind"]
+    with pytest.raises(DeferError, match="the scope closed in .*await defer.aclose"):
+        kept.close()
+    drive(kept.aclose())
+    assert events == ["entered", "left behind", (None, None)]
 
 
 # Nesting, recursion, generators

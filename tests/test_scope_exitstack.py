@@ -1,0 +1,735 @@
+"""What CPython's tests ask of ExitStack and AsyncExitStack, asked of defer_scope in our words (section S).
+
+docs/exitstack.md lists each of their tests with ours.
+"""
+
+import ast
+import asyncio
+import contextlib
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from godefer import defer_scope, recover
+
+TESTS = Path(__file__).parent
+PAGE = TESTS.parent / "docs" / "exitstack.md"
+
+
+def fail(error):
+    raise error
+
+
+def run(function, *args):
+    """What a function returned or raised."""
+    try:
+        return function(*args)
+    except BaseException as e:
+        return e
+
+
+def drive(coroutine):
+    try:
+        while True:
+            coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+
+
+async def pause():
+    await asyncio.sleep(0)
+
+
+def chain(error):
+    """The exceptions of a chain, as what they say."""
+    found = []
+    while error is not None:
+        found.append(str(error))
+        error = error.__context__
+    return found
+
+
+class Exits:
+    """A context manager, of both kinds, whose exit is a function of the exception."""
+
+    def __init__(self, exit):
+        self.exit = exit
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, tb):
+        assert kind is (None if error is None else type(error))
+        assert tb is (None if error is None else error.__traceback__)
+        return self.exit(error)
+
+    async def __aenter__(self):
+        await pause()
+        return self
+
+    async def __aexit__(self, *details):
+        await pause()
+        return self.__exit__(*details)
+
+
+def nothing():
+    pass
+
+
+def suppress(_):
+    return True
+
+
+def raises(error):
+    return Exits(lambda _: fail(error))
+
+
+def raises_during(error, first):
+    """A manager whose exit raises *error* while it handles *first*."""
+
+    def exit(_):
+        try:
+            raise first
+        except type(first):
+            raise error
+
+    return Exits(exit)
+
+
+@pytest.fixture
+def events():
+    return []
+
+
+@pytest.fixture(params=["with", "async with"])
+def block(request):
+    """Run a function of a scope as the scope's block."""
+
+    def in_with(body):
+        with defer_scope() as defer:
+            body(defer)
+
+    def in_async_with(body):
+        async def main():
+            async with defer_scope() as defer:
+                body(defer)
+
+        return drive(main())
+
+    return in_with if request.param == "with" else in_async_with
+
+
+@pytest.fixture(params=["using", "ausing", "with", "async with"])
+def nested(request):
+    """Run a function below context managers: by `with` statements written by hand, or by a scope that enters them."""
+
+    def with_statements(managers, body):
+        if not managers:
+            return body()
+        with managers[0]:
+            return with_statements(managers[1:], body)
+
+    async def async_with_statements(managers, body):
+        if not managers:
+            return body()
+        async with managers[0]:
+            return await async_with_statements(managers[1:], body)
+
+    def using(managers, body):
+        with defer_scope() as defer:
+            for manager in managers:
+                defer.using(manager)
+            return body()
+
+    async def ausing(managers, body):
+        async with defer_scope() as defer:
+            for manager in managers:
+                await defer.ausing(manager)
+            return body()
+
+    return {
+        "with": with_statements,
+        "async with": lambda *args: drive(async_with_statements(*args)),
+        "using": using,
+        "ausing": lambda *args: drive(ausing(*args)),
+    }[request.param]
+
+
+# Calls
+
+
+def test_a_scope_has_its_classes_docstring():
+    """`help()` of a scope tells what `help(defer_scope)` does (S)."""
+    assert defer_scope().__doc__ == defer_scope.__doc__
+    assert "A block with deferred calls of its own" in defer_scope.__doc__
+
+
+def test_a_block_that_defers_nothing(block, events):
+    """A block without a deferred call ends as if there were no scope (S)."""
+    block(lambda _: events.append("block"))
+    assert events == ["block"]
+    assert str(run(block, lambda _: fail(KeyError("x")))) == "'x'"
+
+
+def test_arguments_of_every_kind(block, events):
+    """Positional and keyword arguments arrive, whatever the keywords are called (S, D1)."""
+
+    def note(*args, **kwargs):
+        events.append((args, kwargs))
+
+    calls = [((), {}), ((1,), {}), ((1, 2), {}), ((), {"a": 1}), ((1, 2), {"fn": 3, "self": 4, "args": 5, "kwargs": 6})]
+
+    def body(defer):
+        for args, kwargs in calls:
+            assert defer(note, *args, **kwargs) is None
+            defer.err(note, *args, **kwargs)
+            defer.ok(note, *args, **kwargs)
+
+    block(body)
+    assert events == [call for call in reversed(calls) for _ in range(2)]
+
+
+def test_the_callee_is_positional(block):
+    """A statement without a callee, or with one given by keyword, is a TypeError, and defers nothing (S)."""
+
+    def body(defer):
+        for statement in (defer, defer.err, defer.ok):
+            for keywords in ({}, {"arg": 1}, {"fn": int}, {"fn": int, "arg": 1}):
+                with pytest.raises(TypeError):
+                    statement(**keywords)
+        assert len(defer) == 0
+
+    block(body)
+
+
+def test_what_an_async_function_is_given(events):
+    """Under `async with` deferred coroutine functions are awaited, with their arguments, in the same order as the others (S, D1, D6)."""
+
+    async def note(*args, **kwargs):
+        await pause()
+        events.append((args, kwargs))
+
+    async def main():
+        async with defer_scope() as defer:
+            defer(note)
+            defer(events.append, "a call that is not async")
+            defer(note, 1, b=2)
+            for keywords in ({}, {"fn": note}):
+                with pytest.raises(TypeError):
+                    defer(**keywords)
+
+    drive(main())
+    assert events == [((1,), {"b": 2}), "a call that is not async", ((), {})]
+
+
+# Context managers
+
+
+def test_a_manager_is_entered_at_once_and_left_in_turn(events):
+    """A manager is entered by the statement, gives what its entry gave, and is left in its place among the calls (S, D2, D11)."""
+
+    @contextlib.contextmanager
+    def manager():
+        events.append("enter")
+        yield "value"
+        events.append("exit")
+
+    with defer_scope() as defer:
+        defer(events.append, "last")
+        assert defer.using(manager()) == "value"
+        events.append("block")
+        defer(events.append, "first")
+    assert events == ["enter", "block", "first", "exit", "last"]
+
+
+def test_an_asynchronous_manager_is_entered_at_once_and_left_in_turn(events):
+    """So is an asynchronous one, by `await defer.ausing(…)` (S, D2, D11)."""
+
+    @contextlib.asynccontextmanager
+    async def manager():
+        await pause()
+        events.append("enter")
+        yield "value"
+        await pause()
+        events.append("exit")
+
+    async def main():
+        async with defer_scope() as defer:
+            defer(events.append, "last")
+            assert await defer.ausing(manager()) == "value"
+            events.append("block")
+            defer(pause)
+
+    drive(main())
+    assert events == ["enter", "block", "exit", "last"]
+
+
+class OnlyEnters:
+    def __enter__(self):
+        raise AssertionError("entered")
+
+    async def __aenter__(self):
+        raise AssertionError("entered")
+
+
+class OnlyExits:
+    def __exit__(self, *_):
+        raise AssertionError("left")
+
+    async def __aexit__(self, *_):
+        raise AssertionError("left")
+
+
+class OnTheInstance:
+    def __init__(self):
+        self.__enter__ = self.__exit__ = self.__aenter__ = self.__aexit__ = lambda *_: None
+
+
+@pytest.mark.parametrize("kind", [OnlyEnters, OnlyExits, OnTheInstance, object])
+def test_what_is_no_manager_is_not_entered(kind):
+    """What lacks a method, or has it on the instance alone, is the TypeError of `with`, and nothing is entered or deferred (S, D11)."""
+
+    async def main():
+        async with defer_scope() as defer:
+            with pytest.raises(TypeError, match="the context manager protocol"):
+                defer.using(kind())
+            with pytest.raises(TypeError, match="the asynchronous context manager protocol"):
+                await defer.ausing(kind())
+            assert len(defer) == 0
+
+    drive(main())
+
+
+def made_of(how, enter, exit, names):
+    """A manager whose methods are class methods, static methods, or functions in slots."""
+    if how == "slots":
+        manager = type("Manager", (), {"__slots__": names})()
+        setattr(manager, names[0], enter)
+        setattr(manager, names[1], exit)
+        return manager
+    decorator = {"classmethod": classmethod, "staticmethod": staticmethod}[how]
+    return type("Manager", (), {names[0]: decorator(enter), names[1]: decorator(exit)})()
+
+
+@pytest.mark.parametrize("how", ["classmethod", "staticmethod", "slots"])
+def test_methods_of_every_kind(how, events):
+    """A manager's methods may be whatever descriptors `with` takes; ExitStack learned that in 3.15 (S, D11)."""
+    cls = ["class"] if how == "classmethod" else []
+
+    def names(args):
+        return ["class" if isinstance(a, type) else a for a in args]
+
+    with defer_scope() as defer:
+        defer.using(
+            made_of(
+                how,
+                lambda *args: events.append(("enter", *names(args))),
+                lambda *args: events.append(("exit", *names(args))),
+                ("__enter__", "__exit__"),
+            )
+        )
+    assert events == [("enter", *cls), ("exit", *cls, None, None, None)]
+
+
+@pytest.mark.parametrize("how", ["classmethod", "staticmethod", "slots"])
+def test_asynchronous_methods_of_every_kind(how, events):
+    """An asynchronous manager's likewise (S, D11)."""
+
+    async def enter(*args):
+        events.append(("enter", len(args)))
+
+    async def exit(*args):
+        events.append(("exit", args[-3:], len(args)))
+
+    async def main():
+        async with defer_scope() as defer:
+            await defer.ausing(made_of(how, enter, exit, ("__aenter__", "__aexit__")))
+
+    drive(main())
+    cls = how == "classmethod"
+    assert events == [("enter", cls), ("exit", (None, None, None), 3 + cls)]
+
+
+# Suppressing
+
+
+def test_an_exit_that_does_not_suppress(nested):
+    """After an exit with a false result the exception goes on, the very same (S, D11)."""
+    error = ZeroDivisionError()
+    assert run(nested, [Exits(lambda _: False), Exits(lambda _: None)], lambda: fail(error)) is error
+
+
+def test_an_exit_that_suppresses(nested, events):
+    """A true result stops the exception: the exits further out see none, and the program goes on after the block (S, D11)."""
+    managers = [Exits(events.append), Exits(suppress), Exits(events.append)]
+    error = ZeroDivisionError()
+    assert run(nested, managers, lambda: fail(error)) is None
+    assert events == [error, None]
+
+
+def test_exits_that_are_never_entered(block, events):
+    """An exit alone, of a manager that is open already or a function like one, takes part by a manager that only exits (S, D11).
+
+    Those that run after a suppressing one see no exception, the others the one of the block.
+    """
+
+    class Pushed:
+        def __init__(self, exit):
+            self.exit = exit
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *details):
+            return self.exit(*details)
+
+    error = ZeroDivisionError()
+
+    def body(defer):
+        defer.using(Pushed(lambda kind, *_: events.append(kind)))
+        defer.using(Pushed(lambda *_: True))
+        defer.using(Pushed(Exits(events.append).__exit__))
+        fail(error)
+
+    block(body)
+    assert events == [error, None]
+
+
+def test_asynchronous_exits_that_are_never_entered(events):
+    """So does an asynchronous exit alone (S, D11)."""
+
+    class Pushed:
+        def __init__(self, exit):
+            self.exit = exit
+
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *details):
+            return await self.exit(*details)
+
+    async def note(kind, *_):
+        await pause()
+        events.append(kind)
+
+    async def stop(*_):
+        await pause()
+        return True
+
+    async def main():
+        async with defer_scope() as defer:
+            for exit in (note, stop, note):
+                await defer.ausing(Pushed(exit))
+            fail(ZeroDivisionError())
+
+    drive(main())
+    assert events == [ZeroDivisionError, None]
+
+
+def test_a_suppressed_failure_is_over(nested, block):
+    """What suppresses one failure does not suppress that of a call that runs later (S, D5, D11)."""
+    managers = [raises(KeyError("later")), Exits(suppress), raises(IndexError("earlier"))]
+    assert chain(run(nested, managers, nothing)) == ["'later'"]
+
+    def body(defer):
+        defer(int)
+        defer(fail, KeyError("later"))
+        defer.using(Exits(suppress))
+        defer(fail, IndexError("earlier"))
+
+    assert chain(run(block, body)) == ["'later'"]
+    assert run(block, lambda defer: (defer(int), defer(fail, IndexError("only")))).args == ("only",)
+
+
+def test_an_exit_suppresses_what_another_exit_raised(nested, events):
+    """An exit gets, and can suppress, what the last of several failing exits raised (S, D11)."""
+    managers = [Exits(lambda e: events.append(e) or True), raises(KeyError("b")), raises(KeyError("a"))]
+    assert run(nested, managers, nothing) is None
+    assert chain(events[0]) == ["'b'", "'a'"]
+
+
+# Chains
+
+
+def test_chain_of_exits_that_raise(nested, events):
+    """Exits that raise, with contexts of their own, around one that suppresses: the chains are those of `with` statements (S, D5)."""
+
+    def suppresses(error):
+        events.append(error)
+        return True
+
+    managers = [
+        raises(IndexError("f")),
+        raises_during(KeyError("e"), AttributeError("d")),
+        Exits(suppresses),
+        raises(ValueError("b")),
+    ]
+    error = run(nested, managers, lambda: fail(ZeroDivisionError("a")))
+    assert chain(error) == ["f", "'e'", "d"]
+    assert chain(events[0]) == ["b", "a"]
+
+
+def test_chain_of_calls_that_raise(block, events):
+    """Deferred calls that raise, around one that recovers, are chained in the same way (S, D5, P4)."""
+
+    def body(defer):
+        defer(fail, IndexError("e"))
+        defer(fail, KeyError("d"))
+        defer(fail, AttributeError("c"))
+        defer(lambda: events.append(recover()))
+        defer(fail, ValueError("b"))
+        fail(ZeroDivisionError("a"))
+
+    assert chain(run(block, body)) == ["e", "'d'", "c"]
+    assert chain(events[0]) == ["b", "a"]
+
+
+def test_chain_of_async_calls_that_raise(events):
+    """And so are awaited ones (S, D5, D6)."""
+
+    async def later(error):
+        await pause()
+        raise error
+
+    async def main():
+        async with defer_scope() as defer:
+            defer(later, IndexError("d"))
+            defer(later, KeyError("c"))
+            await defer.ausing(Exits(lambda error: events.append(error) or True))
+            defer(later, ValueError("b"))
+            fail(ZeroDivisionError("a"))
+
+    assert chain(run(drive, main())) == ["d", "'c'"]
+    assert chain(events[0]) == ["b", "a"]
+
+
+def test_chain_on_the_normal_exit(nested, block):
+    """Without an exception in the block the chain is complete, too; ExitStack keeps the last one alone (S, D5, cpython#102201)."""
+    names = ["c", "b", "a"]
+    assert chain(run(nested, [raises(ValueError(name)) for name in names], nothing)) == names
+    assert chain(run(block, lambda defer: [defer(fail, ValueError(name)) for name in names])) == names
+
+
+def test_a_context_that_was_set_to_none_stays_none(nested):
+    """What an exit has said of its exception's context is left alone, none included (S, D5)."""
+
+    @contextlib.contextmanager
+    def manager():
+        try:
+            yield
+        except IndexError:
+            error = ValueError("new")
+            try:
+                raise error
+            finally:
+                error.__context__ = None
+
+    generator = manager()
+    error = run(
+        nested,
+        [Exits(lambda e: generator.__exit__(type(e), e, e.__traceback__))],
+        lambda: generator.__enter__() or fail(IndexError()),
+    )
+    assert chain(error) == ["new"]
+
+
+def test_generators_as_managers_that_raise(nested):
+    """Managers that are generators set contexts of their own; the chain neither loses one nor becomes a circle (S, D5)."""
+
+    class Both(Exits):
+        """A `contextmanager` that raises, also as an asynchronous one."""
+
+        def __init__(self, error):
+            @contextlib.contextmanager
+            def manager():
+                try:
+                    yield
+                finally:
+                    raise error
+
+            self.manager = manager()
+
+        def __enter__(self):
+            return self.manager.__enter__()
+
+        def __exit__(self, *details):
+            return self.manager.__exit__(*details)
+
+        async def __aenter__(self):
+            return self.__enter__()
+
+    errors = [Exception(n) for n in "4321"]
+    error = run(nested, [Both(error) for error in errors[:-1]], lambda: fail(errors[-1]))
+    assert error is errors[0]
+    assert chain(error) == ["4", "3", "2", "1"]
+
+
+def test_calls_that_raise_with_a_context_of_their_own(block):
+    """Where a call raises two exceptions the older one is in the chain, and what was in flight comes after both (S, D5)."""
+
+    def two(first, second):
+        try:
+            fail(first)
+        finally:
+            fail(second)
+
+    def body(defer):
+        defer(two, Exception("4"), Exception("5"))
+        defer(two, Exception("2"), Exception("3"))
+        fail(Exception("1"))
+
+    assert chain(run(block, body)) == ["5", "4", "3", "2", "1"]
+
+
+# PEP 479, and RuntimeErrors that look like it
+
+
+def both(function):
+    """A context manager of the generator *function*, of both kinds."""
+
+    class Both(Exits):
+        def __init__(self):
+            self.manager = contextlib.contextmanager(function)()
+
+        def __enter__(self):
+            return self.manager.__enter__()
+
+        def __exit__(self, *details):
+            return self.manager.__exit__(*details)
+
+        async def __aenter__(self):
+            return self.__enter__()
+
+    return Both()
+
+
+def test_a_runtime_error_through_generators(nested):
+    """A RuntimeError that generators raise again, and chain from, leaves with the cause and the context it was given (S, D5)."""
+
+    def first():
+        try:
+            yield
+        except RuntimeError as error:
+            raise error
+
+    def second():
+        try:
+            yield
+        except RuntimeError as error:
+            raise LookupError("second") from error
+
+    original = RuntimeError("original")
+    error = run(nested, [both(second), both(first)], lambda: fail(original))
+    assert chain(error) == ["second", "original"]
+    assert error.__cause__ is original
+    assert original.__cause__ is None
+
+
+@pytest.mark.parametrize("nested", ["using", "ausing", "with"], indirect=True)  # the other passes through coroutines
+@pytest.mark.parametrize("original", [StopIteration("x"), StopAsyncIteration("x")], ids=lambda e: type(e).__name__)
+def test_stop_iteration_through_generators(nested, events, original):
+    """A StopIteration of the block passes managers that are generators, and reaches who asks for it (S, D11, PEP 479)."""
+
+    def passes():
+        yield
+
+    def sees():
+        try:
+            yield
+        except type(original) as error:
+            events.append(error)
+            raise
+
+    managers = [Exits(lambda error: events.append(error) or True), both(passes), both(sees)]
+    assert run(nested, managers, lambda: fail(original)) is None
+    assert events == [original, original]
+
+
+def test_stop_iteration_of_the_block(events):
+    """A StopIteration of a `with` block is what deferred calls see and recover, and what else leaves the block (S, P1, PEP 479)."""
+
+    def block(recovers):
+        with defer_scope() as defer:
+            defer.err(lambda: events.append(sys.exception()))
+            defer(lambda: recovers and events.append(recover()))
+            raise error
+
+    error = StopIteration("x")
+    assert run(block, False) is error
+    assert run(block, True) is None
+    assert events == [error, error]
+
+
+@pytest.mark.parametrize("error", [None, KeyError("block")])
+def test_stop_iteration_of_a_deferred_call(events, error):
+    """One that a deferred call raises is in flight as any other exception; who runs in a generator gets PEP 479's RuntimeError (S, P5)."""
+
+    def generator():
+        try:
+            with defer_scope() as defer:
+                defer(lambda: events.append(sys.exception()))
+                defer(fail, StopIteration("call"))
+                if error:
+                    raise error
+        except StopIteration as e:
+            events.append(e)
+            raise
+        yield
+
+    left = run(next, generator())
+    assert type(left) is RuntimeError
+    assert events == [left.__cause__] * 2
+    assert chain(left.__cause__) == ["call", *(["'block'"] if error else [])]
+
+
+def test_stop_iteration_in_a_coroutine(events):
+    """Under `async with` the exit is a coroutine: a StopIteration of a deferred call leaves it as PEP 479's RuntimeError (S, PEP 479)."""
+
+    async def main():
+        async with defer_scope() as defer:
+            defer(lambda: events.append(sys.exception()))
+            defer(fail, StopIteration("call"))
+
+    left = run(drive, main())
+    assert (type(left), str(left)) == (RuntimeError, "coroutine raised StopIteration")
+    assert events == [left.__cause__]
+
+
+# The page
+
+
+def listed():
+    """The rows of the page's tables: their test -> the text about ours."""
+    rows = re.findall(r"^\| `(test_\w+)` \|.*\| (.+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    found = dict(rows)
+    assert len(found) == len(rows), "a test is listed twice"
+    return found
+
+
+def in_module(module):
+    """The names of a module's tests."""
+    tree = ast.parse((TESTS / module).read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+
+
+def test_every_test_of_ours_on_the_page_is_there():
+    """Each row of the page names tests that exist, or says why there is none."""
+    for theirs, ours in listed().items():
+        named = re.findall(r"`(test_\w+)`", ours)
+        module = re.match(r"`(test_\w+\.py)`: ", ours)
+        assert named or ours.startswith("none: "), theirs
+        assert set(named) <= in_module(module[1] if module else Path(__file__).name), theirs
+
+
+def test_every_test_of_theirs_is_on_the_page():
+    """The page has each test that this Python's own classes TestExitStack and TestAsyncExitStack have."""
+    try:
+        modules = [importlib.import_module(f"test.{name}") for name in ("test_contextlib", "test_contextlib_async")]
+    except ImportError as missing:
+        pytest.skip(f"this Python has no tests of contextlib ({missing})")
+    classes = [modules[0].TestExitStack, modules[1].TestAsyncExitStack]
+    names = {name for cls in classes for name in dir(cls) if name.startswith("test_")}
+    assert names - set(listed()) == set()
