@@ -255,7 +255,7 @@ def deferreturn(frame: Frame) -> BaseException | None:
             d.args = ()
             _give_back(d)
     except BaseException as e:
-        result = None
+        d = result = None
         return replaced(frame, e, None)
     return None
 
@@ -289,7 +289,7 @@ async def adeferreturn(frame: Frame) -> BaseException | None:
             freedefer(d)
         frame[3] = (None,)
     except BaseException as e:
-        result = None
+        d = result = None
         frame[3] = (replaced(frame, e, None),)
     return frame[3][0]  # type: ignore[no-any-return]  # in no local, see above
 
@@ -324,7 +324,7 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
     else:
         return exc
     finally:
-        exc = result = None
+        exc = d = result = None
 
 
 async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
@@ -372,6 +372,7 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
         except BaseException as e:
             frame[3] = (replaced(frame, e, exc),)
             result = None
+        d = None
     exc = None
     return frame[3][0]  # type: ignore[no-any-return]  # in no local, see above
 
