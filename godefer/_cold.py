@@ -16,8 +16,8 @@ from types import CoroutineType
 from godefer import _errors
 from godefer._record import RETURNING, _defer, newdefer, restore_context, save
 from godefer._results import awaitable, awaited, drop
-from godefer._statements import special_pair
-from godefer._traceback import hide
+from godefer._statements import MISSING, special_pair, unwinders
+from godefer._traceback import hide, passes_again
 from godefer._unwind import DRIVING, UNWINDING, adrive, drive, plays, remember_exit
 
 TYPE_CHECKING = False
@@ -140,7 +140,7 @@ def unwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
                         break
                     frame[0] = d.link
                     if d.when > RETURNING:
-                        d.fn(error.__class__, error, None)
+                        d.fn(type(error), error, None)
                     elif d.when == RETURNING:
                         pass
                     elif d.kwargs is None:
@@ -172,7 +172,7 @@ async def aunwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
                             break
                         frame[0] = d.link
                         if d.when > RETURNING:
-                            result = d.fn(error.__class__, error, None)
+                            result = d.fn(type(error), error, None)
                         elif d.when == RETURNING:
                             result = None
                         elif d.kwargs is None:
@@ -204,6 +204,7 @@ def settle(holder: list[Any]) -> Any:
     if error is _exception():
         error = None
         return going
+    passes_again(error, sys._getframe(1))
     saved = save(error)
     try:
         raise error
@@ -228,6 +229,7 @@ def settle_finish(frame: Frame) -> None:
     frame[3] = None
     if error is None:
         return
+    passes_again(error, sys._getframe(1))
     saved = save(error)
     try:
         raise error
@@ -278,7 +280,7 @@ def gone_on(frame: Frame) -> bool:
 def enter(cm: Any) -> tuple[Any, Any]:
     """Enter a context manager: its exit, and what entering gave."""
     enter, leave = special_pair(cm, "__enter__", "__exit__")
-    if enter is None or leave is None:
+    if enter is MISSING or leave is MISSING:
         with cm:  # the interpreter's own TypeError, in the words of this version
             raise _errors.internal("enter")
     return leave, enter()
@@ -287,7 +289,7 @@ def enter(cm: Any) -> tuple[Any, Any]:
 async def aenter(acm: Any) -> tuple[Any, Any]:
     """`enter`, for an asynchronous context manager."""
     enter, leave = special_pair(acm, "__aenter__", "__aexit__")
-    if enter is None or leave is None:
+    if enter is MISSING or leave is MISSING:
         async with acm:  # the interpreter's own TypeError, in the words of this version
             raise _errors.internal("aenter")
     return leave, await awaited("__aenter__", enter())
@@ -306,8 +308,7 @@ def record(pending: Any, sites: tuple[Site, ...], sp: FrameType) -> Frame:
             pending, site, fn, *rest = pending
             when, line, positionals, keywords, starred = sites[site]
         d = newdefer()
-        # The function's own line in the traceback is the only site's, or the first one's.
-        d.when, d.pc, d.fn = when, 0 if single else -line, fn
+        d.when, d.pc, d.fn = when, -line, fn
         if starred:
             d.args, d.kwargs = rest[0], rest[1] or None
         else:
@@ -342,6 +343,7 @@ for _helper in (
 ):
     hide(_helper.__code__)
 plays(UNWINDING, unwind.__code__, aunwind.__code__)
+unwinders.update((unwind.__code__, aunwind.__code__))
 plays(DRIVING, finish.__code__, afinish.__code__)
 
 # What the lowered code names, put into it as constants.

@@ -5,6 +5,7 @@ In a module of its own because wrapt takes longer to import than all of godefer,
 
 from __future__ import annotations
 
+import copy
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -22,6 +23,12 @@ class DeferringObject(wrapt.ObjectProxy[Any]):
     def __call__(self) -> MethodType:
         # A property, not a method: the call then needs no frame of its own, and `self` is the real object.
         return MethodType(self._self_call, self.__wrapped__)
+
+    def __copy__(self) -> Any:
+        return _decorate(copy.copy(self.__wrapped__))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return _decorate(copy.deepcopy(self.__wrapped__, memo))
 
     def __reduce__(self) -> tuple[Any, tuple[Any]]:
         """Pickled as what it is: the object, to be decorated again (wrapt leaves this to each proxy)."""

@@ -87,6 +87,11 @@ set_traceback = BaseException.with_traceback
 set_context = BaseException.__dict__["__context__"].__set__
 
 
+def attributes(exc: BaseException) -> dict[str, Any]:
+    """What *exc* has for attributes, past what its class says of them: it may have all that is asked for, as a proxy of another object does."""
+    return object.__getattribute__(exc, "__dict__")  # type: ignore[no-any-return]
+
+
 def save(exc: BaseException) -> Saved:
     """What raising *exc* once more would overwrite: its ``__context__``, the link by which it is in the handled one's chain, its traceback.
 

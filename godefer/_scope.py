@@ -28,7 +28,7 @@ from godefer._record import (
     set_context,
 )
 from godefer._results import awaited
-from godefer._statements import special_pair
+from godefer._statements import MISSING, special_pair
 from godefer._traceback import hide
 from godefer._unwind import adrive, deferreturn, drive, gopanic
 
@@ -195,7 +195,7 @@ class defer_scope:
         if self._state == _ENDED:
             raise _errors.scope_ended("defer.using()", sp)
         enter, leave = special_pair(cm, "__enter__", "__exit__")
-        if enter is None or leave is None:
+        if enter is MISSING or leave is MISSING:
             with cm:  # the interpreter's own TypeError, in the words of this version
                 raise _errors.internal("defer_scope.using")
         value: T = enter()
@@ -237,7 +237,7 @@ class defer_scope:
         if self._state == _ENTERED:
             raise _errors.scope_not_async(sp.f_back or sp)
         enter, leave = special_pair(acm, "__aenter__", "__aexit__")
-        if enter is None or leave is None:
+        if enter is MISSING or leave is MISSING:
             async with acm:  # the interpreter's own TypeError, in the words of this version
                 raise _errors.internal("defer_scope.ausing")
         value: T = await awaited("__aenter__", enter())
@@ -325,7 +325,9 @@ class defer_scope:
         return other
 
     def close(self) -> None:
-        """Run the pending calls now, as at the end of the block (S). Further calls may be deferred afterwards.
+        """Run the pending calls now, as at the end of a block that succeeds (S). Further calls may be deferred afterwards.
+
+        That is so also where an exception is being handled: `ok` calls run, `err` calls do not. ExitStack's ``close``.
 
         Raises:
             DeferError: The block has ended, or a call among them is to be awaited.
@@ -452,7 +454,7 @@ class defer_scope:
                                 break
                             frame[0] = d.link
                             if d.when > RETURNING:
-                                d.fn(error.__class__, error, None)
+                                d.fn(type(error), error, None)
                             elif d.when != RETURNING:
                                 d.fn(*d.args, **(d.kwargs or {}))
                     except BaseException as failed:
@@ -499,7 +501,7 @@ class defer_scope:
                                 break
                             frame[0] = d.link
                             if d.when > RETURNING:
-                                result = d.fn(error.__class__, error, None)
+                                result = d.fn(type(error), error, None)
                             elif d.when == RETURNING:
                                 result = None
                             else:

@@ -41,7 +41,7 @@ _getframe = sys._getframe
 
 
 class _Live(dict["FrameType | None", "Frame"]):
-    """The frame of a wrapper whose body runs -> the frame record of that invocation.
+    """A frame -> the frame record of an invocation whose body runs.
 
     Wrappers hold it as a constant of their code, so it has a hash, and pickled with them by value it is still this
     module's own, not a copy.
@@ -49,14 +49,19 @@ class _Live(dict["FrameType | None", "Frame"]):
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
+    def __init__(self, name: str) -> None:
+        self.name = name
+
     def __reduce__(self) -> str:
-        return "live"
+        return self.name
 
 
-live = _Live()
+live = _Live("live")  # by the frame of the wrapper
+bodies = _Live("bodies")  # by the body's own, of an async generator: see `_wrapper`
 # When the program ends, what is left is collected by the garbage collector, which cannot know that nothing else leads to this table: it is a
 # constant of code, and code is not looked into. A suspended generator that has deferred would not be closed.
 atexit.register(live.clear)
+atexit.register(bodies.clear)
 _find = live.get
 _pop = pool.pop
 
@@ -66,6 +71,7 @@ unwinders: set[CodeType] = set()
 COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
 # Does the `with` statement look up the exit before the entry?
 EXIT_FIRST = sys.version_info >= (3, 14) or sys.implementation.name == "pypy"
+MISSING = object()  # a special method that is None is there, and fails when it is called
 _ASYNC = 0x80 | 0x200  # inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -213,7 +219,7 @@ def using(cm: AbstractContextManager[T, bool | None]) -> T:
         leave, enter = special(cm, "__exit__"), special(cm, "__enter__")
     else:
         enter, leave = special(cm, "__enter__"), special(cm, "__exit__")
-    if enter is None or leave is None:
+    if enter is MISSING or leave is MISSING:
         with cm:  # the interpreter's own TypeError, in the words of this version
             raise _errors.internal("using")
     value: T = enter()
@@ -267,7 +273,7 @@ async def _enter_async(acm: Any, frame: Frame, pc: int) -> Any:
     if frame[3] is not None:
         raise _errors.awaited_too_late(acm)
     enter, leave = special_pair(acm, "__aenter__", "__aexit__")
-    if enter is None or leave is None:
+    if enter is MISSING or leave is MISSING:
         async with acm:  # the interpreter's own TypeError, in the words of this version
             raise _errors.internal("ausing")
     value = await awaited("__aenter__", enter())
@@ -283,14 +289,14 @@ async def _enter_async(acm: Any, frame: Frame, pc: int) -> Any:
 
 
 def special(thing: object, name: str) -> Any:
-    """The special method *name* of *thing*, looked up and bound as the interpreter does it: on the type; or None."""
+    """The special method *name* of *thing*, looked up and bound as the interpreter does it: on the type; or `MISSING`."""
     cls = type(thing)
     for base in cls.__mro__:
         if name in base.__dict__:
             found = base.__dict__[name]
             bind = getattr(type(found), "__get__", None)
             return found if bind is None else bind(found, thing, cls)
-    return None
+    return MISSING
 
 
 def special_pair(thing: object, enter: str, leave: str) -> tuple[Any, Any]:
@@ -336,18 +342,24 @@ def findframe(statement: str, caller: FrameType) -> tuple[Frame, FrameType]:
     frame = _find(sp.f_back)
     if frame is not None and frame[1] is sp.f_code:
         return frame, sp
-    frame = _find(sp)  # of an async generator, see `_wrapper`
+    frame = bodies.get(sp)
     if frame is not None:
         return frame, sp
     if sp.f_code in unwinders:
-        frame = local(sp, "frame")
-        at = (
-            f" at {_errors.place(frame[1], _errors.line_at(frame[1], frame[2].pc))}"
-            if isinstance(frame[1], CodeType)
-            else ""
-        )
-        raise _errors.deferred_statement(statement, at)
+        raise _errors.deferred_statement(statement, _where_deferred(sp))
     raise _errors.no_decorated_function(statement, sp)
+
+
+def _where_deferred(unwinder: FrameType) -> str:
+    """Where the call that *unwinder* is making was deferred, for an error."""
+    if "frame" not in unwinder.f_code.co_varnames:  # the open-coded function itself has called it, at that line
+        function = unwinder.f_back
+        return f" at {_errors.place(function.f_code, function.f_lineno)}" if function is not None else ""
+    frame = local(unwinder, "frame")
+    running: _defer | None = frame[2]  # None: a `__del__` between two calls
+    if running is None or not isinstance(frame[1], CodeType):
+        return ""
+    return f" at {_errors.place(frame[1], _errors.line_at(frame[1], running.pc))}"
 
 
 def function_frame(frame: FrameType) -> FrameType:

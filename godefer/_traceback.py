@@ -10,7 +10,7 @@ import sys
 from types import CodeType, FunctionType, TracebackType
 
 from godefer import _errors
-from godefer._record import set_traceback
+from godefer._record import attributes, set_traceback
 from godefer._results import awaited, drop
 from godefer._statements import wraps
 
@@ -68,11 +68,20 @@ def blame(exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseExce
 
 def add_note(exc: BaseException, note: str) -> None:
     """Add a note to *exc*, whatever its class says of assignments; where its notes are no list it has no place for one."""
-    notes = getattr(exc, "__notes__", None)
-    if notes is None:
-        BaseException.__setattr__(exc, "__notes__", [note])
-    elif isinstance(notes, list):
+    notes = attributes(exc).get("__notes__")
+    if notes is None and not any("__notes__" in vars(cls) for cls in type(exc).__mro__):
+        attributes(exc)["__notes__"] = [note]
+    elif isinstance(notes, list) and note not in notes:  # an exception that is raised each time has it already
         notes.append(note)
+
+
+def passes_again(exc: BaseException, sp: FrameType | None) -> None:
+    """*exc* is about to pass the frame of an open-coded function, on its way through *sp*: if it is at the same line there, once is enough."""
+    while sp is not None and id(sp.f_code) in _runtime:
+        sp = sp.f_back
+    tb = exc.__traceback__
+    if sp is not None and tb is not None and tb.tb_frame is sp and tb.tb_lineno == sp.f_lineno:
+        set_traceback(exc, tb.tb_next)
 
 
 def without_runtime_frames(tb: TracebackType | None) -> TracebackType | None:

@@ -74,6 +74,7 @@ from godefer._record import (
     FAILING,
     RETURNING,
     _defer,
+    attributes,
     freedefer,
     pool,
     restore,
@@ -309,22 +310,21 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
                 d.panic = exc
                 if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
                     drop(result)
-                    result = None
                 if d.panic is None:
                     return recovery(frame, exc)
-            elif d.when == EXIT and d.fn(exc.__class__, exc, exc.__traceback__):  # type: ignore[union-attr]
+            elif d.when == EXIT and d.fn(type(exc), exc, exc.__traceback__):  # type: ignore[union-attr]
                 return recovery(frame, exc)
-            frame[2] = d.fn = d.kwargs = d.link = d.panic = d.sp = None  # freedefer, as above
+            # freedefer, as above; and what the call returned, whose `__del__` is nobody that may recover
+            frame[2] = d.fn = d.kwargs = d.link = d.panic = d.sp = result = None
             d.args = ()
             d.when = ALWAYS
             _give_back(d)
     except BaseException as e:
-        result = None
         return replaced(frame, e, exc)
     else:
         return exc
     finally:
-        exc = None
+        exc = result = None
 
 
 async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
@@ -349,20 +349,20 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
                     continue
                 frame[2] = d
                 if d.when == EXIT:
-                    recovered = bool(d.fn(exc.__class__, exc, exc.__traceback__))  # type: ignore[union-attr]
+                    recovered = bool(d.fn(type(exc), exc, exc.__traceback__))  # type: ignore[union-attr]
                 elif d.when == ASYNC_EXIT:
-                    result = d.fn(exc.__class__, exc, exc.__traceback__)  # type: ignore[union-attr]
+                    result = d.fn(type(exc), exc, exc.__traceback__)  # type: ignore[union-attr]
                     if result.__class__ is not CoroutineType:
                         result = awaited("__aexit__", result)
                     recovered = bool(await result)
                     result = None
                 else:
                     d.panic = exc
-                    if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
-                        if awaitable(result):
-                            await result
-                        result = None
+                    result = d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)
+                    if result is not None and awaitable(result):
+                        await result
                     recovered = d.panic is None
+                    d.panic = result = None
                 if recovered:
                     exc = recovery(frame, exc)
                     break
@@ -370,8 +370,8 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
                 freedefer(d)
             frame[3] = (exc,)
         except BaseException as e:
-            result = None
             frame[3] = (replaced(frame, e, exc),)
+            result = None
     exc = None
     return frame[3][0]  # type: ignore[no-any-return]  # in no local, see above
 
@@ -441,7 +441,8 @@ def recovery(frame: Frame, exc: BaseException | None) -> BaseException | None:
     suppressed = d.when >= EXIT  # as after `with`, nothing goes on
     frame[2] = None
     freedefer(d)
-    return None if suppressed else aborted_exit(exc)
+    aborted = aborted_exit(exc)
+    return None if suppressed else aborted
 
 
 def replaced(frame: Frame, exc: BaseException, was: BaseException | None) -> BaseException:
@@ -464,16 +465,17 @@ def remember_exit(was: BaseException | None, exc: BaseException, *, recovered: b
     On the exception, so that it is found wherever that is recovered, in this function or in a caller of it. Not in its
     ``__context__``, which looks the same when an `except` clause dealt with the exit and then raised something else.
     """
-    aborted = getattr(was, _ABORTED, None) if recovered or isinstance(was, Exception) else was
+    aborted = was
+    if recovered or isinstance(was, Exception):
+        aborted = attributes(was).pop(_ABORTED, None) if was is not None else None
     if aborted is not None and aborted is not exc:
-        BaseException.__setattr__(exc, _ABORTED, aborted)  # a frozen dataclass's own would refuse
+        attributes(exc)[_ABORTED] = aborted
 
 
 def aborted_exit(exc: BaseException | None) -> BaseException | None:
     """The exit that the recovered *exc* had aborted, and that goes on now, if there is one."""
-    aborted: BaseException | None = getattr(exc, _ABORTED, None)
-    if exc is not None and aborted is not None:
-        BaseException.__delattr__(exc, _ABORTED)
+    aborted: BaseException | None = attributes(exc).pop(_ABORTED, None) if exc is not None else None
+    if aborted is not None:
         # PyPy keeps the frames that handled it, whatever was assigned meanwhile.
         set_traceback(aborted, without_runtime_frames(aborted.__traceback__))
     return aborted

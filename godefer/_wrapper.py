@@ -21,13 +21,13 @@ from types import CodeType, FunctionType, coroutine
 from godefer import _errors
 from godefer._rebuild import copy_identity, innermost, make_function
 from godefer._record import RETURNING, restore, restore_context, save, set_traceback
-from godefer._statements import live
+from godefer._statements import bodies, live
 from godefer._traceback import WRAPPER, before_pep_479, hide, without_runtime_frames
 from godefer._unwind import adeferreturn, agopanic, deferreturn, gopanic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Generator
     from types import AsyncGeneratorType
     from typing import Any
 
@@ -90,7 +90,7 @@ def _template(fn: FunctionType) -> CodeType:
         prefix = "_godefer_"
         while any(name.startswith(prefix) for name in (*code.co_varnames, *code.co_freevars)):
             prefix = f"_{prefix}"
-        text = _source(fn).replace("_godefer_", prefix)
+        text = _source(fn, prefix)
         made = innermost(compile(text, WRAPPER, "exec", dont_inherit=True, optimize=0), 2)
         if made.co_freevars != code.co_freevars:
             raise _errors.internal(f"wrap: the wrapper of {code.co_qualname} has other closure variables")
@@ -100,13 +100,14 @@ def _template(fn: FunctionType) -> CodeType:
     return _templates[shape]
 
 
-def _source(fn: FunctionType) -> str:
-    """The template's text for functions like *fn*."""
+def _source(fn: FunctionType, prefix: str) -> str:
+    """The template's text for functions like *fn*, its own names beginning with *prefix*."""
     flags = fn.__code__.co_flags
     awaits = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
     suspends = awaits or bool(flags & _GENERATOR)
     parameters, arguments = _parameters(fn)
-    call = f"@body()({arguments})"
+    cells = ", ".join(fn.__code__.co_freevars)
+    call = "@body()(<arguments>)"
     run, leave = f"_godefer_result = {call}", _LEAVE
     if flags & _ASYNC_GENERATOR:
         run, leave = _RUN_ASYNC_GENERATOR.format(call=call), _LEAVE_ASYNC_GENERATOR
@@ -119,9 +120,6 @@ def _source(fn: FunctionType) -> str:
     if awaits:
         not_begun = _CLOSED_OR.format(not_begun=_indent(not_begun, 4))
     text = _TEMPLATE.format(
-        cells=", ".join(fn.__code__.co_freevars),
-        keep=", ".join(fn.__code__.co_freevars) or "None",
-        parameters=parameters,
         start="_godefer_result = _godefer_sp = None" if suspends else "pass",
         run=_indent(run, 12),
         leave=_indent(f"{_ENDED}\n{leave}" if awaits else leave, 12),
@@ -133,16 +131,25 @@ def _source(fn: FunctionType) -> str:
         not_begun=_indent(not_begun, 16),
         return_=_RETURN_NOTHING if flags & _ASYNC_GENERATOR else _RETURN,
     )
-    return _calls_of_constants(text, awaits=awaits)
+    text = _constants(text, awaits=awaits).replace("_godefer_", prefix)
+    # The function's own names come last, since they may look like any of these.
+    for mark, names in (
+        ("cells", cells),
+        ("keep", cells or "None"),
+        ("parameters", parameters),
+        ("arguments", arguments),
+    ):
+        text = text.replace(f"<{mark}>", names)
+    return text
 
 
-def _calls_of_constants(text: str, *, awaits: bool) -> str:
-    """*text* with its names that begin with "@" made constants, and those of functions that await, awaited."""
+def _constants(text: str, *, awaits: bool) -> str:
+    """*text* with its names that begin with "@" made constants: a name could be one of the function's own, or another thing in its globals."""
     text = text.replace("@def ", "async def " if awaits else "def ")
     first, *others = text.split("@")
     for other in others:
         name = other[: next(i for i, c in enumerate(other) if not (c.isalnum() or c == "_"))]
-        # Calling a literal directly is a SyntaxWarning; the condition is gone from the compiled code.
+        # To call or to catch a literal is a SyntaxWarning; the condition is gone from the compiled code.
         first += f"('@{name}' if 1 else 0){other.removeprefix(name)}"
     return first
 
@@ -193,7 +200,7 @@ while _godefer_frame[0] is not None:
             _godefer_call = _godefer_frame[0]
             _godefer_frame[0] = _godefer_call.link
             if _godefer_call.when > {returning}:
-                _godefer_call = _godefer_call.fn(_godefer_error.__class__, _godefer_error, None)
+                _godefer_call = _godefer_call.fn(@type(_godefer_error), _godefer_error, None)
             elif _godefer_call.when == {returning}:
                 _godefer_call = None
             elif _godefer_call.kwargs is None:
@@ -202,7 +209,7 @@ while _godefer_frame[0] is not None:
                 _godefer_call = _godefer_call.fn(*_godefer_call.args, **_godefer_call.kwargs)
             {await_call}
             continue
-    except BaseException as _godefer_failed:
+    except @BaseException as _godefer_failed:
         _godefer_error = _godefer_failed
 _godefer_call = None"""
 # `deferreturn` could not begin, so that a panic begins here; or `gopanic` could not.
@@ -212,7 +219,7 @@ if _godefer_error is None:
 else:
     {last_resort}"""
 _AWAIT_CALL = """\
-if hasattr(_godefer_call, '__await__'):
+if @hasattr(_godefer_call, '__await__'):
     await _godefer_call"""
 # What waited may have been closed instead: then it did end, and its outcome is in the frame record.
 _CLOSED_OR = """\
@@ -226,14 +233,14 @@ else:
 _LEAVE = """\
 try:
     del @live[_godefer_me]
-except KeyError:  # the program is ending
+except @KeyError:  # the program is ending
     pass
 _godefer_me = None"""
 _LEAVE_ASYNC_GENERATOR = f"""\
 {_LEAVE}
 try:
-    del @live[_godefer_sp]
-except KeyError:  # the program is ending, or it has not come so far
+    del @bodies[_godefer_sp]
+except @KeyError:  # the program is ending, or it has not come so far
     pass
 _godefer_sp = None"""
 _ENDED = "_godefer_frame[3] = ()"
@@ -245,7 +252,7 @@ if _godefer_frame[0] is None:
 try:
     @set_traceback(_godefer_exc, _godefer_exc.__traceback__ and _godefer_exc.__traceback__.tb_next)  # None if memory is out
     _godefer_error = @gopanic(_godefer_frame, _godefer_exc)
-except BaseException as _godefer_failed:
+except @BaseException as _godefer_failed:
     {last_resort}
 if _godefer_error is _godefer_exc and _godefer_frame[0] is None:
     _godefer_error = _godefer_frame = None
@@ -255,7 +262,7 @@ _PANIC_AGAIN = """\
 _godefer_saved = @save(_godefer_error)
 try:
     raise _godefer_error
-except BaseException as _godefer_again:
+except @BaseException as _godefer_again:
     if _godefer_again is not _godefer_error:  # an interrupt at the jump to here, which 3.12 takes for one in this `try`
         raise
     @restore(_godefer_error, _godefer_saved)
@@ -270,7 +277,7 @@ if _godefer_frame[0] is None:
 try:
     _godefer_error = @before_pep_479(_godefer_exc)
     @strip(_godefer_error)
-except BaseException as _godefer_failed:
+except @BaseException as _godefer_failed:
     _godefer_error = _godefer_failed"""
 
 # A result that holds an exception that holds this frame would be a cycle (D9).
@@ -281,16 +288,16 @@ try:
             _godefer_result = None"""
 _RETURN_NOTHING = "return"
 _TEMPLATE = """\
-def _godefer_cells({cells}):
-    @def _godefer_wrapper({parameters}):
+def _godefer_cells(<cells>):
+    @def _godefer_wrapper(<parameters>):
         if 0:
-            {keep}
+            <keep>
         _godefer_me = @getframe()
         _godefer_frame = @live[_godefer_me] = [None, @code, None, None]
         {start}
         try:
             {run}
-        except BaseException as _godefer_exc:
+        except @BaseException as _godefer_exc:
             {leave}
             _godefer_result = None
             {panicking}
@@ -308,7 +315,7 @@ def _godefer_cells({cells}):
                     if _godefer_frame[0] is None:
                         break
                     continue
-            except BaseException as _godefer_failed:
+            except @BaseException as _godefer_failed:
                 {not_begun}
         if _godefer_error is not None:
             _godefer_saved = @save(_godefer_error)
@@ -332,10 +339,10 @@ try:
         try:
             _godefer_result = {suspend}
             _godefer_step = _godefer_body.send
-        except BaseException as _godefer_thrown:
+        except @BaseException as _godefer_thrown:
             _godefer_step = _godefer_body.throw
             _godefer_result = @strip(_godefer_thrown)
-except StopIteration as _godefer_stop:
+except @StopIteration as _godefer_stop:
     _godefer_result = _godefer_stop.value"""
 # An exception thrown into an awaited asend() or athrow() does not link the body's frame to the wrapper's, so that `defer` would not
 # find the record by that; so the body's own frame leads to it too.
@@ -343,15 +350,15 @@ _RUN_ASYNC_GENERATOR = """\
 try:
     _godefer_body = {call}
     _godefer_sp = _godefer_body.ag_frame
-    @live[_godefer_sp] = _godefer_frame
+    @bodies[_godefer_sp] = _godefer_frame
     _godefer_result = @start(_godefer_body)
     while True:
         _godefer_result = await _godefer_result
         try:
             _godefer_result = _godefer_body.asend((yield _godefer_result))
-        except BaseException as _godefer_thrown:
+        except @BaseException as _godefer_thrown:
             _godefer_result = _godefer_body.athrow(@strip(_godefer_thrown))
-except StopAsyncIteration:
+except @StopAsyncIteration:
     _godefer_result = None"""
 
 
@@ -362,17 +369,22 @@ def suspend(item: object) -> Generator[object, Any, Any]:
 
 
 def start(body: AsyncGeneratorType[Any, Any]) -> Awaitable[Any]:
-    """The first step of an async generator's body, kept from the event loop.
+    """The first step of an async generator's body, kept from the event loop, and from the garbage collector.
 
     The loop is told of every async generator that is iterated, to close it at the end. It must know the wrapper alone,
-    or it would close the body under the wrapper's hands.
+    or it would close the body under the wrapper's hands. So would the collector, which finds both at once, if the body had nobody to
+    tell that it is collected.
     """
     hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, None)
+    sys.set_asyncgen_hooks(None, left_to_wrapper)
     try:
         return body.__anext__()
     finally:
         sys.set_asyncgen_hooks(*hooks)
+
+
+def left_to_wrapper(body: AsyncGenerator[Any, Any]) -> None:
+    """What the collector tells, instead of closing the body: the wrapper is collected with it, and closes it."""
 
 
 def strip(thrown: BaseException) -> BaseException:
@@ -383,8 +395,15 @@ def strip(thrown: BaseException) -> BaseException:
 hide(suspend.__code__)
 
 _RUNTIME = {
+    "@BaseException": BaseException,
+    "@StopIteration": StopIteration,
+    "@StopAsyncIteration": StopAsyncIteration,
+    "@KeyError": KeyError,
+    "@hasattr": hasattr,
+    "@type": type,
     "@getframe": sys._getframe,
     "@live": live,
+    "@bodies": bodies,
     "@save": save,
     "@restore": restore,
     "@restore_context": restore_context,

@@ -500,3 +500,35 @@ def test_names(agen):
     assert inspect.isasyncgen(g)
     assert g.__name__ == "agen"
     assert g.__qualname__ == "agen.<locals>.agen"
+
+
+def test_collected_in_a_cycle(way):
+    """An async generator that is collected with a cycle is closed by its event loop, `finally` blocks that await included (D2)."""
+    events = []
+
+    @way
+    async def agen():
+        async def cleanup():
+            await asyncio.sleep(0)
+            events.append("deferred")
+
+        defer(cleanup)
+        try:
+            yield 1
+        finally:
+            events.append("finally")
+            await asyncio.sleep(0)
+            events.append("end of finally")
+
+    async def main():
+        box = []
+        a = agen()
+        box += [a, box]
+        await a.__anext__()
+        del a, box
+        gc.collect()
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert events == ["finally", "end of finally", "deferred"]

@@ -1,6 +1,7 @@
 """A decorated callable object is that object, but each of its calls has its own deferred calls (A)."""
 
 import asyncio
+import copy
 import pickle
 
 import pytest
@@ -125,3 +126,23 @@ def test_callable_object_twice(way):
     assert twice is once
     twice()
     assert once.events == ["exits"]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_is_decorated_too(way, copied):
+    """A copy of a decorated object is a copy of the object, with defers of its own (A)."""
+
+    class Job:
+        def __init__(self):
+            self.done = []
+
+        def __call__(self, n):
+            defer(self.done.append, n)
+
+    job = way(Job())
+    again = copied(job)
+    again(1)
+    assert type(again.__wrapped__) is Job
+    assert again.__wrapped__ is not job.__wrapped__
+    assert (job.done is again.done) == (copied is copy.copy)
+    assert again.done == [1]

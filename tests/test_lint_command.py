@@ -332,7 +332,7 @@ def test_flake8_finds_the_same(project, check):
 
 def test_the_pre_commit_hook_runs_the_check(project, monkeypatch):
     """The hook's command, with the files' names behind it, checks them."""
-    hook = (ROOT / ".pre-commit-hooks.yaml").read_text()
+    hook = (Path(__file__).parent.parent / ".pre-commit-hooks.yaml").read_text()
     entry = re.search(r"^ *entry: (.*)$", hook, re.MULTILINE)[1]
     assert re.findall(r"^ *(?:- )?(id|language|types): (.*)$", hook, re.MULTILINE) == [
         ("id", "godefer"),

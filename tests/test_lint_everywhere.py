@@ -11,7 +11,8 @@ import pytest
 import godefer
 from godefer.lint import RULES, _check, _files, check_source
 
-ROOT = Path(godefer.__file__).resolve().parent.parent
+PACKAGE = Path(godefer.__file__).resolve().parent
+ROOT = Path(__file__).parent.parent
 LIBRARY = Path(sysconfig.get_path("stdlib"))
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
 EVERY = 12  # of the files whose every node is visited; parsing all of them takes half a minute
@@ -117,7 +118,7 @@ def test_it_never_crashes():
 
 def test_this_package():
     """godefer's own modules, the demo among them, have no findings."""
-    paths = list(_files.python_files([str(ROOT / "godefer")]))
+    paths = list(_files.python_files([str(PACKAGE)]))
     assert len(paths) > 20
     assert [problem for path in paths for problem in _files.check_file(path, _files.Selection())] == []
 

@@ -513,3 +513,36 @@ def test_a_misplaced_statement_in_a_decorated_generator_drives_nothing():
         defer(ran.append, "of the test")
     generator.close()
     assert ran == ["of g"]
+
+
+def test_a_defer_that_is_deferred_by_another_name(way):
+    """`defer` itself, deferred through a variable, is an error that says where, also while the function fails (D3)."""
+
+    @way
+    def f(d):
+        defer(d, print, 1)
+        raise ValueError
+
+    with pytest.raises(DeferError, match="was itself deferred at .*test_misplaced_defer.py") as raised:
+        f(defer)
+    assert isinstance(raised.value.__context__, ValueError)
+
+
+@pytest.mark.parametrize("way", ["runtime"], indirect=True)  # an open-coded function has no body of its own
+def test_the_body_of_an_async_generator_inside_itself(way):
+    """The undecorated body, iterated by the decorated one, is not that: its `defer` attaches to nobody's invocation (D3)."""
+
+    @way
+    async def agen(n):
+        defer(str)
+        if n:
+            async for _ in agen.__wrapped__(n - 1):
+                pass
+        yield n
+
+    async def main():
+        async for _ in agen(1):
+            pass
+
+    with pytest.raises(DeferError, match="agen"):
+        asyncio.run(main())

@@ -642,3 +642,25 @@ def test_a_printed_traceback(way, kind):
     assert text.index(f"in {kind}") < text.index(statement) < text.index("raise ValueError(message)")
     assert f'File "{__file__}"' in text
     assert "ValueError: deferred" in text
+
+
+def test_each_failing_call_of_a_loop_shows_its_statement_once(way):
+    """An exception that another has replaced leads through the `defer` of its call too, and no frame is there twice (P6)."""
+
+    def bad(n):
+        raise KeyError(n)
+
+    @way
+    def f():
+        for n in range(2):
+            defer(bad, n)
+        raise ValueError
+
+    with pytest.raises(KeyError) as raised:
+        f()
+    here = getattr(f, "__wrapped__", f).__code__.co_firstlineno + 3
+    for error in (raised.value, raised.value.__context__):
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == __file__]
+        found = [(frame.name, frame.lineno) for frame in frames]
+        assert [frame for frame in found if frame[0] == "f"] == [("f", here)]
+        assert found[-1][0] == "bad"

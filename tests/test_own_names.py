@@ -1,0 +1,109 @@
+"""A function's own names may be any: what godefer adds to it is reached by none of them (A, R3)."""
+
+import builtins
+import itertools
+import linecache
+
+import pytest
+
+from godefer import defer, with_defers
+
+NAMES = ["BaseException", "StopIteration", "StopAsyncIteration", "KeyError", "hasattr", "type", "list", "dict"]
+PREFIXED = ["_godefer_x", "_godefer_frame", "_godefer_result", "__godefer_me", "_godefer_cells", "_godefer_wrapper"]
+
+
+count = itertools.count()
+
+
+def run(text, namespace):
+    """Run a text whose source can be found, as open coding needs it."""
+    filename = f"<text {next(count)}>"
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    exec(compile(text, filename, "exec"), namespace)
+
+
+def made(way, text, name="f", **names):
+    """What a text defines."""
+    namespace = {"defer": defer, "way": way, **names}
+    run(text, namespace)
+    return namespace[name]
+
+
+@pytest.mark.parametrize("name", NAMES + PREFIXED)
+def test_a_parameter_of_any_name(way, name):
+    """A parameter keeps its name, by position and by keyword, and its call the exception and the deferred calls."""
+    events = []
+    f = made(
+        way,
+        f"def f({name}=1, *, fail=False):\n    defer(events.append, {name})\n    if fail: raise LookupError\n    return {name}",
+        events=events,
+    )
+    f = way(f)
+    assert f() == 1
+    assert f(**{name: 2}) == 2
+    with pytest.raises(LookupError):
+        f(3, fail=True)
+    assert events == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", NAMES + PREFIXED)
+def test_a_closure_variable_of_any_name(way, name):
+    """So does a variable from outside."""
+    events = []
+    text = f"def make({name}):\n    def f():\n        defer(events.append, {name})\n        raise LookupError({name})\n    return f"
+    f = way(made(way, text, "make", events=events)(5))
+    with pytest.raises(LookupError, match="5"):
+        f()
+    assert events == [5]
+
+
+@pytest.mark.parametrize("name", NAMES + PREFIXED)
+def test_a_generator_with_a_parameter_of_any_name(way, name):
+    """A generator with a parameter of any name is exhausted, and thrown into, as without a deferred call."""
+    events = []
+    f = way(made(way, f"def f({name}):\n    defer(events.append, {name})\n    yield {name}", events=events))
+    assert list(f(1)) == [1]
+    g = f(2)
+    assert next(g) == 2
+    with pytest.raises(LookupError):
+        g.throw(LookupError)
+    assert events == [1, 2]
+
+
+def test_a_module_whose_globals_hide_builtins(way):
+    """The globals of a function's module may hide the names of builtins, or the module have none at all."""
+    events = []
+    for hidden in ({name: 7 for name in NAMES}, {"__builtins__": {}}):
+        namespace = {"defer": defer, "append": events.append, "error": LookupError, **hidden}
+        run("def f(n):\n    defer(append, n)\n    raise error", namespace)
+        with pytest.raises(LookupError):
+            way(namespace["f"])(1)
+        run("def g(n):\n    defer(append, n)\n    yield n", namespace)
+        assert builtins.list(way(namespace["g"])(2)) == [2]
+    assert events == [1, 2, 1, 2]
+
+
+def test_a_coroutine_with_parameters_of_such_names(way):
+    """A coroutine function's deferred calls are awaited whatever its parameters hide."""
+    events = []
+
+    async def later(n):
+        events.append(n)
+
+    text = f"async def f({', '.join(NAMES)}):\n    defer(later, type)\n    raise LookupError"
+    f = way(made(way, text, later=later))
+    with pytest.raises(LookupError):
+        f(*range(len(NAMES))).send(None)
+    assert events == [NAMES.index("type")]
+
+
+def test_the_decorator_leaves_parameters_as_they_are(way):
+    """The names that a caller may use are the function's."""
+
+    @way
+    def f(_godefer_me, /, _godefer_sp, *_godefer_args, _godefer_saved=None, **_godefer_kwargs):
+        defer(str)
+        return _godefer_me, _godefer_sp, _godefer_args, _godefer_saved, _godefer_kwargs
+
+    assert f(1, 2, 3, _godefer_saved=4, _godefer_other=5) == (1, 2, (3,), 4, {"_godefer_other": 5})
+    assert with_defers(f) is f
