@@ -214,7 +214,7 @@ class defer_scope(Pending):
                                 break
                             frame[0] = d.link
                             if d.when > RETURNING:
-                                d.fn(type(error), error, None)
+                                d.fn(error.__class__, error, None)
                             elif d.when != RETURNING:
                                 d.fn(*d.args, **(d.kwargs or {}))
                     except BaseException as failed:
@@ -261,7 +261,7 @@ class defer_scope(Pending):
                                 break
                             frame[0] = d.link
                             if d.when > RETURNING:
-                                result = d.fn(type(error), error, None)
+                                result = d.fn(error.__class__, error, None)
                             elif d.when == RETURNING:
                                 result = None
                             else:

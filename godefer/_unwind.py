@@ -300,6 +300,7 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
     Returns *exc* when all have run; what one of them raised; or, when one recovered, None, or the exit that goes on after all (P3).
     Go: ``gopanic`` in ``runtime/panic.go``.
     """
+    kind = type(exc)  # before any call is taken off the list: this is one, too, see "Interrupts" above
     try:
         while True:  # see "Threads" above
             if (d := frame[0]) is None:
@@ -312,7 +313,7 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
                     drop(result)
                 if d.panic is None:
                     return recovery(frame, exc)
-            elif d.when == EXIT and d.fn(type(exc), exc, exc.__traceback__):  # type: ignore[union-attr]
+            elif d.when == EXIT and d.fn(kind, exc, exc.__traceback__):  # type: ignore[union-attr]
                 return recovery(frame, exc)
             # freedefer, as above; and what the call returned, whose `__del__` is nobody that may recover
             frame[2] = d.fn = d.kwargs = d.link = d.panic = d.sp = result = None
@@ -333,7 +334,7 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
     The caller need not be handling *exc*: what is thrown into a coroutine is chained to what the coroutines that it passes are handling, and it
     passes this one alone. What this returns is in the frame record as well; see `adeferreturn`.
     """
-    saved = save(exc)  # type: ignore[arg-type]
+    kind, saved = type(exc), save(exc)  # type: ignore[arg-type]
     try:
         raise exc  # type: ignore[misc]
     except BaseException:
@@ -349,9 +350,9 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
                     continue
                 frame[2] = d
                 if d.when == EXIT:
-                    recovered = bool(d.fn(type(exc), exc, exc.__traceback__))  # type: ignore[union-attr]
+                    recovered = bool(d.fn(kind, exc, exc.__traceback__))  # type: ignore[union-attr]
                 elif d.when == ASYNC_EXIT:
-                    result = d.fn(type(exc), exc, exc.__traceback__)  # type: ignore[union-attr]
+                    result = d.fn(kind, exc, exc.__traceback__)  # type: ignore[union-attr]
                     if result.__class__ is not CoroutineType:
                         result = awaited("__aexit__", result)
                     recovered = bool(await result)
