@@ -140,7 +140,7 @@ def unwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
                         break
                     frame[0] = d.link
                     if d.when > RETURNING:
-                        d.fn(type(error), error, None)
+                        d.fn(error.__class__, error, None)
                     elif d.when == RETURNING:
                         pass
                     elif d.kwargs is None:
@@ -172,7 +172,7 @@ async def aunwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
                             break
                         frame[0] = d.link
                         if d.when > RETURNING:
-                            result = d.fn(type(error), error, None)
+                            result = d.fn(error.__class__, error, None)
                         elif d.when == RETURNING:
                             result = None
                         elif d.kwargs is None:

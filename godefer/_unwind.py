@@ -88,7 +88,7 @@ from godefer._traceback import blame, hide, without_runtime_frames
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, FrameType
-    from typing import NoReturn, TypeVar, overload
+    from typing import TypeVar, overload
 
     from godefer._record import Frame
 
@@ -100,54 +100,6 @@ else:
 
 
 _give_back = pool.append
-
-
-class Panic(RuntimeError):  # noqa: N818  # Go's name
-    """What `panic` raises: a Go panic, with the value it was given as ``value`` (P1).
-
-    Args:
-        value: Any object, None too.
-
-    Attributes:
-        value: That object.
-
-    After Go's ``panic``; ``gopanic`` in ``runtime/panic.go``.
-
-    Example:
-        >>> from godefer import Panic
-        >>> Panic(7).value
-        7
-    """
-
-    def __init__(self, value: object = None) -> None:
-        super().__init__(value)
-        self.value = value
-
-
-def panic(value: object) -> NoReturn:
-    """Raise ``Panic(value)``; an exception given as *value* is raised as it is.
-
-    A panic is a Python exception like any other (P1): deferred calls run, and one of them may `recover` it.
-
-    Args:
-        value: Any object; an exception, or an exception class, is raised itself.
-
-    Raises:
-        Panic: With *value* as its ``value``.
-
-    After Go's ``panic``.
-
-    Example:
-        >>> from godefer import Panic, panic
-        >>> try:
-        ...     panic("no route")
-        ... except Panic as e:
-        ...     print(e.value)
-        no route
-    """
-    if isinstance(value, BaseException) or (isinstance(value, type) and issubclass(value, BaseException)):
-        raise value
-    raise Panic(value)
 
 
 @overload
@@ -255,7 +207,7 @@ def deferreturn(frame: Frame) -> BaseException | None:
             d.args = ()
             _give_back(d)
     except BaseException as e:
-        result = None
+        d = result = None
         return replaced(frame, e, None)
     return None
 
@@ -289,7 +241,7 @@ async def adeferreturn(frame: Frame) -> BaseException | None:
             freedefer(d)
         frame[3] = (None,)
     except BaseException as e:
-        result = None
+        d = result = None
         frame[3] = (replaced(frame, e, None),)
     return frame[3][0]  # type: ignore[no-any-return]  # in no local, see above
 
@@ -300,6 +252,7 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
     Returns *exc* when all have run; what one of them raised; or, when one recovered, None, or the exit that goes on after all (P3).
     Go: ``gopanic`` in ``runtime/panic.go``.
     """
+    kind = type(exc)  # before any call is taken off the list: this is one, too, see "Interrupts" above
     try:
         while True:  # see "Threads" above
             if (d := frame[0]) is None:
@@ -312,7 +265,7 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
                     drop(result)
                 if d.panic is None:
                     return recovery(frame, exc)
-            elif d.when == EXIT and d.fn(type(exc), exc, exc.__traceback__):  # type: ignore[union-attr]
+            elif d.when == EXIT and d.fn(kind, exc, exc.__traceback__):  # type: ignore[union-attr]
                 return recovery(frame, exc)
             # freedefer, as above; and what the call returned, whose `__del__` is nobody that may recover
             frame[2] = d.fn = d.kwargs = d.link = d.panic = d.sp = result = None
@@ -324,7 +277,7 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
     else:
         return exc
     finally:
-        exc = result = None
+        exc = d = result = None
 
 
 async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
@@ -333,7 +286,7 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
     The caller need not be handling *exc*: what is thrown into a coroutine is chained to what the coroutines that it passes are handling, and it
     passes this one alone. What this returns is in the frame record as well; see `adeferreturn`.
     """
-    saved = save(exc)  # type: ignore[arg-type]
+    kind, saved = type(exc), save(exc)  # type: ignore[arg-type]
     try:
         raise exc  # type: ignore[misc]
     except BaseException:
@@ -349,9 +302,9 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
                     continue
                 frame[2] = d
                 if d.when == EXIT:
-                    recovered = bool(d.fn(type(exc), exc, exc.__traceback__))  # type: ignore[union-attr]
+                    recovered = bool(d.fn(kind, exc, exc.__traceback__))  # type: ignore[union-attr]
                 elif d.when == ASYNC_EXIT:
-                    result = d.fn(type(exc), exc, exc.__traceback__)  # type: ignore[union-attr]
+                    result = d.fn(kind, exc, exc.__traceback__)  # type: ignore[union-attr]
                     if result.__class__ is not CoroutineType:
                         result = awaited("__aexit__", result)
                     recovered = bool(await result)
@@ -372,6 +325,7 @@ async def agopanic(frame: Frame, exc: BaseException | None) -> BaseException | N
         except BaseException as e:
             frame[3] = (replaced(frame, e, exc),)
             result = None
+        d = None
     exc = None
     return frame[3][0]  # type: ignore[no-any-return]  # in no local, see above
 

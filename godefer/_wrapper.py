@@ -200,7 +200,7 @@ while _godefer_frame[0] is not None:
             _godefer_call = _godefer_frame[0]
             _godefer_frame[0] = _godefer_call.link
             if _godefer_call.when > {returning}:
-                _godefer_call = _godefer_call.fn(@type(_godefer_error), _godefer_error, None)
+                _godefer_call = _godefer_call.fn(_godefer_error.__class__, _godefer_error, None)
             elif _godefer_call.when == {returning}:
                 _godefer_call = None
             elif _godefer_call.kwargs is None:
@@ -400,7 +400,6 @@ _RUNTIME = {
     "@StopAsyncIteration": StopAsyncIteration,
     "@KeyError": KeyError,
     "@hasattr": hasattr,
-    "@type": type,
     "@getframe": sys._getframe,
     "@live": live,
     "@bodies": bodies,
