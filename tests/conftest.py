@@ -1,5 +1,7 @@
 """The fixture `way`: every behaviour test runs in each of the ways godefer can run a function."""
 
+import sys
+
 import pytest
 
 from godefer import explain, with_defers
@@ -32,3 +34,12 @@ class Way:
 @pytest.fixture(params=WAYS)
 def way(request, monkeypatch):
     return Way(request.param, monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def tracer():
+    """Coverage's tracer, or a debugger's, goes on after a test that has set its own."""
+    before = sys.gettrace()
+    yield
+    if sys.gettrace() is not before:
+        sys.settrace(before)

@@ -19,14 +19,6 @@ pytestmark = [
 RUNS = [pytest.param(shape, way, id=f"{shape}-{way}") for shape in shapes.SHAPES for way in shape.ways]
 
 
-@pytest.fixture(autouse=True)
-def no_tracer():
-    """Coverage's tracer, or a debugger's, goes on after the test."""
-    before = sys.gettrace()
-    yield
-    sys.settrace(before)
-
-
 @pytest.mark.parametrize(("shape", "way"), RUNS)
 def test_an_interrupt_anywhere_loses_no_call(shape, way):
     """A KeyboardInterrupt, wherever the interpreter can raise it, loses no call whose statement had ended, and none runs twice (D2, D5)."""
