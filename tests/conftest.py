@@ -1,5 +1,6 @@
 """The fixture `way`: every behaviour test runs in each of the ways godefer can run a function."""
 
+import gc
 import sys
 
 import pytest
@@ -43,3 +44,10 @@ def tracer():
     yield
     if sys.gettrace() is not before:
         sys.settrace(before)
+
+
+def pytest_collection_finish():
+    """What is there before the first test is never garbage: the many tests that look for some need not look through it."""
+    if hasattr(gc, "freeze"):  # PyPy has none
+        gc.collect()
+        gc.freeze()

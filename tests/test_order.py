@@ -724,20 +724,8 @@ def test_a_million_pending_calls(way, kind, error):
     assert seen == list(range(n - 1, -1, -1))
 
 
-@pytest.fixture
-def small_heap():
-    """What other tests have imported is not looked through whenever the collector looks for garbage among many pending calls."""
-    if hasattr(gc, "freeze"):  # PyPy has none
-        gc.collect()
-        gc.freeze()
-        yield
-        gc.unfreeze()
-    else:
-        yield
-
-
 @pytest.mark.parametrize("error", [False, True], ids=["returns", "raises"])
-def test_time_is_linear_in_the_pending_calls(way, error, small_heap):
+def test_time_is_linear_in_the_pending_calls(way, error):
     """Twenty times the pending calls take about twenty times as long, far from the four hundred of quadratic time (D8)."""
     run = _pending(way)["function"]
 
