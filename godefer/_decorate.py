@@ -19,7 +19,6 @@ from godefer import _errors, _statements
 from godefer._names import mentions_godefer
 from godefer._open import Decision, decision_on, enabled, open_code, remember
 from godefer._rebuild import make_function
-from godefer._wrapper import wrap, wrap_in_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,6 +134,8 @@ def _function(fn: FunctionType, result: Result) -> FunctionType:
     outcome = _decide(fn, result)
     if not isinstance(outcome, str):
         return make_function(outcome, fn)
+    from godefer._wrapper import wrap  # noqa: PLC0415  # not needed by a program whose functions are all open-coded
+
     wrapper = wrap(fn)
     remember(wrapper.__code__, Decision(fn.__code__, reason=outcome))
     return wrapper
@@ -150,6 +151,8 @@ def _decorate_in_place(fn: FunctionType, result: Result) -> None:
     if not isinstance(outcome, str):
         fn.__code__ = outcome
     else:
+        from godefer._wrapper import wrap_in_place  # noqa: PLC0415  # as above
+
         wrap_in_place(fn)
         remember(fn.__code__, Decision(original, reason=outcome))
 

@@ -51,3 +51,9 @@ def pytest_collection_finish():
     if hasattr(gc, "freeze"):  # PyPy has none
         gc.collect()
         gc.freeze()
+
+
+def pytest_sessionfinish():
+    """The heap is whole again for those who still look through it, such as other plugins."""
+    if hasattr(gc, "unfreeze"):
+        gc.unfreeze()
