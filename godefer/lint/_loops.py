@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from godefer.lint._module import Finding, Module, Site, own_breaks, text
-from godefer.lint._resources import CLOSERS, closed, opens
+from godefer.lint._resources import CLOSERS, closed, opens_for_itself
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,17 @@ _PLAIN_RESULT = frozenset(
     {"read", "readline", "readlines", "recv", "send", "sendall", "write", "writelines", "seek", "tell", "flush"}
 )
 
+# What reads all of a file, or writes to it, and keeps it for nothing.
+_READERS = frozenset(
+    {
+        *(f"{module}.{name}" for module in ("json", "pickle", "marshal", "plistlib") for name in ("load", "dump")),
+        *(f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset", "sorted")),
+        "hashlib.file_digest",
+        "shutil.copyfileobj",
+        "tomllib.load",
+    }
+)
+
 
 # GDF003
 
@@ -36,7 +47,7 @@ def once_per_turn(module: Module, site: Site) -> Iterator[Finding]:
         return
     if site.statement == "using":
         target = statement.targets[0] if isinstance(statement, ast.Assign) and len(statement.targets) == 1 else None
-        name = target if isinstance(target, ast.Name) and opens(module, site.callee) else None
+        name = target if isinstance(target, ast.Name) and opens_for_itself(module, site.callee) else None
         done = name is not None and _done_within(module, loop, name, site)
     else:
         name = closed(site)
@@ -68,7 +79,7 @@ def _goes_on(module: Module, loop: _Loop, frame: Scope) -> bool:
 def _opened_in(module: Module, loop: _Loop, name: ast.Name) -> bool:
     """Is *name* bound once, by a statement of the loop's own block that opens something?"""
     found = module.bindings(name.id, module.scopes[name])
-    if len(found) != 1 or found[0].kind != "assign" or not opens(module, found[0].value):
+    if len(found) != 1 or found[0].kind != "assign" or not opens_for_itself(module, found[0].value):
         return False
     return module.parents[module.statement(found[0].node)] is loop
 
@@ -87,6 +98,8 @@ def _done_within(module: Module, loop: _Loop, name: ast.Name, site: Site) -> boo
         if not module.inside(node, loop) or module.scopes[node] is not site.frame:
             return False
         reads = isinstance(parent, (ast.For, ast.AsyncFor)) and parent.iter is node
+        if isinstance(parent, ast.Call) and node in parent.args:
+            reads = module.path(parent.func) in _READERS
         if isinstance(parent, ast.Attribute) and parent.attr in _PLAIN_RESULT:
             call = module.parents[parent]
             reads = isinstance(call, ast.Call) and call.func is parent
@@ -104,9 +117,8 @@ def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
     if not site.defers or site.callee is None:
         return
     function = module.definition(site.callee)
-    if function is None or module.scopes[function].function() is not site.frame:
-        return
-    if not isinstance(function, ast.Lambda) and not isinstance(site.callee, ast.Name):
+    named = isinstance(function, ast.Lambda) or isinstance(site.callee, ast.Name)
+    if function is None or not named or module.scopes[function].function() is not site.frame:
         return
     free = _free_names(module, function)
     for outer, child in module.outward(site.call, site.frame):
@@ -119,15 +131,36 @@ def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
             targets = [outer.target]
         elif isinstance(outer, (ast.ListComp, ast.SetComp)) and child is outer.elt:
             targets = [generator.target for generator in outer.generators]
+        if isinstance(outer, _LOOPS) and child in outer.body:
+            found = [name for name in sorted(free) if _set_by_each_turn(module, outer, free[name])]
+            if found:
+                yield Finding(
+                    "GDF004", _late(site, function, found[0], f"`{found[0]}`, which each turn sets,"), site.callee
+                )
+                return
         names = {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
         for name in sorted(names & set(free)):
             owner = module.owner(name, module.scopes[targets[0]]) if targets else None
             same = [n for n in free[name] if module.owner(name, module.scopes[n]) is owner]
             if same and (_every_turn(module, outer, site) or any(_closes(module, n) for n in same)):
-                what = "the lambda" if isinstance(function, ast.Lambda) else function.name
-                message = f"{what} reads the loop variable `{name}` when the loop is over, so each call sees its last value; {_instead(site, function, name)}"
-                yield Finding("GDF004", message, site.callee)
+                yield Finding("GDF004", _late(site, function, name, f"the loop variable `{name}`"), site.callee)
                 return
+
+
+def _set_by_each_turn(module: Module, loop: _Loop, nodes: Sequence[ast.Name]) -> bool:
+    """Is it a variable that a statement of the loop's own block, and no other, sets to what a call gives, and that is closed?"""
+    if not any(_closes(module, node) for node in nodes):
+        return False
+    bindings = module.bindings(nodes[0].id, module.scopes[nodes[0]])
+    if len(bindings) != 1 or bindings[0].kind != "assign" or not isinstance(bindings[0].value, (ast.Call, ast.Await)):
+        return False
+    statement = module.statement(bindings[0].node)
+    return module.parents.get(statement) is loop and statement in loop.body
+
+
+def _late(site: Site, function: ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef, name: str, which: str) -> str:
+    what = "the lambda" if isinstance(function, ast.Lambda) else function.name
+    return f"{what} reads {which} when the loop is over, so each call sees its last value; {_instead(site, function, name)}"
 
 
 def _instead(site: Site, function: ast.AST, name: str) -> str:
