@@ -1789,3 +1789,19 @@ def test_other_peoples_names(code, snippet):
     source = IMPORTS.replace("from godefer import *", NAMES) + snippet
     ast.parse(source)
     assert findings(source + "\nimport godefer.lint as unrelated\n") == []
+
+
+@pytest.mark.parametrize(
+    ("acquire", "release", "expected"),
+    [
+        ("x = open('x')", "x.close", "x would stay open"),
+        ("x.acquire()", "x.release", "x would stay locked"),
+        ("x = tempfile.mkdtemp()", "shutil.rmtree, x", "x would be left behind"),
+    ],
+)
+def test_what_a_gap_leaves(acquire, release, expected):
+    """GDF012 says what becomes of the thing: a file stays open, a lock locked, and a directory is left behind."""
+    body = f"    {acquire}\n    work()\n    defer({release})\n"
+    (problem,) = check_source(f"{IMPORTS}import shutil, tempfile\n@with_defers\ndef f(x=None):\n{body}")
+    assert problem.code == "GDF012"
+    assert f"is reached, and {expected}; put" in problem.message

@@ -285,9 +285,12 @@ def gap(module: Module, site: Site) -> Iterator[Finding]:
         return
     raising = next((s for s in between if _can_raise(module, s, past_handlers=True)), None)
     if raising is not None:
+        closing = site.callee.attr if isinstance(site.callee, ast.Attribute) else ""
+        state = {"release": "stay locked", "rmtree": "be left behind", "rmdir": "be left behind"}.get(
+            closing, "stay open"
+        )
         message = (
-            f"line {raising.lineno} can raise before this {site.written}() is reached, and {name} would stay "
-            f"{'locked' if site.callee is not None and text(site.callee).endswith('release') else 'open'}; "
+            f"line {raising.lineno} can raise before this {site.written}() is reached, and {name} would {state}; "
             f"put the {site.written}() right below line {block[place - len(between) - 1].lineno}"
         )
         yield Finding("GDF012", message, site.call)
