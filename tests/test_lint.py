@@ -404,6 +404,22 @@ def load(paths):
         found.extend(sorted(text))
     return found
 """,
+    """
+lock = threading.Lock()
+@with_defers
+def count(items):
+    for item in items:
+        lock.acquire()
+        defer(lock.release)  #!
+        item.count += 1
+@with_defers
+async def acount(queue):
+    mine = asyncio.Lock()
+    while not queue.empty():
+        await mine.acquire()
+        defer(mine.release)  #!
+        await queue.get()
+""",
 ]
 RIGHT["GDF003"] = [
     """
@@ -539,6 +555,38 @@ def lazily(paths):
         defer(other.close)
         other.json.load(other)
     return found
+""",
+    """
+lock, again = threading.Lock(), threading.RLock()
+other = threading.RLock()
+slots = threading.Semaphore(3)
+single = threading.Lock()
+@with_defers
+def f(items):
+    for item in items:
+        own = threading.Lock()
+        own.acquire()
+        defer(own.release)
+        other.acquire()
+        defer(other.release)
+        slots.acquire()
+        defer(slots.release)
+        item.lock.acquire()
+        defer(item.lock.release)
+    for item in items:
+        single.acquire()
+        defer(single.release)
+        break
+def g(items):
+    for item in items:
+        with defer_scope() as defer:
+            single.acquire()
+            defer(single.release)
+@with_defers
+def h(items):
+    for item in items:
+        if single.acquire(blocking=False):
+            defer(single.release)
 """,
 ]
 

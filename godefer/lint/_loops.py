@@ -33,6 +33,8 @@ _READERS = frozenset(
     }
 )
 
+_LOCKS = frozenset({"asyncio.Lock", "multiprocessing.Lock", "threading.Lock"})  # who has it waits for ever for it
+
 
 # GDF003
 
@@ -53,13 +55,17 @@ def once_per_turn(module: Module, site: Site) -> Iterator[Finding]:
         name = closed(site)
         opened = name is not None and _opened_in(module, loop, name)
         done = opened and name is not None and _done_within(module, loop, name, site)
+    what = ""
     if name is not None and done:
-        kind = "while" if isinstance(loop, ast.While) else "for"
-        message = (
-            f"{site.written}() in a loop: each `{name.id}` stays open until {site.frame.name} exits; to close it at the end of "
-            f"its turn, write `with defer_scope() as defer:` inside of the `{kind}`"
+        what = f"each `{name.id}` stays open until {site.frame.name} exits; to close it"
+    elif name is not None and _locked_in(module, loop, name, site):
+        what = (
+            f"`{name.id}` stays locked until {site.frame.name} exits, so the second turn waits for ever; to release it"
         )
-        yield Finding("GDF003", message, site.call)
+    if what:
+        kind = "while" if isinstance(loop, ast.While) else "for"
+        inside = f"at the end of its turn, write `with defer_scope() as defer:` inside of the `{kind}`"
+        yield Finding("GDF003", f"{site.written}() in a loop: {what} {inside}", site.call)
 
 
 def _goes_on(module: Module, loop: _Loop, frame: Scope) -> bool:
@@ -82,6 +88,20 @@ def _opened_in(module: Module, loop: _Loop, name: ast.Name) -> bool:
     if len(found) != 1 or found[0].kind != "assign" or not opens_for_itself(module, found[0].value):
         return False
     return module.parents[module.statement(found[0].node)] is loop
+
+
+def _locked_in(module: Module, loop: _Loop, name: ast.Name, site: Site) -> bool:
+    """Is *name* one lock for all turns, which a statement of the loop's own block takes, and only the deferred call releases?"""
+    found = module.bindings(name.id, module.scopes[name])
+    made = found[0].value if len(found) == 1 and found[0].kind == "assign" else None
+    if not isinstance(made, ast.Call) or module.path(made.func) not in _LOCKS or module.inside(made, loop):
+        return False
+    uses = [module.parents[n] for n in module.mentions(name.id, site.frame) if module.scopes[n] is site.frame]
+    methods = [(use.attr, module.parents[use]) for use in uses if isinstance(use, ast.Attribute)]
+    taken = [call for method, call in methods if method == "acquire" and isinstance(call, ast.Call) and not call.args]
+    return sum(method == "release" for method, _ in methods) == 1 and any(
+        not call.keywords and module.parents[module.statement(call)] is loop for call in taken
+    )
 
 
 def _done_within(module: Module, loop: _Loop, name: ast.Name, site: Site) -> bool:
