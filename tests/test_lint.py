@@ -195,6 +195,17 @@ def f():
     later(print)  #!
     again(print)  #!
 """,
+    """
+class Pager:
+    def __call__(self):
+        defer(print)  #!
+    def turn(self):
+        defer(print)  #!
+class Other(Pager):
+    def turn(self):
+        defer(print)  #!
+isinstance(Other(), Other)
+""",
 ]
 RIGHT["GDF002"] = [
     """
@@ -348,6 +359,22 @@ def g():
     defer("x")
 def h(errdefer: defer(print) = None) -> defer(print):
     x: defer(print)
+""",
+    """
+from mylib import cleaned, enrol
+class Pager:
+    def __call__(self):
+        defer(print)
+pager = cleaned(Pager())
+class Counter:
+    def __call__(self):
+        defer(print)
+counter = Counter()
+counter = cleaned(counter)
+class Service:
+    def start(self):
+        defer(print)
+enrol(Service)
 """,
 ]
 

@@ -193,10 +193,13 @@ class Module(Names):
         metaclass = any(k.arg == "metaclass" and self.path(k.value) != "abc.ABCMeta" for k in node.keywords)
         if subclass_hook or metaclass or not all(self.harmless(d) for d in node.decorator_list):
             return None
-        if self._free and function.name == "__call__":  # an instance may be decorated
+        uses_of_class = self.named.get(node.name, [])
+        made = any(isinstance(call := self.parents[n], ast.Call) and call.func is n for n in uses_of_class)
+        if function.name == "__call__" and (self._free or made):  # an instance may be decorated
             return None
         in_class = [n for n in self.named.get(function.name, []) if self.scopes[n] is cls]
-        if self._free and any(self._argument_of(n) for n in self.named.get(node.name, [])):
+        given = [taker for n in uses_of_class if (taker := self._argument_of(n)) is not None]
+        if any(self._free or not is_library(self.path(taker.func) or "") for taker in given):
             return None
         return self._later([*uses, *in_class])
 
