@@ -148,9 +148,11 @@ def errdefer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> N
         ...     return n // 2
         >>> half(4)
         2
-        >>> half(5)
-        Traceback (most recent call last):
-          ...
+        >>> try:
+        ...     half(5)
+        ... except ValueError as error:
+        ...     print("ValueError:", error)
+        no half of 5
         ValueError: 5
     """
     _deferproc("errdefer", FAILING, fn, args, kwargs)

@@ -61,6 +61,16 @@ def f(conn):
         later.err(conn.rollback())  #!
         later.ok(conn.commit())  #!
 """,
+    """
+@with_defers
+def f(server, smtp, engine):
+    defer(server.stop())  #!
+    defer(smtp.quit())  #!
+    defer(engine.dispose())  #!
+    defer(server.server_close())  #!
+    defer(server.wait())  #!
+    defer(logging.info("left"))  #!
+""",
 ]
 RIGHT["GDF001"] = [
     """
@@ -184,6 +194,17 @@ def f():
     gd.defer(print)  #!
     later(print)  #!
     again(print)  #!
+""",
+    """
+class Pager:
+    def __call__(self):
+        defer(print)  #!
+    def turn(self):
+        defer(print)  #!
+class Other(Pager):
+    def turn(self):
+        defer(print)  #!
+isinstance(Other(), Other)
 """,
 ]
 RIGHT["GDF002"] = [
@@ -339,6 +360,22 @@ def g():
 def h(errdefer: defer(print) = None) -> defer(print):
     x: defer(print)
 """,
+    """
+from mylib import cleaned, enrol
+class Pager:
+    def __call__(self):
+        defer(print)
+pager = cleaned(Pager())
+class Counter:
+    def __call__(self):
+        defer(print)
+counter = Counter()
+counter = cleaned(counter)
+class Service:
+    def start(self):
+        defer(print)
+enrol(Service)
+""",
 ]
 
 WRONG["GDF003"] = [
@@ -375,6 +412,40 @@ async def log(queue):
         file = Path(path).open("a")
         defer(file.close)  #!
         file.write("!")
+""",
+    """
+import json, tomllib
+@with_defers
+def load(paths):
+    found = []
+    for path in paths:
+        file = path.open()
+        defer(file.close)  #!
+        found.append(json.load(file))
+    for path in paths:
+        other = open(path, "rb")
+        defer(other.close)  #!
+        found += [tomllib.load(other)]
+    for path in paths:
+        text = using(open(path))  #!
+        found.extend(sorted(text))
+    return found
+""",
+    """
+lock = threading.Lock()
+@with_defers
+def count(items):
+    for item in items:
+        lock.acquire()
+        defer(lock.release)  #!
+        item.count += 1
+@with_defers
+async def acount(queue):
+    mine = asyncio.Lock()
+    while not queue.empty():
+        await mine.acquire()
+        defer(mine.release)  #!
+        await queue.get()
 """,
 ]
 RIGHT["GDF003"] = [
@@ -478,6 +549,72 @@ def total(paths):
             n += len(file.read())
     return n
 """,
+    """
+import csv, json, socket, subprocess, tempfile
+from tempfile import NamedTemporaryFile
+@with_defers
+def sort(texts, directory):
+    for text in texts:
+        file = tempfile.NamedTemporaryFile("w", dir=directory)
+        defer(file.close)
+        file.write(text)
+        file.flush()
+    for text in texts:
+        other = using(NamedTemporaryFile("w", dir=directory))
+        other.write(text)
+    subprocess.run(["sort", directory])
+@with_defers
+def fill(addresses, server):
+    for address in addresses:
+        connection = socket.create_connection(address)
+        defer(connection.close)
+        connection.sendall(b"hello")
+    server.wait_for(len(addresses))
+@with_defers
+def lazily(paths):
+    found = []
+    for path in paths:
+        file = open(path)
+        defer(file.close)
+        found.append(csv.reader(file))
+    for path in paths:
+        other = open(path)
+        defer(other.close)
+        other.json.load(other)
+    return found
+""",
+    """
+lock, again = threading.Lock(), threading.RLock()
+other = threading.RLock()
+slots = threading.Semaphore(3)
+single = threading.Lock()
+@with_defers
+def f(items):
+    for item in items:
+        own = threading.Lock()
+        own.acquire()
+        defer(own.release)
+        other.acquire()
+        defer(other.release)
+        slots.acquire()
+        defer(slots.release)
+        item.lock.acquire()
+        defer(item.lock.release)
+    for item in items:
+        single.acquire()
+        defer(single.release)
+        break
+def g(items):
+    for item in items:
+        with defer_scope() as defer:
+            single.acquire()
+            defer(single.release)
+@with_defers
+def h(items):
+    for item in items:
+        if single.acquire(blocking=False):
+            defer(single.release)
+""",
 ]
 
 WRONG["GDF004"] = [
@@ -517,6 +654,19 @@ def f(files):
     with defer_scope() as later:
         for file in files:
             later(lambda: file.close())  #!
+""",
+    """
+@with_defers
+def f(paths):
+    for path in paths:
+        file = open(path)
+        defer(lambda: file.close())  #!
+    while paths:
+        conn = sqlite3.connect(paths.pop())
+        def end():
+            print("end")
+            conn.close()
+        defer(end)  #!
 """,
 ]
 RIGHT["GDF004"] = [
@@ -580,6 +730,35 @@ def f(files, path):
             each = 1
             print(each)
         defer(own)
+""",
+    """
+@with_defers
+def f(paths, log):
+    log = None
+    for path in paths:
+        if log is None:
+            log = open(path)
+            defer(lambda: log.close())
+    for path in paths:
+        file = open(path)
+        defer(lambda file=file: file.close())
+        size = path.stat()
+        defer(lambda: print("the last:", size))
+    for path in paths:
+        first = open(path)
+        defer(lambda: first.close())
+        break
+    for path in paths:
+        mine = open(path)
+        with defer_scope() as later:
+            later(lambda: mine.close())
+    shared = open("x")
+    for path in paths:
+        defer(lambda: shared.close())
+    for path in paths:
+        if path:
+            once = open(path)
+            defer(lambda: once.close())
 """,
 ]
 
@@ -727,6 +906,15 @@ def len(x):
 def f():
     x = []
     defer(print, time.time(), len(x))
+""",
+    """
+def shorten(x, n): ...
+@with_defers
+def f(n):
+    stack = []
+    defer(shorten, stack, len(stack))
+    other = []
+    defer(other.__delitem__, slice(len(other), None))
 """,
 ]
 
@@ -1035,6 +1223,22 @@ def h():
         lock.acquire()
         later(lock.acquire)  #!
 """,
+    """
+mine = threading.RLock()
+class Store:
+    @with_defers
+    def write(self, n):
+        defer(self._lock.acquire)  #!
+        print(n)
+    @with_defers
+    def read(self, n):
+        defer(mine.acquire)  #!
+        print(n)
+@with_defers
+def f(write_mutex, n):
+    defer(write_mutex.acquire)  #!
+    print(n)
+""",
 ]
 RIGHT["GDF008"] = [
     """
@@ -1093,6 +1297,22 @@ def k():
 def m(n):
     if n:
         defer(lock.acquire)
+""",
+    """
+done = threading.Semaphore(0)
+@with_defers
+def f(worker):
+    defer(done.acquire)
+    worker.start()
+class Worker:
+    @with_defers
+    def run(self, pool, queue):
+        defer(self.finished.acquire)
+        queue.start()
+    @with_defers
+    def wait(self, semaphore, queue):
+        defer(semaphore.acquire)
+        queue.start()
 """,
 ]
 
@@ -1170,6 +1390,15 @@ def k(file):
     with defer_scope() as later:
         raise ValueError
         later(file.close)  #!
+""",
+    """
+@with_defers
+def f(file):
+    if file:
+        exit(1)
+        defer(file.close)  #!
+    quit()
+    defer(file.close)  #!
 """,
 ]
 RIGHT["GDF009"] = [
@@ -1310,6 +1539,12 @@ async def k(pool, n):
         entering = n
     entering.close()
 """,
+    """
+@with_defers
+async def f(acm):
+    steps = ausing(acm).__await__()
+    return list(steps)
+""",
 ]
 
 WRONG["GDF011"] = [
@@ -1410,6 +1645,13 @@ from mylib import *
 def a(f):
     later(f.close)
 """,
+    """
+class Job:
+    later = staticmethod(defer)
+    @with_defers
+    def run(self, file):
+        self.later(file.close)
+""",
 ]
 
 WRONG["GDF012"] = [
@@ -1447,6 +1689,27 @@ def m(path):
         if not path.ok():
             raise ValueError
         later(file.close)  #!
+""",
+    """
+import contextlib
+@with_defers
+def f(path):
+    file = open(path)
+    with contextlib.suppress(OSError):
+        path.warm()
+    defer(file.close)  #!
+    file2 = open(path)
+    try:
+        path.warm()
+    except OSError:
+        pass
+    defer(file2.close)  #!
+    file3 = open(path)
+    try:
+        path.warm()
+    except Exception:
+        path.cool()
+    defer(file3.close)  #!
 """,
 ]
 RIGHT["GDF012"] = [
@@ -1531,6 +1794,29 @@ def h(path):
     work(path)
     defer(file.flush)
 """,
+    """
+import contextlib
+@with_defers
+def f(path):
+    file = open(path)
+    with contextlib.suppress(Exception):
+        path.warm()
+    defer(file.close)
+    file2 = open(path)
+    try:
+        path.warm()
+    except Exception:
+        print("cold")
+    defer(file2.close)
+    file3 = open(path)
+    try:
+        path.warm()
+    except:
+        pass
+    else:
+        n = 1
+    defer(file3.close)
+""",
 ]
 
 NAMES = """\
@@ -1578,3 +1864,19 @@ def test_other_peoples_names(code, snippet):
     source = IMPORTS.replace("from godefer import *", NAMES) + snippet
     ast.parse(source)
     assert findings(source + "\nimport godefer.lint as unrelated\n") == []
+
+
+@pytest.mark.parametrize(
+    ("acquire", "release", "expected"),
+    [
+        ("x = open('x')", "x.close", "x would stay open"),
+        ("x.acquire()", "x.release", "x would stay locked"),
+        ("x = tempfile.mkdtemp()", "shutil.rmtree, x", "x would be left behind"),
+    ],
+)
+def test_what_a_gap_leaves(acquire, release, expected):
+    """GDF012 says what becomes of the thing: a file stays open, a lock locked, and a directory is left behind."""
+    body = f"    {acquire}\n    work()\n    defer({release})\n"
+    (problem,) = check_source(f"{IMPORTS}import shutil, tempfile\n@with_defers\ndef f(x=None):\n{body}")
+    assert problem.code == "GDF012"
+    assert f"is reached, and {expected}; put" in problem.message

@@ -134,7 +134,7 @@ def python_blocks(page):
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/how-it-works.md", "docs/checker.md"])
+@pytest.mark.parametrize("page", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))])
 def test_the_documentation(page):
     """The code in the documentation has no findings, but for the helper with which README shows the error of GDF002."""
     found = check_source(python_blocks(ROOT / page), page)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from godefer.lint._module import Finding, Module, Site, own_breaks, text
-from godefer.lint._resources import CLOSERS, closed, opens
+from godefer.lint._resources import CLOSERS, closed, opens_for_itself
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,19 @@ _PLAIN_RESULT = frozenset(
     {"read", "readline", "readlines", "recv", "send", "sendall", "write", "writelines", "seek", "tell", "flush"}
 )
 
+# What reads all of a file, or writes to it, and keeps it for nothing.
+_READERS = frozenset(
+    {
+        *(f"{module}.{name}" for module in ("json", "pickle", "marshal", "plistlib") for name in ("load", "dump")),
+        *(f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset", "sorted")),
+        "hashlib.file_digest",
+        "shutil.copyfileobj",
+        "tomllib.load",
+    }
+)
+
+_LOCKS = frozenset({"asyncio.Lock", "multiprocessing.Lock", "threading.Lock"})  # who has it waits for ever for it
+
 
 # GDF003
 
@@ -36,19 +49,23 @@ def once_per_turn(module: Module, site: Site) -> Iterator[Finding]:
         return
     if site.statement == "using":
         target = statement.targets[0] if isinstance(statement, ast.Assign) and len(statement.targets) == 1 else None
-        name = target if isinstance(target, ast.Name) and opens(module, site.callee) else None
+        name = target if isinstance(target, ast.Name) and opens_for_itself(module, site.callee) else None
         done = name is not None and _done_within(module, loop, name, site)
     else:
         name = closed(site)
         opened = name is not None and _opened_in(module, loop, name)
         done = opened and name is not None and _done_within(module, loop, name, site)
+    what = ""
     if name is not None and done:
-        kind = "while" if isinstance(loop, ast.While) else "for"
-        message = (
-            f"{site.written}() in a loop: each `{name.id}` stays open until {site.frame.name} exits; to close it at the end of "
-            f"its turn, write `with defer_scope() as defer:` inside of the `{kind}`"
+        what = f"each `{name.id}` stays open until {site.frame.name} exits; to close it"
+    elif name is not None and _locked_in(module, loop, name, site):
+        what = (
+            f"`{name.id}` stays locked until {site.frame.name} exits, so the second turn waits for ever; to release it"
         )
-        yield Finding("GDF003", message, site.call)
+    if what:
+        kind = "while" if isinstance(loop, ast.While) else "for"
+        inside = f"at the end of its turn, write `with defer_scope() as defer:` inside of the `{kind}`"
+        yield Finding("GDF003", f"{site.written}() in a loop: {what} {inside}", site.call)
 
 
 def _goes_on(module: Module, loop: _Loop, frame: Scope) -> bool:
@@ -68,9 +85,23 @@ def _goes_on(module: Module, loop: _Loop, frame: Scope) -> bool:
 def _opened_in(module: Module, loop: _Loop, name: ast.Name) -> bool:
     """Is *name* bound once, by a statement of the loop's own block that opens something?"""
     found = module.bindings(name.id, module.scopes[name])
-    if len(found) != 1 or found[0].kind != "assign" or not opens(module, found[0].value):
+    if len(found) != 1 or found[0].kind != "assign" or not opens_for_itself(module, found[0].value):
         return False
     return module.parents[module.statement(found[0].node)] is loop
+
+
+def _locked_in(module: Module, loop: _Loop, name: ast.Name, site: Site) -> bool:
+    """Is *name* one lock for all turns, which a statement of the loop's own block takes, and only the deferred call releases?"""
+    found = module.bindings(name.id, module.scopes[name])
+    made = found[0].value if len(found) == 1 and found[0].kind == "assign" else None
+    if not isinstance(made, ast.Call) or module.path(made.func) not in _LOCKS or module.inside(made, loop):
+        return False
+    uses = [module.parents[n] for n in module.mentions(name.id, site.frame) if module.scopes[n] is site.frame]
+    methods = [(use.attr, module.parents[use]) for use in uses if isinstance(use, ast.Attribute)]
+    taken = [call for method, call in methods if method == "acquire" and isinstance(call, ast.Call) and not call.args]
+    return sum(method == "release" for method, _ in methods) == 1 and any(
+        not call.keywords and module.parents[module.statement(call)] is loop for call in taken
+    )
 
 
 def _done_within(module: Module, loop: _Loop, name: ast.Name, site: Site) -> bool:
@@ -87,6 +118,8 @@ def _done_within(module: Module, loop: _Loop, name: ast.Name, site: Site) -> boo
         if not module.inside(node, loop) or module.scopes[node] is not site.frame:
             return False
         reads = isinstance(parent, (ast.For, ast.AsyncFor)) and parent.iter is node
+        if isinstance(parent, ast.Call) and node in parent.args:
+            reads = module.path(parent.func) in _READERS
         if isinstance(parent, ast.Attribute) and parent.attr in _PLAIN_RESULT:
             call = module.parents[parent]
             reads = isinstance(call, ast.Call) and call.func is parent
@@ -104,9 +137,8 @@ def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
     if not site.defers or site.callee is None:
         return
     function = module.definition(site.callee)
-    if function is None or module.scopes[function].function() is not site.frame:
-        return
-    if not isinstance(function, ast.Lambda) and not isinstance(site.callee, ast.Name):
+    named = isinstance(function, ast.Lambda) or isinstance(site.callee, ast.Name)
+    if function is None or not named or module.scopes[function].function() is not site.frame:
         return
     free = _free_names(module, function)
     for outer, child in module.outward(site.call, site.frame):
@@ -119,15 +151,36 @@ def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
             targets = [outer.target]
         elif isinstance(outer, (ast.ListComp, ast.SetComp)) and child is outer.elt:
             targets = [generator.target for generator in outer.generators]
+        if isinstance(outer, _LOOPS) and child in outer.body:
+            found = [name for name in sorted(free) if _set_by_each_turn(module, outer, free[name])]
+            if found:
+                yield Finding(
+                    "GDF004", _late(site, function, found[0], f"`{found[0]}`, which each turn sets,"), site.callee
+                )
+                return
         names = {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
         for name in sorted(names & set(free)):
             owner = module.owner(name, module.scopes[targets[0]]) if targets else None
             same = [n for n in free[name] if module.owner(name, module.scopes[n]) is owner]
             if same and (_every_turn(module, outer, site) or any(_closes(module, n) for n in same)):
-                what = "the lambda" if isinstance(function, ast.Lambda) else function.name
-                message = f"{what} reads the loop variable `{name}` when the loop is over, so each call sees its last value; {_instead(site, function, name)}"
-                yield Finding("GDF004", message, site.callee)
+                yield Finding("GDF004", _late(site, function, name, f"the loop variable `{name}`"), site.callee)
                 return
+
+
+def _set_by_each_turn(module: Module, loop: _Loop, nodes: Sequence[ast.Name]) -> bool:
+    """Is it a variable that a statement of the loop's own block, and no other, sets to what a call gives, and that is closed?"""
+    if not any(_closes(module, node) for node in nodes):
+        return False
+    bindings = module.bindings(nodes[0].id, module.scopes[nodes[0]])
+    if len(bindings) != 1 or bindings[0].kind != "assign" or not isinstance(bindings[0].value, (ast.Call, ast.Await)):
+        return False
+    statement = module.statement(bindings[0].node)
+    return module.parents.get(statement) is loop and statement in loop.body
+
+
+def _late(site: Site, function: ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef, name: str, which: str) -> str:
+    what = "the lambda" if isinstance(function, ast.Lambda) else function.name
+    return f"{what} reads {which} when the loop is over, so each call sees its last value; {_instead(site, function, name)}"
 
 
 def _instead(site: Site, function: ast.AST, name: str) -> str:

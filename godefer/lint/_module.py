@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from typing import NamedTuple
 
@@ -192,10 +193,13 @@ class Module(Names):
         metaclass = any(k.arg == "metaclass" and self.path(k.value) != "abc.ABCMeta" for k in node.keywords)
         if subclass_hook or metaclass or not all(self.harmless(d) for d in node.decorator_list):
             return None
-        if self._free and function.name == "__call__":  # an instance may be decorated
+        uses_of_class = self.named.get(node.name, [])
+        made = any(isinstance(call := self.parents[n], ast.Call) and call.func is n for n in uses_of_class)
+        if function.name == "__call__" and (self._free or made):  # an instance may be decorated
             return None
         in_class = [n for n in self.named.get(function.name, []) if self.scopes[n] is cls]
-        if self._free and any(self._argument_of(n) for n in self.named.get(node.name, [])):
+        given = [taker for n in uses_of_class if (taker := self._argument_of(n)) is not None]
+        if any(self._free or not is_library(self.path(taker.func) or "") for taker in given):
             return None
         return self._later([*uses, *in_class])
 
@@ -249,6 +253,25 @@ class Module(Names):
                     free = "dynamic"
         return free
 
+    @functools.cached_property
+    def keeps_statements(self) -> bool:
+        """Is `defer` or the like kept under a name that this cannot follow: in a class, as an attribute, in a dictionary?"""
+        for node in self.scopes:
+            if not isinstance(node, (ast.Name, ast.Attribute)) or not isinstance(node.ctx, ast.Load):
+                continue
+            origin, _, name = (self.path(node) or "").rpartition(".")
+            if origin != "godefer" or name not in STATEMENTS:
+                continue
+            parent = self.parents[node]
+            if isinstance(parent, ast.Assign):
+                kept = self.scopes[node].kind == "class" or not all(isinstance(t, ast.Name) for t in parent.targets)
+            else:
+                static = isinstance(parent, ast.Call) and self.path(parent.func) == "builtins.staticmethod"
+                kept = static or isinstance(parent, (ast.Dict, ast.keyword))
+            if kept:
+                return True
+        return False
+
     def only_called(self, function: _FunctionOrLambda) -> bool:
         """Is *function* certain to be called by its name in this module, and never to be handed to anybody?"""
         uses = self.uses(function)
@@ -288,7 +311,11 @@ class Module(Names):
             return f"the `{type(node).__name__.lower()}`"
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             path = self.path(node.value.func) or ""
-            return f"{path.removeprefix('godefer.')}()" if path in _NEVER_RETURN or path.startswith("os.exec") else ""
+            return (
+                f"{path.removeprefix('godefer.').removeprefix('builtins.')}()"
+                if path in _NEVER_RETURN or path.startswith("os.exec")
+                else ""
+            )
         if isinstance(node, ast.While):
             endless = isinstance(node.test, ast.Constant) and bool(node.test.value)
             return "the endless loop" if endless and not own_breaks(node) else ""
@@ -319,7 +346,7 @@ class Module(Names):
 
 # Functions of the library that give back, or store, what they were given.
 _HAND_ON = frozenset({"functools.partial", "functools.partialmethod", "builtins.setattr"})
-_NEVER_RETURN = frozenset({"os._exit", "os.abort", "sys.exit", "godefer.panic"})
+_NEVER_RETURN = frozenset({"os._exit", "os.abort", "sys.exit", "builtins.exit", "builtins.quit", "godefer.panic"})
 
 
 def is_library(path: str) -> bool:

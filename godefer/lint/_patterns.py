@@ -93,11 +93,8 @@ def _clock(module: Module, site: Site, call: ast.Call, path: str) -> str:
         return ""
     words = [n.value for n in ast.walk(site.call) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     words = [word for word in words if re.search(r"[a-z]{2}", word, re.IGNORECASE)]
-    if not words and parent is site.call:
-        return "when the function has only begun"
-    if any(_END.search(word) for word in words):
-        return "when the function has only begun"
-    return ""
+    alone = not words and parent is site.call
+    return "when the end is still to come" if alone or any(_END.search(word) for word in words) else ""
 
 
 def _prints(module: Module, site: Site) -> bool:
@@ -145,6 +142,8 @@ def _exception(module: Module, site: Site) -> str:
 
 def _still_empty(module: Module, site: Site, name: ast.Name) -> str:
     """`len(x)` where x was set to something empty, and has not been touched since."""
+    if sum(isinstance(n, ast.Name) and n.id == name.id for n in ast.walk(site.call)) > 1:
+        return ""  # the call is given x as well, and how long it was: to cut it back, say
     found = module.bindings(name.id, module.scopes[name])
     for statement in _straight_before(module, site):
         if not any(isinstance(n, ast.Name) and n.id == name.id for n in ast.walk(statement)):
@@ -196,7 +195,9 @@ def opens_at_exit(module: Module, site: Site) -> Iterator[Finding]:
     if name is None or not isinstance(callee, ast.Attribute) or callee.attr not in _CLOSING:
         return
     if _opened_above(module, site, name, callee.attr) or (
-        callee.attr in _ALWAYS and _comes_first(module, site, name, callee)
+        callee.attr in _ALWAYS
+        and (callee.attr != "acquire" or _is_lock(module, callee))
+        and _comes_first(module, site, name, callee)
     ):
         right = f"{name}.{_CLOSING[callee.attr]}"
         if callee.attr in {"__enter__", "__aenter__"}:
@@ -232,6 +233,14 @@ def _opened_above(module: Module, site: Site, name: str, method: str) -> bool:
             and receiver(call.func) == name
         )
     return False
+
+
+def _is_lock(module: Module, acquire: ast.Attribute) -> bool:
+    """Is it a lock, that only who has it releases? To acquire a semaphore may be to wait for others."""
+    found = module.bindings(acquire.value.id, module.scopes[acquire]) if isinstance(acquire.value, ast.Name) else []
+    if len(found) == 1 and isinstance(found[0].value, ast.Call) and (path := module.path(found[0].value.func)):
+        return path.rpartition(".")[2] in {"Lock", "RLock"}
+    return bool(re.search("(?<![bc])lock|mutex", (receiver(acquire) or "").rpartition(".")[2], re.IGNORECASE))
 
 
 def _comes_first(module: Module, site: Site, name: str, callee: ast.Attribute) -> bool:
@@ -274,11 +283,14 @@ def gap(module: Module, site: Site) -> Iterator[Finding]:
         return
     if not between or module.ends(between) or _released_elsewhere(module, site, name, between):
         return
-    raising = next((s for s in between if _can_raise(module, s)), None)
+    raising = next((s for s in between if _can_raise(module, s, past_handlers=True)), None)
     if raising is not None:
+        closing = site.callee.attr if isinstance(site.callee, ast.Attribute) else ""
+        state = {"release": "stay locked", "rmtree": "be left behind", "rmdir": "be left behind"}.get(
+            closing, "stay open"
+        )
         message = (
-            f"line {raising.lineno} can raise before this {site.written}() is reached, and {name} would stay "
-            f"{'locked' if site.callee is not None and text(site.callee).endswith('release') else 'open'}; "
+            f"line {raising.lineno} can raise before this {site.written}() is reached, and {name} would {state}; "
             f"put the {site.written}() right below line {block[place - len(between) - 1].lineno}"
         )
         yield Finding("GDF012", message, site.call)
@@ -333,14 +345,20 @@ def _released_elsewhere(module: Module, site: Site, name: str, between: Sequence
     return False
 
 
-def _can_raise(module: Module, statement: ast.stmt) -> bool:
-    """Does *statement* make a call, raise, or give control away? What godefer's own statements do does not count."""
+def _can_raise(module: Module, statement: ast.stmt, *, past_handlers: bool = False) -> bool:
+    """Does *statement* make a call, raise, or give control away? What godefer's own statements do does not count.
+
+    Nor does, with *past_handlers*, what an ``except Exception`` or a ``suppress(Exception)`` around it stops.
+    """
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return False
     stack: list[ast.AST] = [statement]
     while stack:
         node = stack.pop()
         if isinstance(node, Anywhere):
+            continue
+        if past_handlers and (rest := _not_stopped(module, node)) is not None:
+            stack += rest
             continue
         if isinstance(node, (ast.Raise, ast.Assert, ast.Await, ast.Yield, ast.YieldFrom)):
             return True
@@ -350,3 +368,23 @@ def _can_raise(module: Module, statement: ast.stmt) -> bool:
                 return True
         stack += ast.iter_child_nodes(node)
     return False
+
+
+def _not_stopped(module: Module, node: ast.AST) -> list[ast.stmt] | None:
+    """What is left of a statement that stops every Exception of its body; None if *node* is no such statement."""
+    if isinstance(node, (ast.Try, ast.TryStar)):
+        caught = [kind for handler in node.handlers for kind in _kinds(handler.type)]
+        rest = [*node.orelse, *node.finalbody, *(s for handler in node.handlers for s in handler.body)]
+    elif isinstance(node, ast.With) and len(node.items) == 1 and isinstance(node.items[0].context_expr, ast.Call):
+        call, rest = node.items[0].context_expr, []
+        caught = list(call.args) if module.path(call.func) == "contextlib.suppress" else []
+    else:
+        return None
+    all_of_them = any(k is None or module.path(k) in {"builtins.Exception", "builtins.BaseException"} for k in caught)
+    # A cancellation and a GeneratorExit are no Exception.
+    away = any(isinstance(n, (ast.Await, ast.Yield, ast.YieldFrom)) for s in node.body for n in ast.walk(s))
+    return rest if all_of_them and not away else None
+
+
+def _kinds(caught: ast.expr | None) -> list[ast.expr | None]:
+    return [*caught.elts] if isinstance(caught, ast.Tuple) else [caught]

@@ -19,17 +19,22 @@ CLOSERS = frozenset(
         "close",
         "commit",
         "disconnect",
+        "dispose",
         "flush",
         "join",
         "kill",
         "logout",
+        "quit",
         "release",
         "rmdir",
         "rollback",
+        "server_close",
         "shutdown",
+        "stop",
         "terminate",
         "unlink",
         "unlock",
+        "wait",
         "wait_closed",
     }
 )
@@ -55,6 +60,17 @@ _OPENING_FUNCTIONS = frozenset(
         "zipfile.ZipFile",
     }
 )
+# What others see as long as it is open: the other end of a connection, the name of a temporary file.
+_SEEN_BY_OTHERS = frozenset(
+    {
+        "asyncio.open_connection",
+        "socket.create_connection",
+        "socket.socket",
+        "subprocess.Popen",
+        "tempfile.NamedTemporaryFile",
+        "tempfile.mkdtemp",
+    }
+)
 _FILE_MODE = re.compile(r"[rwxa][bt+]{0,2}\Z")
 
 
@@ -72,6 +88,12 @@ def opens(module: Module, value: ast.expr | None) -> bool:
     return module.path(call.func) is None and (
         isinstance(mode, ast.Constant) and isinstance(mode.value, str) and bool(_FILE_MODE.match(mode.value))
     )
+
+
+def opens_for_itself(module: Module, value: ast.expr | None) -> bool:
+    """Does *value* open something that concerns nobody else, so that it need not stay open when it has been read or written?"""
+    call = value.value if isinstance(value, ast.Await) else value
+    return isinstance(call, ast.Call) and opens(module, call) and module.path(call.func) not in _SEEN_BY_OTHERS
 
 
 def closed(site: Site) -> ast.Name | None:

@@ -21,6 +21,10 @@ _FUNCTIONS_WITHOUT_RESULT = frozenset(
         *(f"os.{name}" for name in ("remove", "unlink", "rmdir", "removedirs", "close", "chdir", "kill", "killpg")),
         *(f"os.{name}" for name in ("rename", "replace", "umask", "chmod", "putenv", "unsetenv", "symlink", "link")),
         *(f"shutil.{name}" for name in ("rmtree", "move", "copy", "copyfile")),
+        *(
+            f"logging.{name}"
+            for name in ("debug", "info", "warning", "error", "critical", "exception", "log", "shutdown")
+        ),
         *("time.sleep", "asyncio.sleep", "sys.exit", "gc.collect", "gc.enable", "gc.disable", "godefer.recover"),
     }
 )
@@ -270,7 +274,8 @@ def not_awaited(module: Module, site: Site) -> Iterator[Finding]:
         return
     if site.statement != "ausing":
         return
-    if isinstance(parent, (ast.Expr, ast.Attribute)):
+    by_hand = isinstance(parent, ast.Attribute) and parent.attr == "__await__"
+    if isinstance(parent, (ast.Expr, ast.Attribute)) and not by_hand:
         message = f"{written} enters nothing until it is awaited; write await {written}"
         yield Finding("GDF010", message, site.call)
     elif isinstance(parent, ast.withitem):
@@ -332,7 +337,7 @@ def _may_defer(module: Module, node: ast.AST) -> bool:
             return True
         bound = module.bindings(node.func.id, module.scopes[node]) if isinstance(node.func, ast.Name) else []
         hidden = any(b.kind not in {"def", "class", "import"} for b in bound) and not path.startswith(SCOPE)
-        if node.args and (hidden or module.imported(node.func)):
+        if node.args and (hidden or module.imported(node.func) or module.keeps_statements):
             return True
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return any(alias.name.partition(".")[0] == "godefer" for alias in node.names) or (
