@@ -52,7 +52,7 @@ def lowered(
             return source
         plan = lower(
             source.node,
-            _names(meant, source.shift),
+            names_of(meant, source.shift),
             asynchronous_generator=bool(code.co_flags & _ASYNC_GENERATOR),
             result=result,
             nesting=nesting,
@@ -73,7 +73,7 @@ def lowered(
     return reason
 
 
-def _names(meant: Meaning, shift: int) -> Names:
+def names_of(meant: Meaning, shift: int) -> Names:
     """What the scanner needs to know of what the names mean."""
     statements, modules = dict(meant[0]), dict(meant[1])
     return Names(statements, frozenset(modules), lambda path: attribute(modules, path), shift)

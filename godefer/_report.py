@@ -9,6 +9,7 @@ from types import ModuleType
 from godefer._colours import has_colours
 from godefer._errors import DECORATE_NEXT_TO_DEF
 from godefer._explain import decorated_functions, explain, static_attribute
+from godefer._names import meaning
 from godefer._open import decision_on
 
 TYPE_CHECKING = False
@@ -58,6 +59,11 @@ def report(target: str, paint: Paint, *, with_lowered: bool = False) -> str:
             return "\n".join(_summary(explain(function), paint) for function in functions)
     else:
         functions = list(decorated_functions(found))
+    if not functions and not (callable(found) or hasattr(found, "__get__")):
+        raise NothingToExplainError(
+            f"{qualname} of {name} is no function, but of type {type(found).__name__}; "
+            f"`{_COMMAND} {name}` lists the functions that are decorated"
+        )
     if not functions:
         raise NothingToExplainError(
             f"{qualname} of {name} is not decorated; {DECORATE_NEXT_TO_DEF}; "
@@ -97,7 +103,10 @@ def _summary(explanation: Explanation, paint: Paint) -> str:
 
 def _source(function: FunctionType, explanation: Explanation, paint: Paint) -> str:
     """The lines of the function, each statement's with its shape beside it; nothing if they are not those that run."""
-    from godefer._source import find  # noqa: PLC0415  # slow to import; a listing does not need it
+    # Slow to import; a listing does not need them.
+    from godefer._compile import names_of  # noqa: PLC0415
+    from godefer._scan import called  # noqa: PLC0415
+    from godefer._source import find  # noqa: PLC0415
 
     decision: Decision = decision_on(function.__code__)  # type: ignore[assignment]  # it is decorated
     code = decision.original or function.__code__
@@ -110,6 +119,10 @@ def _source(function: FunctionType, explanation: Explanation, paint: Paint) -> s
     beside: dict[int, list[str]] = {}
     for site in explanation.defers:
         beside.setdefault(site.line, []).append(f"{site.statement}, {site.shape}")
+    if explanation.way == "runtime":
+        names = names_of(meaning(function, code), source.shift)
+        for number, statement in called(source.node.body, names):
+            beside.setdefault(number, []).append(f"{statement}, at run time")
     width = max((len(lines[line - code.co_firstlineno]) for line in beside), default=0)
     gutter = len(str(last))
     out = []

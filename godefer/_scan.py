@@ -83,6 +83,22 @@ def scan(body: Sequence[ast.stmt], names: Names) -> Scan:
     return found
 
 
+def called(body: Sequence[ast.stmt], names: Names) -> list[tuple[int, str]]:
+    """The line and the name of each statement in a *body* that is not lowered, for `explain`."""
+    scanner = _Scanner(names)
+    found: list[tuple[int, str]] = []
+    stack: list[ast.AST] = list(body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, (*_SCOPES, ast.Lambda)):
+            continue
+        statement = scanner.meaning(node.func) if isinstance(node, ast.Call) else None
+        if isinstance(node, ast.Call) and statement is not None:
+            found.append((node.lineno + names.shift, statement))
+        stack += ast.iter_child_nodes(node)
+    return sorted(found)
+
+
 class _Scanner:
     def __init__(self, names: Names) -> None:
         self.names = names

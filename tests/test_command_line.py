@@ -374,6 +374,16 @@ def test_explain_prints_a_function_with_the_shape_beside_each_statement(package)
     assert explain(package, "pkg.mod:copy") == (0, text, "")
 
 
+def test_explain_marks_the_statements_of_a_function_that_is_run_the_runtime_way(package):
+    """What is not open-coded has its statements marked too: they put their calls on a list at run time (R4)."""
+    status, out, err = explain(package, "pkg.mod:copy", GODEFER_OPEN_CODED="0")
+    assert (status, err) == (0, "")
+    assert [line.partition("<- ")[2] for line in out.splitlines() if "<-" in line] == [
+        "defer, at run time",
+        "okdefer, at run time",
+    ]
+
+
 def test_explain_shows_the_lowered_source_when_asked(package):
     """`--lowered` adds the source that the function was compiled from (R4)."""
     status, out, err = explain(package, "--lowered", "pkg.mod:copy")
@@ -562,6 +572,7 @@ def test_explain_finds_what_a_name_holds(package, name, functions):
             "plain of pkg.mod is not decorated; put @with_defers on the line right above its own `def`, below any other "
             "decorator; `python -m godefer explain pkg.mod` lists the functions that are\n",
         ),
+        ("pkg.mod:__name__", "__name__ of pkg.mod is no function, but of type str; "),
         ("pkg.mod:Idle", "no function or method that Idle itself defines is decorated; put @with_defers on the line "),
         ("pkg.mod:made_up", "made_up of pkg.mod is not decorated; "),
         (
