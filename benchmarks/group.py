@@ -111,7 +111,7 @@ class Group:
         deferring: How it is written with a decorator and a `defer`.
         stack: How it is written with contextlib.
         scope: How it is written with `defer_scope`.
-        aiotools: How it is written with aiotools, whose `defer` is a parameter and takes no arguments.
+        aiotools: How it is written with aiotools, whose `defer` is a parameter and takes no arguments; pygolang's is given likewise.
         drive: How it is run.
         timed: What is deferred when it is timed.
         peers: Is there such a thing in other libraries, written as *deferring* says?

@@ -1,8 +1,8 @@
 """Other libraries from PyPI with a `defer`, as far as they are installed (``pip install -e '.[peers]'``).
 
-Two are looked for elsewhere (``pip install --no-deps --target build/py-defer py-defer``, and deferpy likewise): py-defer has the module name
+Three are looked for elsewhere (``pip install --no-deps --target build/py-defer py-defer``, deferpy and pygolang likewise): py-defer has the module name
 of python-defer, and deferpy installs its tests as a package that would be in the way of those here. pygolang does not build on
-CPython 3.11 and later.
+CPython 3.11 and later; its version 0.0.2 is Python alone, and runs on 3.11.
 
 Where a library gives a wrong answer, the report says so and times nothing.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from benchmarks.group import Deferring, Group, Make, Run
 
-PEERS = ("go-defer", "py-defer", "deferpy", "aiotools", "python-defer")
+PEERS = ("go-defer", "py-defer", "deferpy", "aiotools", "pygolang", "python-defer")
 _BUILD = Path(__file__).parent.parent / "build"
 
 
@@ -36,18 +37,17 @@ def of(group: Group) -> tuple[dict[str, Make], dict[str, str]]:
             make = adapt(group)
             if make is None:
                 continue
-            try:
-                with untraced(), warnings.catch_warnings():
-                    warnings.simplefilter(
-                        "ignore", RuntimeWarning
-                    )  # a coroutine that is never awaited is what is found out
+            with untraced(), warnings.catch_warnings():
+                # A coroutine that is never awaited is what is found out.
+                warnings.simplefilter("ignore", RuntimeWarning)
+                try:
                     group.check(make)
-            except WrongError as e:
-                wrong[name] = str(e)
-            except Exception as e:
-                wrong[name] = f"raises {type(e).__name__}: {e}"
-            else:
-                right[name] = make
+                except WrongError as e:
+                    wrong[name] = str(e)
+                except Exception as e:  # whose frames may hold that coroutine
+                    wrong[name] = f"raises {type(e).__name__}: {e}"
+                else:
+                    right[name] = make
     return right, wrong
 
 
@@ -96,6 +96,19 @@ def _aiotools(module: Any) -> Callable[[Group], Make | None]:
     return adapt
 
 
+def _pygolang(module: Any) -> Callable[[Group], Make | None]:
+    """Its `defer` is given as the parameter that aiotools has, and takes no arguments either."""
+
+    def decorator(fn: Any) -> Run:
+        return partial(module.func(fn), module.defer)
+
+    def adapt(group: Group) -> Make | None:
+        deferring = group.aiotools
+        return None if deferring is None else lambda deferred: deferring(decorator, None, deferred)
+
+    return adapt
+
+
 def _module(name: str) -> Any:
     try:
         with untraced():  # to import python-defer is enough for everything to be traced
@@ -113,6 +126,14 @@ def _module_in_build(directory: str, name: str) -> Any:
         return _module(name) if (_BUILD / directory).is_dir() else None
 
 
+def _golang() -> Any:
+    if sys.version_info >= (3, 12):  # it needs a module that is no more
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return _module_in_build("pygolang", "golang")
+
+
 _INSTALLED: dict[str, Callable[[Group], Make | None]] = {
     name: adapter(module)
     for name, adapter, module in (
@@ -120,6 +141,7 @@ _INSTALLED: dict[str, Callable[[Group], Make | None]] = {
         ("py-defer", _py_defer, _module_in_build("py-defer", "defer")),
         ("deferpy", _deferpy, _module_in_build("deferpy", "deferpy")),
         ("aiotools", _aiotools, _module("aiotools")),
+        ("pygolang", _pygolang, _golang()),
         ("python-defer", _python_defer, _module("defer.sugarfree")),
     )
     if module is not None
