@@ -31,6 +31,11 @@ RATIOS = [
     Budget("exception, 8 calls", RUNTIME, STACK, 0.5),
     Budget("return, 1 call", SCOPE, STACK, 0.5),
     Budget("return, 8 calls", SCOPE, STACK, 0.5),
+    Budget("exception, 1 call", SCOPE, STACK, 0.5),
+    Budget("exception, 8 calls", SCOPE, STACK, 0.5),
+    Budget("using", SCOPE, STACK, 0.5),
+    Budget("a generator", SCOPE, STACK, 0.5),
+    Budget("a coroutine", SCOPE, STACK, 0.5),
 ]
 DECORATING_MS = 1.0
 IMPORTING_MS = 5.0

@@ -496,6 +496,22 @@ def stack_exception_8(call):
     return run
 
 
+def scope_exception_8(call):
+    def run():
+        with godefer.defer_scope() as defer:
+            defer(call, 1)
+            defer(call, 2)
+            defer(call, 3)
+            defer(call, 4)
+            defer(call, 5)
+            defer(call, 6)
+            defer(call, 7)
+            defer(call, 8)
+            raise LookupError
+
+    return run
+
+
 def aiotools_exception_8(with_defers, _, call):
     @with_defers
     def run(defer):
@@ -565,7 +581,8 @@ GROUPS = [
         hand_exception_8,
         deferring_exception_8,
         stack_exception_8,
-        aiotools=aiotools_exception_8,
+        scope_exception_8,
+        aiotools_exception_8,
         drive=fails,
     ),
 ]

@@ -48,6 +48,20 @@ def stack_recover(call):
     return run
 
 
+def scope_recover(call):
+    def caught():
+        error = recover()
+        if error is not None:
+            call(error.args[0])
+
+    def run():
+        with godefer.defer_scope() as defer:
+            defer(caught)
+            raise LookupError("key")
+
+    return run
+
+
 def hand_using(file):
     def run():
         with file:
@@ -329,7 +343,7 @@ def aiotools_coroutine(with_defers, _, call):
 
 
 GROUPS = [
-    Group("recover", None, ["key"], hand_recover, deferring_recover, stack_recover, peers=False),
+    Group("recover", None, ["key"], hand_recover, deferring_recover, stack_recover, scope_recover, peers=False),
     Group(
         "using",
         "done",

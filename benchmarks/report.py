@@ -18,7 +18,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import charts
 from benchmarks.budgets import DECORATING_MS, IMPORTING_MS, MEMORY, RATIOS
 from benchmarks.group import HAND, OPEN, OURS, RUNTIME, SCOPE, STACK
 from benchmarks.peers import PEERS
@@ -55,8 +54,10 @@ class Results:
             if one is not None and other is not None
         )
 
-    def least(self, name: str, way: str) -> float:
-        """The least that *way* can cost, as a share of ExitStack's time."""
+    def least(self, name: str, way: str) -> float | None:
+        """The least that *way* can cost, as a share of ExitStack's time; None where nobody has written that."""
+        if f"the least: {name}" not in self._others[0]:
+            return None
         found = [process[f"the least: {name}"] for process in self._others]
         return statistics.median(
             one / other for ways in found for one, other in zip(ways[way], ways[STACK], strict=True)
@@ -138,11 +139,13 @@ def budgets_table(results: list[Results]) -> str:
 
 def floors_table(results: list[Results]) -> str:
     """What the budgets against ExitStack leave, beside the least and what is."""
-    rows = [["", *(f"{r.version}: the least" if i == 0 else "what is" for r in results for i in (0, 1))]]
+    rows = [["", *(name for r in results for name in (f"{r.version}: the least", "what is"))]]
     for group, way, against, _ in RATIOS:
         if against == STACK and way in {RUNTIME, SCOPE}:
             pairs = ((r.least(group, way), r.ratio(group, way, STACK)) for r in results)
-            rows.append([f"{way}: {group}", *(f"{value:.2f}" for pair in pairs for value in pair if value)])
+            cells = [_cell(value, wrong=False) for pair in pairs for value in pair]
+            if all(cells):
+                rows.append([f"{way}: {group}", *cells])
     return _table(rows)
 
 
@@ -216,6 +219,9 @@ def write(results: list[Results], document: Path = _DOCUMENT) -> None:
             raise ValueError(message)
         text = marks.sub(lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}", text)
     document.write_text(text)
+
+    from benchmarks import charts  # matplotlib is not needed for tables
+
     newest = results[-1]
     drawn = {
         group: {way: ratio for way in OURS if way != HAND and (ratio := newest.ratio(group, way)) is not None}
