@@ -229,11 +229,11 @@ def not_decoratable(thing: object) -> TypeError:
 
 
 def coroutine_dropped(coroutine: object) -> TypeError:
-    """D6: a deferred call in a synchronous function returned a coroutine object."""
+    """D6: a deferred call in a synchronous function, or in a `with` block, returned a coroutine object."""
     name = callable_name(coroutine)
     return TypeError(
-        f"{name} is async and would never have run: it was deferred in a function that is not async; "
-        f"make the function `async def`, or defer something that runs {name} to its end"
+        f"{name} is async and would never have run: it was deferred in a function, or in the block of a scope, that is not async; "
+        f"make the function `async def`, the block `async with`, or defer something that runs {name} to its end"
     )
 
 

@@ -314,7 +314,13 @@ def test_results(events):
         with defer_scope() as defer:
             defer(later, "never")
 
-    assert "later is async and would never have run" in str(run(block))
+    async def block_of_an_async_function():
+        block()
+
+    for failed in run(block), run(drive, block_of_an_async_function()):
+        assert type(failed) is TypeError
+        assert "later is async and would never have run" in str(failed)
+        assert "the block `async with`" in str(failed)
 
     async def ablock():
         async with defer_scope() as defer:
