@@ -8,6 +8,7 @@ Each Python measures in several processes, one after the other with those of the
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import re
@@ -243,6 +244,8 @@ def main() -> None:
     )
     parser.add_argument("--dry", action="store_true", help="print the tables, and write nothing")
     options = parser.parse_args()
+    if not options.dry:
+        importlib.import_module("benchmarks.charts")  # what cannot be drawn in the end is not measured for an hour
     results = measure(options.python or [sys.executable], options.rounds, options.processes)
     for r in results:
         print(f"\nCPython {r.python}\n\n{costs_table(r)}")
