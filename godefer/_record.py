@@ -30,8 +30,8 @@ An object with these as attributes costs 80 to 200 ns more for each call that de
 
 The free list is one bounded deque: `pop` and `append` are atomic with the GIL and on free-threaded builds, and `maxlen`
 keeps the bound exactly, whatever the threads do (R5). A list checked against its length overshoots by a node a
-thread, and a linked free list, as Go has it, needs a lock here. A pooled node costs about three quarters of a fresh
-one on 3.11 to 3.13, measured with eight defers a call.
+thread, and a linked free list, as Go has it, needs a lock here. A pooled node costs eight to nine tenths of a
+fresh one on 3.11 to 3.13 (docs/benchmarks.md); a tuple, with the interpreter's free list, costs less than either.
 """
 
 from __future__ import annotations
