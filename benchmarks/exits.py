@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 
-import godefer
 from benchmarks.group import File, Group, fails
+from godefer import defer_scope
 
 
 def hand_1(call):
@@ -38,9 +38,9 @@ def stack_1(call):
     return run
 
 
-def scope_1(call):
+def scope_1(call, scope=defer_scope):
     def run():
-        with godefer.defer_scope() as defer:
+        with scope() as defer:
             defer(call, 1)
             return "done"
 
@@ -99,7 +99,7 @@ def stack_3(call):
 
 def scope_3(call):
     def run():
-        with godefer.defer_scope() as defer:
+        with defer_scope() as defer:
             defer(call, 1)
             defer(call, 2)
             defer(call, 3)
@@ -190,9 +190,9 @@ def stack_8(call):
     return run
 
 
-def scope_8(call):
+def scope_8(call, scope=defer_scope):
     def run():
-        with godefer.defer_scope() as defer:
+        with scope() as defer:
             defer(call, 1)
             defer(call, 2)
             defer(call, 3)
@@ -253,7 +253,7 @@ def stack_method(file):
 
 def scope_method(file):
     def run():
-        with godefer.defer_scope() as defer:
+        with defer_scope() as defer:
             defer(file.close)
             return "done"
 
@@ -305,7 +305,7 @@ def stack_conditional(call):
 
 def scope_conditional(call):
     def run(wanted=True):
-        with godefer.defer_scope() as defer:
+        with defer_scope() as defer:
             if wanted:
                 defer(call, 1)
             return "done"
@@ -360,7 +360,7 @@ def stack_loop(call):
 
 def scope_loop(call):
     def run(n=100):
-        with godefer.defer_scope() as defer:
+        with defer_scope() as defer:
             for i in range(n):
                 defer(call, i)
             return "done"
@@ -407,9 +407,9 @@ def stack_exception_1(call):
     return run
 
 
-def scope_exception_1(call):
+def scope_exception_1(call, scope=defer_scope):
     def run():
-        with godefer.defer_scope() as defer:
+        with scope() as defer:
             defer(call, 1)
             raise LookupError
 
@@ -496,9 +496,9 @@ def stack_exception_8(call):
     return run
 
 
-def scope_exception_8(call):
+def scope_exception_8(call, scope=defer_scope):
     def run():
-        with godefer.defer_scope() as defer:
+        with scope() as defer:
             defer(call, 1)
             defer(call, 2)
             defer(call, 3)

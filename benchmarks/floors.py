@@ -9,17 +9,20 @@ the interpreter has a free list of its own; that is what is left when the pool o
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from benchmarks.group import Recorded, fails, nothing
+from benchmarks.exits import GROUPS as EXITS
+from benchmarks.group import RUNTIME, SCOPE, STACK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import FrameType
 
-    Run = Callable[[], Any]
+    from benchmarks.group import Group, Make, Run
 
+GROUPS = [
+    g for g in EXITS if g.name in {"return, 1 call", "return, 8 calls", "exception, 1 call", "exception, 8 calls"}
+]
 _getframe = sys._getframe
 _live: dict[FrameType | None, list[Any]] = {}
 
@@ -72,104 +75,23 @@ class LeastScope:
             f(*args, **kwargs)
 
 
-def floors(call: Any = nothing) -> dict[str, dict[str, Run]]:
-    """What is done -> the least that does it, and ExitStack."""
-    found: dict[str, dict[str, Run]] = {}
-    for fails_too in (False, True):
-        for n in (1, 8):
-            name = f"{'exception' if fails_too else 'return'}, {n} call{'s'[: n > 1]}"
-            ways = {"runtime": _least, "defer_scope": _least_scope, "ExitStack": _stack}
-            runs = {way: make(call, n, fails_too) for way, make in ways.items()}
-            found[name] = {way: fails(run) for way, run in runs.items()} if fails_too else runs
-    return found
+def least(group: Group) -> dict[str, Make]:
+    """The least that does what *group* does, and ExitStack: way -> how it is written."""
+    scope: Any = group.scope
+    return {
+        RUNTIME: partial(group.deferring, with_least, least_defer),
+        SCOPE: partial(scope, scope=LeastScope),
+        STACK: group.stack,
+    }
 
 
-def _end(fails_too: bool) -> str:
-    if fails_too:
-        raise LookupError
-    return "done"
-
-
-def _least(call: Any, n: int, fails_too: bool) -> Run:
-    if n == 1:
-
-        @with_least
-        def run() -> str:
-            least_defer(call, 1)
-            return _end(fails_too)
-
-    else:
-
-        @with_least
-        def run() -> str:
-            least_defer(call, 1)
-            least_defer(call, 2)
-            least_defer(call, 3)
-            least_defer(call, 4)
-            least_defer(call, 5)
-            least_defer(call, 6)
-            least_defer(call, 7)
-            least_defer(call, 8)
-            return _end(fails_too)
-
-    return run
-
-
-def _least_scope(call: Any, n: int, fails_too: bool) -> Run:
-    if n == 1:
-
-        def run() -> str:
-            with LeastScope() as defer:
-                defer(call, 1)
-                return _end(fails_too)
-
-    else:
-
-        def run() -> str:
-            with LeastScope() as defer:
-                defer(call, 1)
-                defer(call, 2)
-                defer(call, 3)
-                defer(call, 4)
-                defer(call, 5)
-                defer(call, 6)
-                defer(call, 7)
-                defer(call, 8)
-                return _end(fails_too)
-
-    return run
-
-
-def _stack(call: Any, n: int, fails_too: bool) -> Run:
-    if n == 1:
-
-        def run() -> str:
-            with ExitStack() as stack:
-                stack.callback(call, 1)
-                return _end(fails_too)
-
-    else:
-
-        def run() -> str:
-            with ExitStack() as stack:
-                stack.callback(call, 1)
-                stack.callback(call, 2)
-                stack.callback(call, 3)
-                stack.callback(call, 4)
-                stack.callback(call, 5)
-                stack.callback(call, 6)
-                stack.callback(call, 7)
-                stack.callback(call, 8)
-                return _end(fails_too)
-
-    return run
+def floors() -> dict[str, dict[str, Run]]:
+    """What is done -> the way -> a run of it, to be timed."""
+    return {group.name: {way: group.timed_run(make) for way, make in least(group).items()} for group in GROUPS}
 
 
 def check() -> None:
     """Each makes the calls, last in, first out, whatever way it ends."""
-    recorded = Recorded()
-    for name, ways in floors(recorded).items():
-        for way, run in ways.items():
-            recorded.calls.clear()
-            assert run() == ("done" if name.startswith("return") else LookupError), way
-            assert recorded.calls == list(range(8 if "8" in name else 1, 0, -1)), way
+    for group in GROUPS:
+        for make in least(group).values():
+            group.check(make)

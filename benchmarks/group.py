@@ -137,7 +137,7 @@ class Group:
         if self.runtime:
             makes[RUNTIME] = self._ours("runtime")
         makes[STACK] = self.stack
-        if self.scope is not None and hasattr(godefer, "defer_scope"):
+        if self.scope is not None:
             makes[SCOPE] = self.scope
         object.__setattr__(self, "makes", makes)
 

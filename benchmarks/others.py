@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import godefer
 from benchmarks.group import HAND, OPEN, RUNTIME, SCOPE, STACK, nothing, open_coding
-from godefer import defer, with_defers
+from godefer import defer, defer_scope, with_defers
 from godefer._record import _defer, freedefer, newdefer
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _stack(n: int, look: Callable[[], int]) -> int:
 
 
 def _scope(n: int, look: Callable[[], int]) -> int:
-    with godefer.defer_scope() as scope:  # type: ignore[attr-defined]
+    with defer_scope() as scope:
         for _ in range(n):
             scope(nothing, None)
         return look()
@@ -142,10 +142,7 @@ def pending() -> dict[str, Callable[[int, Callable[[], int]], int]]:
         open_coded = with_defers(_deferring)
     with open_coding(False):
         runtime = with_defers(_deferring)
-    functions = {HAND: _by_hand, OPEN: open_coded, RUNTIME: runtime, STACK: _stack}
-    if hasattr(godefer, "defer_scope"):
-        functions[SCOPE] = _scope
-    return functions
+    return {HAND: _by_hand, OPEN: open_coded, RUNTIME: runtime, STACK: _stack, SCOPE: _scope}
 
 
 def bytes_per_call(function: Callable[[int, Callable[[], int]], int], n: int) -> float:

@@ -132,9 +132,8 @@ def budgets_table(results: list[Results]) -> str:
         ]
     )
     for way in (OPEN, RUNTIME, SCOPE):
-        if way in results[0].memory:
-            shares = [r.memory[way] / r.memory[STACK] for r in results]
-            rows.append([f"{way}: memory of a pending call", STACK, f"{MEMORY}", *(_judged(s, MEMORY) for s in shares)])
+        shares = [r.memory[way] / r.memory[STACK] for r in results]
+        rows.append([f"{way}: memory of a pending call", STACK, f"{MEMORY}", *(_judged(s, MEMORY) for s in shares)])
     return _table(rows)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import godefer
 from benchmarks import floors, others
-from benchmarks.group import OPEN, RUNTIME, STACK
+from benchmarks.group import OPEN, RUNTIME, SCOPE, STACK
 from godefer._record import pool
 
 
@@ -39,7 +39,7 @@ def test_pending(benchmark, way):
     function = others.pending()[way]
     taken = others.bytes_per_call(function, 10_000)
     assert taken > 16  # a list's reference to the call, and to the one before
-    if way in {OPEN, RUNTIME}:
+    if way in {OPEN, RUNTIME, SCOPE}:
         assert taken < others.bytes_per_call(others.pending()[STACK], 10_000)
     assert function(10_000, lambda: 7) == 7
     benchmark(function, 10_000, int)
@@ -56,7 +56,7 @@ def test_pool(benchmark, nodes):
     benchmark(nodes)
 
 
-@pytest.mark.parametrize("way", ["runtime", "defer_scope", "ExitStack"])
+@pytest.mark.parametrize("way", [RUNTIME, SCOPE, STACK])
 @pytest.mark.parametrize("name", floors.floors())
 def test_floors(benchmark, name, way):
     """The least that a deferred call can cost still makes the calls, last in, first out."""
