@@ -233,7 +233,8 @@ def coroutine_dropped(coroutine: object) -> TypeError:
     name = callable_name(coroutine)
     return TypeError(
         f"{name} is async and would never have run: it was deferred in a function, or in the block of a scope, that is not async; "
-        f"make the function `async def`, the block `async with`, or defer something that runs {name} to its end"
+        f"make the function `async def`, the block `async with` and its close() an `await` of aclose(), "
+        f"or defer something that runs {name} to its end"
     )
 
 
