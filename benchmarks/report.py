@@ -1,4 +1,4 @@
-"""Measure on each Python that is named, print the tables, and write them, and the charts, to docs/.
+"""Measure on each Python that is named, print the tables, and write them, and the charts, to docs/ and README.md.
 
     python -m benchmarks.report --rounds 31 --python .venv/bin/python --python .venv-3.12/bin/python
 
@@ -25,6 +25,33 @@ from benchmarks.peers import PEERS
 
 _ROOT = Path(__file__).parent.parent
 _DOCUMENT = _ROOT / "docs" / "benchmarks.md"
+_README = _ROOT / "README.md"
+
+# What README shows: in its words -> the group, the way, and against what. Of memory there is no group.
+_IN_SHORT = {
+    "**open-coded**: one deferred call": ("return, 1 call", OPEN, HAND),
+    "eight": ("return, 8 calls", OPEN, HAND),
+    "in an `if`": ("in an if", OPEN, HAND),
+    "a hundred in a loop": ("a loop of 100", OPEN, HAND),
+    "one in a generator": ("a generator", OPEN, HAND),
+    "one that is awaited": ("a coroutine", OPEN, HAND),
+    "`using`": ("using", OPEN, HAND),
+    "one, exit by an exception": ("exception, 1 call", OPEN, HAND),
+    "eight, exit by an exception": ("exception, 8 calls", OPEN, HAND),
+    "a function that recovers": ("recover", OPEN, HAND),
+    "one": ("return, 1 call", OPEN, STACK),
+    "**at run time**: one deferred call": ("return, 1 call", RUNTIME, STACK),
+    "eight, at run time": ("return, 8 calls", RUNTIME, STACK),
+    "one, at run time, exit by an exception": ("exception, 1 call", RUNTIME, STACK),
+    "eight, at run time, exit by an exception": ("exception, 8 calls", RUNTIME, STACK),
+    "`using`, at run time": ("using", RUNTIME, STACK),
+    "**`defer_scope`**: one deferred call": ("return, 1 call", SCOPE, STACK),
+    "eight, in a `defer_scope`": ("return, 8 calls", SCOPE, STACK),
+    "one, in a `defer_scope`, exit by an exception": ("exception, 1 call", SCOPE, STACK),
+    "`defer.using`": ("using", SCOPE, STACK),
+    "memory of a pending call, open-coded": (None, OPEN, STACK),
+    "memory of a pending call, at run time": (None, RUNTIME, STACK),
+}
 
 
 class Results:
@@ -186,6 +213,16 @@ def wrong_list(results: list[Results]) -> str:
     )
 
 
+def short_table(results: list[Results]) -> str:
+    """What README shows."""
+    first, *others = (r.version for r in results)
+    rows = [["", "against", f"CPython {first}", *others]]
+    for what, (group, way, against) in _IN_SHORT.items():
+        ratios = (r.memory[way] / r.memory[against] if group is None else r.ratio(group, way, against) for r in results)
+        rows.append([what, against if against == HAND else f"`{against}`", *(f"{ratio:.2f}" for ratio in ratios)])
+    return _table(rows)
+
+
 def _cell(ratio: float | None, *, wrong: bool) -> str:
     if ratio is None:
         return "wrong" if wrong else ""
@@ -202,9 +239,8 @@ def _table(rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body))
 
 
-def write(results: list[Results], document: Path = _DOCUMENT) -> None:
-    """Put the tables where the document has their marks, and the charts beside it."""
-    text = document.read_text()
+def write(results: list[Results], document: Path = _DOCUMENT, readme: Path = _README) -> None:
+    """Put the tables where the documents have their marks, and the charts beside the first."""
     tables = {
         "budgets": budgets_table(results),
         "floors": floors_table(results),
@@ -212,13 +248,9 @@ def write(results: list[Results], document: Path = _DOCUMENT) -> None:
         "wrong": wrong_list(results),
     }
     tables["costs"] = "\n\n".join(f"### CPython {r.python}\n\n{costs_table(r)}" for r in results)
-    for name, table in tables.items():
-        marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        if not marks.search(text):
-            message = f"{document} has no place for the table {name!r}"
-            raise ValueError(message)
-        text = marks.sub(lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}", text)
-    document.write_text(text)
+    filled = {document: _filled(document, tables), readme: _filled(readme, {"costs": short_table(results)})}
+    for path, text in filled.items():
+        path.write_text(text)
 
     from benchmarks import charts  # matplotlib is not needed for tables
 
@@ -229,6 +261,17 @@ def write(results: list[Results], document: Path = _DOCUMENT) -> None:
     }
     charts.costs(drawn, f"Time of a call, CPython {newest.version}", document.parent / "benchmarks.svg")
     charts.growth(newest.growth, f"How cost grows, CPython {newest.version}", document.parent / "benchmarks-growth.svg")
+
+
+def _filled(document: Path, tables: dict[str, str]) -> str:
+    text = document.read_text()
+    for name, table in tables.items():
+        marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        if not marks.search(text):
+            message = f"{document} has no place for the table {name!r}"
+            raise ValueError(message)
+        text = marks.sub(lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}", text)
+    return text
 
 
 def main() -> None:

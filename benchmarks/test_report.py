@@ -10,7 +10,7 @@ from benchmarks import growth, measure, report
 from benchmarks.budgets import RATIOS
 from benchmarks.exits import GROUPS as EXITS
 from benchmarks.features import GROUPS as FEATURES
-from benchmarks.group import HAND, STACK
+from benchmarks.group import HAND, OPEN, SCOPE, STACK
 
 MARKS = ("costs", "budgets", "floors", "others", "wrong")
 
@@ -54,6 +54,15 @@ def test_budgets(results):
     assert all(row[-1] for row in body)
 
 
+def test_in_short(results):
+    """README's table has the ratios of the page's; each row is full."""
+    _, _, *body = rows_of(report.short_table(results))
+    cells = {row[0]: row[-1] for row in body}
+    assert cells["eight"] == f"{results[0].ratio('return, 8 calls', OPEN):.2f}"
+    assert cells["**`defer_scope`**: one deferred call"] == f"{results[0].ratio('return, 1 call', SCOPE, STACK):.2f}"
+    assert all(re.fullmatch(r"\d+\.\d\d", cell) for cell in cells.values())
+
+
 def test_what_is_missed_is_bold():
     """What is above its limit is bold."""
     assert report._judged(0.5, 0.5) == "0.50"
@@ -74,7 +83,10 @@ def test_the_tables_are_put_where_the_document_has_their_marks(results, tmp_path
     pytest.importorskip("matplotlib", reason="needs the extra 'bench'")
     document = tmp_path / "page.md"
     document.write_text("".join(f"before {name}\n<!-- {name} -->\nold\n<!-- end -->\n" for name in MARKS) + "the end\n")
-    report.write(results, document)
+    readme = tmp_path / "readme.md"
+    readme.write_text("before\n<!-- costs -->\nold\n<!-- end -->\nafter\n")
+    report.write(results, document, readme)
+    assert readme.read_text() == f"before\n<!-- costs -->\n\n{report.short_table(results)}\n\n<!-- end -->\nafter\n"
     text = document.read_text()
     assert "old" not in text
     assert re.findall("^(?:before|the) .*", text, re.MULTILINE) == [*(f"before {name}" for name in MARKS), "the end"]
@@ -91,5 +103,12 @@ def test_a_document_without_a_mark(results, tmp_path):
     document = tmp_path / "page.md"
     document.write_text("nothing\n")
     with pytest.raises(ValueError, match="has no place for the table"):
-        report.write(results, document)
+        report.write(results, document, document)
     assert document.read_text() == "nothing\n"
+
+
+def test_the_documents_have_the_marks(results):
+    """The project's own documents have a place for each table."""
+    assert "open-coded" in report._filled(report._README, {"costs": report.short_table(results)})
+    page = report._filled(report._DOCUMENT, dict.fromkeys(MARKS, "a table"))
+    assert page.count("a table") >= len(MARKS)
