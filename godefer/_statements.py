@@ -217,10 +217,7 @@ def using(cm: AbstractContextManager[T, bool | None]) -> T:
     """
     frame, sp = findframe("using", _getframe(1))
     pc = sp.f_lasti
-    if EXIT_FIRST:  # `special_pair`, written out
-        leave, enter = special(cm, "__exit__"), special(cm, "__enter__")
-    else:
-        enter, leave = special(cm, "__enter__"), special(cm, "__exit__")
+    enter, leave = special_pair(cm, "__enter__", "__exit__")
     if enter is MISSING or leave is MISSING:
         with cm:  # the interpreter's own TypeError, in the words of this version
             raise _errors.internal("using")
@@ -292,21 +289,35 @@ async def _enter_async(acm: Any, frame: Frame, pc: int) -> Any:
 
 def special(thing: object, name: str) -> Any:
     """The special method *name* of *thing*, looked up and bound as the interpreter does it: on the type; or `MISSING`."""
-    cls = type(thing)
-    for base in cls.__mro__:
+    for base in type(thing).__mro__:
         if name in base.__dict__:
-            found = base.__dict__[name]
-            bind = getattr(type(found), "__get__", None)
-            return found if bind is None else bind(found, thing, cls)
+            return _bound(base.__dict__[name], thing)
     return MISSING
 
 
 def special_pair(thing: object, enter: str, leave: str) -> tuple[Any, Any]:
     """The two special methods of a context manager, looked up in the order of this version's `with` statement."""
+    for base in type(thing).__mro__:
+        names = base.__dict__
+        if enter in names and leave in names:  # the same class has both: one walk, which is most of what `using` costs
+            if EXIT_FIRST:
+                last = _bound(names[leave], thing)
+                return _bound(names[enter], thing), last
+            return _bound(names[enter], thing), _bound(names[leave], thing)
+        if enter in names or leave in names:
+            break
     if EXIT_FIRST:
         last = special(thing, leave)
         return special(thing, enter), last
     return special(thing, enter), special(thing, leave)
+
+
+def _bound(found: Any, thing: object) -> Any:
+    """What was *found* on the type of *thing*, as its attribute."""
+    if type(found) is FunctionType:
+        return MethodType(found, thing)
+    bind = getattr(type(found), "__get__", None)
+    return found if bind is None else bind(found, thing, type(thing))
 
 
 def special_function(thing: object, name: str) -> FunctionType | None:
