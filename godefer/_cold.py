@@ -16,7 +16,7 @@ from types import CoroutineType
 from godefer import _errors
 from godefer._record import RETURNING, _defer, newdefer, restore_context, save
 from godefer._results import awaitable, awaited, drop
-from godefer._statements import MISSING, special_pair, unwinders
+from godefer._statements import MISSING, special_pair
 from godefer._traceback import hide, passes_again
 from godefer._unwind import DRIVING, UNWINDING, adrive, drive, plays, remember_exit
 
@@ -343,7 +343,6 @@ for _helper in (
 ):
     hide(_helper.__code__)
 plays(UNWINDING, unwind.__code__, aunwind.__code__)
-unwinders.update((unwind.__code__, aunwind.__code__))
 plays(DRIVING, finish.__code__, afinish.__code__)
 
 # What the lowered code names, put into it as constants.

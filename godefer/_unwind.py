@@ -413,15 +413,14 @@ def replaced(frame: Frame, exc: BaseException, was: BaseException | None) -> Bas
     return exc
 
 
-def remember_exit(was: BaseException | None, exc: BaseException, *, recovered: bool) -> None:
+def remember_exit(was: BaseException, exc: BaseException, *, recovered: bool) -> None:
     """A deferred call that ran because of *was* raised *exc*: if an exit was thereby aborted, remember it on *exc*.
 
     On the exception, so that it is found wherever that is recovered, in this function or in a caller of it. Not in its
     ``__context__``, which looks the same when an `except` clause dealt with the exit and then raised something else.
     """
-    aborted = was
-    if recovered or isinstance(was, Exception):
-        aborted = attributes(was).pop(_ABORTED, None) if was is not None else None
+    replaced_too = recovered or isinstance(was, Exception)
+    aborted = attributes(was).pop(_ABORTED, None) if replaced_too else was
     if aborted is not None and aborted is not exc:
         attributes(exc)[_ABORTED] = aborted
 
@@ -448,12 +447,13 @@ _roles: dict[int, str] = {}
 
 
 def plays(role: str, *codes: CodeType) -> None:
-    """Let `recover` know these, which live as long as the runtime does."""
+    """Let `recover` know these, which live as long as the runtime does; and tracebacks, and a `defer` that is itself deferred."""
     _roles.update((id(code), role) for code in codes)
     hide(*codes)
+    if role is not DRIVING:
+        unwinders.update(codes)
 
 
 plays(_PANICKING, gopanic.__code__, agopanic.__code__)
 plays(_RETURNING, deferreturn.__code__, adeferreturn.__code__)
 plays(DRIVING, drive.__code__, adrive.__code__)
-unwinders.update((gopanic.__code__, agopanic.__code__, deferreturn.__code__, adeferreturn.__code__))

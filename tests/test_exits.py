@@ -10,6 +10,7 @@ import textwrap
 import pytest
 
 from godefer import defer, errdefer, okdefer, panic, recover
+from tests.outcomes import drive
 
 EXITS = [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError]
 
@@ -19,15 +20,6 @@ class Pause:
 
     def __await__(self):
         yield
-
-
-def drive(coroutine):
-    """Run a coroutine to its end, without a loop that would handle some exits itself."""
-    try:
-        while True:
-            coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
 
 
 KINDS = ["function", "generator", "coroutine", "async generator"]

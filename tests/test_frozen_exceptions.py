@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from godefer import ausing, defer, defer_scope, errdefer, recover, using
+from tests.outcomes import run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,14 +23,6 @@ class Tuple(Exception):
 
 def fail(number):
     raise Frozen(number)
-
-
-def run(function, *args):
-    """What a function returned or raised."""
-    try:
-        return function(*args)
-    except Exception as e:
-        return e
 
 
 def chain(error):

@@ -11,30 +11,11 @@ import weakref
 import pytest
 
 from godefer import DeferError, defer_scope, panic, recover
+from tests.outcomes import drive, pause, run
 
 
 def fail(name):
     raise ValueError(name)
-
-
-def run(function, *args):
-    """What a function returned or raised."""
-    try:
-        return function(*args)
-    except BaseException as e:
-        return e
-
-
-def drive(coroutine):
-    try:
-        while True:
-            coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
-
-
-async def pause():
-    await asyncio.sleep(0)
 
 
 class Manager:

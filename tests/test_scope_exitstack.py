@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from godefer import defer_scope, recover
+from tests.outcomes import drive, pause, run
 
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "exitstack.md"
@@ -21,26 +22,6 @@ PAGE = TESTS.parent / "docs" / "exitstack.md"
 
 def fail(error):
     raise error
-
-
-def run(function, *args):
-    """What a function returned or raised."""
-    try:
-        return function(*args)
-    except BaseException as e:
-        return e
-
-
-def drive(coroutine):
-    try:
-        while True:
-            coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
-
-
-async def pause():
-    await asyncio.sleep(0)
 
 
 def chain(error):

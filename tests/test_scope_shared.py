@@ -12,6 +12,7 @@ import pytest
 from godefer import DeferError, defer, defer_scope, recover
 from godefer._record import pool
 from tests.faults.interrupts import FILES, Interrupts
+from tests.outcomes import drive
 
 
 def fail(name):
@@ -50,14 +51,6 @@ def pooled_twice():
     """The nodes that are in the pool more than once: two scopes would share them."""
     nodes = list(pool)
     return len(nodes) - len(set(map(id, nodes)))
-
-
-def drive(coroutine):
-    try:
-        while True:
-            coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
 
 
 # Closed from within

@@ -11,6 +11,7 @@ import pytest
 
 import godefer
 from godefer import DeferError, ausing, defer, errdefer, okdefer, panic, recover, using
+from tests.outcomes import drive, pause
 
 PACKAGE = os.path.dirname(godefer.__file__)
 
@@ -41,19 +42,6 @@ def failure(function, *args):
     except BaseException as e:
         return e, frames(e.__traceback__.tb_next)
     raise AssertionError("it did not fail")
-
-
-def drive(coroutine):
-    """Run a coroutine that only ever waits for `pause`."""
-    try:
-        while True:
-            coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
-
-
-async def pause():
-    await asyncio.sleep(0)
 
 
 def fail(message):
