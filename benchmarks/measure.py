@@ -75,6 +75,7 @@ def measure_others(rounds: int) -> dict[str, dict[str, list[float | None]]]:
             module = others.module_of(lines, Path(directory))
             runs = {way: others.decorating(module, way) for way in (OPEN, RUNTIME)}
             found[f"decorating, {lines} lines"] = interleaved(runs, rounds, always)
+        found["compiling"] = interleaved({"compiler": others.compiling()}, rounds, always)
         modules = ("", "godefer", "contextlib")
         runs = {what or "nothing": others.importing(what, Path(directory)) for what in modules}
         found["importing"] = interleaved(runs, rounds, always)

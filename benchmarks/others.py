@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import subprocess
@@ -14,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 import godefer
 from benchmarks.group import HAND, OPEN, RUNTIME, SCOPE, STACK, nothing, open_coding
 from godefer import defer, defer_scope, with_defers
+from godefer._lower import lower
 from godefer._record import _defer, freedefer, newdefer
+from godefer._scan import Names
+from godefer._source import _compile_quietly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +82,21 @@ def decorating(module: ModuleType, way: str) -> Callable[[], Any]:
             return with_defers(fn)
 
     return decorate
+
+
+def compiling() -> Callable[[], object]:
+    """What decorating that function asks of the interpreter's compiler: to parse it, to compile it for the proof, to compile what it is lowered to."""
+    names = Names({"defer": "defer", "errdefer": "errdefer"}, frozenset(), lambda _: None, 0)
+    original, lowered = ast.parse(_FUNCTION), ast.parse(_FUNCTION)
+    plan = lower(lowered.body[0], names)
+    assert not isinstance(plan, str), plan
+
+    def run() -> None:
+        _compile_quietly(_FUNCTION, "<function>", ast.PyCF_ONLY_AST)
+        _compile_quietly(original, "<function>", 0)
+        _compile_quietly(lowered, "<function>", 0)
+
+    return run
 
 
 def importing(what: str, bytecode: Path) -> Callable[[], object]:

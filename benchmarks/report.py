@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.budgets import DECORATING_MS, IMPORTING_MS, MEMORY, RATIOS
+from benchmarks.floors import NODES
 from benchmarks.group import HAND, OPEN, OURS, RUNTIME, SCOPE, STACK
 from benchmarks.peers import PEERS
 
@@ -166,11 +167,13 @@ def budgets_table(results: list[Results]) -> str:
 
 def floors_table(results: list[Results]) -> str:
     """What the budgets against ExitStack leave, beside the least and what is."""
-    rows = [["", *(name for r in results for name in (f"{r.version}: the least", "what is"))]]
+    rows = [["", *(name for r in results for name in (f"{r.version}: the least", "with nodes", "what is"))]]
     for group, way, against, _ in RATIOS:
         if against == STACK and way in {RUNTIME, SCOPE}:
-            pairs = ((r.least(group, way), r.ratio(group, way, STACK)) for r in results)
-            cells = [_cell(value, wrong=False) for pair in pairs for value in pair]
+            found = (
+                (r.least(group, way), r.least(group, f"{way}{NODES}"), r.ratio(group, way, STACK)) for r in results
+            )
+            cells = [_cell(value, wrong=False) for values in found for value in values]
             if all(cells):
                 rows.append([f"{way}: {group}", *cells])
     return _table(rows)
@@ -183,6 +186,8 @@ def others_table(results: list[Results]) -> str:
         for way in (OPEN, RUNTIME):
             times = (f"{r.milliseconds(f'decorating, {lines} lines', way):.2f} ms" for r in results)
             rows.append([f"decorating, in a module of {lines:,} lines, {way}", *times])
+    times = (f"{r.milliseconds('compiling', 'compiler'):.2f} ms" for r in results)
+    rows.append(["of that, open-coded, in the interpreter's compiler", *times])
     for what in ("godefer", "contextlib"):
         rows.append([f"`import {what}`, beyond a bare interpreter", *(f"{r.importing(what):.1f} ms" for r in results)])
     rows.extend(

@@ -56,7 +56,7 @@ def test_pool(benchmark, nodes):
     benchmark(nodes)
 
 
-@pytest.mark.parametrize("way", [RUNTIME, SCOPE, STACK])
+@pytest.mark.parametrize("way", floors.least(floors.GROUPS[0]))
 @pytest.mark.parametrize("name", floors.floors())
 def test_floors(benchmark, name, way):
     """The least that a deferred call can cost still makes the calls, last in, first out."""
