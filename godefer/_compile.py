@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-import itertools
 import re
 
-from godefer._cold import RUNTIME
-from godefer._leaving import FORGETS
+from godefer._panicking import RUNTIME
 from godefer._lower import NESTING, lower
 from godefer._names import attribute
 from godefer._scan import Names
@@ -18,59 +16,105 @@ if TYPE_CHECKING:
     from types import CodeType, FunctionType
     from typing import Any
 
-    from godefer._lower import Plan
+    from godefer._lower import Plan, Range
     from godefer._names import Meaning
     from godefer._open import Result
+    from godefer._source import Source
 
 _MARK = re.compile(f"'({'|'.join(RUNTIME)})'")
 _ASYNC_GENERATOR = 0x200  # inspect.CO_ASYNC_GENERATOR
 
 
-def compile_lowered(fn: FunctionType, meant: Meaning, result: Result) -> tuple[CodeType, Plan] | str:
-    """The open-coded code of *fn* and its plan; or the reason why there is none."""
+def compile_lowered(fn: FunctionType, meant: Meaning, result: Result) -> tuple[CodeType, Plan, frozenset[int]] | str:
+    """Return the open-coded code of *fn*, its plan and its exits; or the reason why there is none."""
     code = fn.__code__
     if any(isinstance(const, str) and const in RUNTIME for const in code.co_consts):
         return "it holds a string that is one of the marks of lowered code"
     outcome = lowered(code, fn.__globals__, meant, result, want_text=False)
     if isinstance(outcome, str):
         return outcome
-    made, plan, _ = outcome
+    made = outcome.code
     consts = tuple(RUNTIME.get(const, const) if type(const) is str else const for const in made.co_consts)
-    # The flags of both: PyPy closes a generator that is dropped only if its code has a `yield` inside of a `try`, which lowering adds.
-    return made.replace(co_consts=consts, co_flags=made.co_flags | code.co_flags), plan
+    # The flags of both: PyPy closes a generator that is dropped only if its code has a `yield` inside of a `try`, which
+    # lowering adds.
+    made = made.replace(co_consts=consts, co_flags=made.co_flags | code.co_flags)
+    return made, outcome.plan, outcome.exits
+
+
+class LoweredCode:
+    """The lowered code of a function, its marks not yet replaced; its plan, exits, and source."""
+
+    def __init__(self, code: CodeType, plan: Plan, exits: frozenset[int], text: str) -> None:
+        self.code = code
+        self.plan = plan
+        self.exits = exits
+        self.text = text
 
 
 def lowered(
     code: CodeType, module_globals: dict[str, Any], meant: Meaning, result: Result, *, want_text: bool = True
-) -> tuple[CodeType, Plan, str] | str:
-    """The lowered code, its marks not yet replaced, the plan, and the lowered source; or the reason why there is none."""
+) -> LoweredCode | str:
+    """Return the lowered code of a function; or the reason why there is none."""
     reason = ""
-    # Fewer, if the function's own blocks leave no room for more.
-    for nesting, forgets in itertools.product((NESTING, 6, 5, 4, 3, 2, 1), FORGETS):
+    for nesting in (NESTING, 6, 5, 4, 3, 2, 1):  # fewer, if the function's own blocks leave no room for more
         source = find(code, module_globals)
         if isinstance(source, str):
             return source
-        plan = lower(
+        outcome = lower(
             source.node,
             names_of(meant, source.shift),
             asynchronous_generator=bool(code.co_flags & _ASYNC_GENERATOR),
             result=result,
             nesting=nesting,
-            forgets=forgets,
         )
-        if isinstance(plan, str):
-            return plan
+        if isinstance(outcome, str):
+            return outcome
         text = _MARK.sub(r"\1", ast.unparse(source.node)) if want_text else ""
         _keep_names(source.node, code)
         try:
-            made = source.compile()
+            made, exits = _compile(source, outcome.exits)
         except SyntaxError as e:
             reason = f"its lowered source does not compile: {e.msg}"
             continue
         if made.co_freevars != code.co_freevars:
             return "its lowered code would take other names from outside"
-        return made, plan, text
+        return LoweredCode(made, outcome.plan, exits, text)
     return reason
+
+
+def _compile(source: Source, calls: set[Range]) -> tuple[CodeType, frozenset[int]]:
+    """Compile lowered source, and find the instructions that come from *calls*, which have positions of their own."""
+    shift = source.shift
+    made = source.compile()
+    places = {(line + shift, end + shift, start, stop) for line, end, start, stop in calls}
+    exits = [i * 2 for i, place in enumerate(made.co_positions()) if place in places]
+    if calls and not exits:  # -X no_debug_ranges: code has lines only
+        return _compile_marked(source, calls)
+    return made, frozenset(exits)
+
+
+def _compile_marked(source: Source, calls: set[Range]) -> tuple[CodeType, frozenset[int]]:
+    """`_compile`, where code has no columns: *calls* are first compiled with lines that nothing else has."""
+    marked = [
+        node
+        for node in {id(node): node for node in ast.walk(source.node)}.values()
+        if isinstance(node, ast.expr)
+        and (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset) in calls
+    ]
+    _move(marked, _MARKED)
+    lines = source.compile().co_positions()
+    exits = [i * 2 for i, (line, *_) in enumerate(lines) if line is not None and line >= _MARKED]
+    _move(marked, -_MARKED)
+    return source.compile(), frozenset(exits)
+
+
+_MARKED = 10_000_000  # more lines than a file has
+
+
+def _move(nodes: list[ast.expr], lines: int) -> None:
+    for node in nodes:
+        node.lineno += lines
+        node.end_lineno = (node.end_lineno or 0) + lines
 
 
 def names_of(meant: Meaning, shift: int) -> Names:

@@ -1,62 +1,43 @@
-"""Where each defer goes: a function's AST in, the AST of the same function with its deferred calls inlined out.
+"""Where each deferred call goes: a function's AST in, the AST of the same function with its deferred calls inlined out.
 
-Pure: no exec, no inspect, nothing is looked up. The caller says which names mean godefer's; the answer is a `Plan`, or a reason (a
-string) why the function cannot be lowered. The shapes, from what they are made of:
+Pure: no exec, no inspect, nothing is looked up. The caller says which names mean godefer's; the answer is a `Plan`, or a
+reason (a string) why the function cannot be lowered. `_shapes` shows what the lowered code looks like.
 
-*inline*: the statement stands at the top level of the body, so from there on its call is pending. The rest of the
-function goes into a ``try``; which calls are pending is the position in the code, and no flag or record exists::
+*Inline*: the statement is at the top level of the body, so its call is pending from there on. The rest of the function goes into
+a ``try``: the position in the code shows which calls are pending. `errdefer` has the ``except`` alone, and `using` is a native
+``with`` around the rest.
 
-    @f0 = <callee>
-    @a0_0 = <argument>
-    try:
-        <the rest of the function>
-    except:                                   # panicking: cold
-        @t = [@f0]
-        @f0 = @noop
-        try:
-            if @unwind(@t, (@a0_0,)):
-                return @R                     # recovered: what is outside runs as on a normal return
-        except:
-            if @t: @f0 = @t[0]                # @unwind could not begin: the `finally` makes the call
-            raise
-        raise                                 # alone: the traceback stays clean
-    finally:
-        if (@r := @f0(@a0_0)) is not None: @r = @drop(@r)
+*Conditional*: the statement is inside an ``if``, ``match``, ``try`` or ``with``, but in no loop. The ``try`` is around the whole
+top-level statement, and a slot is None until the call is pending.
 
-`errdefer` is the ``except`` alone, `okdefer` the ``finally`` alone, `using` a native ``with`` around the rest.
+*List*: the statement is in a loop, or there are more than the interpreter's limit of nested blocks allows (`_lists`).
 
-*conditional*: inside an ``if``, ``match``, ``try`` or ``with``, but in no loop. The same, around the whole top-level statement, with a slot
-that is None until the call is pending.
-
-*list*: in a loop, or more than the interpreter's limit of nested blocks allows. Pending calls are linked tuples in one hidden local,
-drained at the exit. The drain can be interrupted by a call that raises, so it is inside of a second ``try``, whose ``except``
-hands what is left to `_cold.unwind_list`. Rejected for the others too: one list for all is simpler, but costs three times as much.
-
-All of this is inside of one more ``try`` that lets go of the hidden locals if the function fails, and, if there are several calls, of a ``while``
-that a recovery leaves by ``break`` instead, to let go of them too (`_forgetting`); both are left out where the blocks do not suffice.
-
-`@R` holds what a ``return`` evaluated, where a recovery further out can see it (P4). Hidden names begin with ``@``, which no
-source can write. Exit calls have the position of their statement, for tracebacks; glue has the position -1, that is none.
+Rejected: one shape for inline and conditional (1.2 times the time of a return); lists for all (3 times); an ``except`` and a
+``finally`` for the first call, too (1.65 instead of 1.35 times the time of a hand-written exit by an exception); the ``finally``
+alone for all calls: a recovery has to leave it by a ``break``, which copies the exits further out, twice at each level.
 """
 
 from __future__ import annotations
 
 import ast
+from functools import partial
 
-from godefer import _nodes as n
-from godefer._leaving import ALWAYS_FORGETS
-from godefer._lists import Lists
-from godefer._scan import Scan, Unclear, catches, check_result, own_returns, scan
+from godefer import _returns
+from godefer import _shapes as shapes
+from godefer._capture import Captured
+from godefer._lists import PendingList, replace
+from godefer._scan import Unclear, catches, check_result, own_returns, scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from godefer._capture import Captured
-    from godefer._scan import Names, Site
+    from godefer._returns import Named
+    from godefer._scan import Names, Scan, Site
 
     Function = ast.FunctionDef | ast.AsyncFunctionDef
     Plan = tuple[tuple[int, str, str], ...]
+    Range = tuple[int, int, int, int]  # first and last line, first and last column
 
 
 # Each `return` gets a copy of the exit of each statement, as in Go, which stops at 15; a copy takes about 100 bytes.
@@ -65,15 +46,28 @@ COPIES = 2000
 NESTING = 8  # slots nested at most, as in Go; two blocks each of the interpreter's twenty
 
 
-def lower(  # noqa: PLR0913  # options
+class Lowered:
+    """What was done to a function: its plan, and the positions of the calls at its exits.
+
+    The plan has, of each statement, the line, the name and the shape.
+    """
+
+    def __init__(self, sites: Sequence[Site]) -> None:
+        self.plan: Plan = tuple((site.line, site.statement, site.shape) for site in sites)
+        self.exits: set[Range] = {
+            (at["lineno"], at["end_lineno"], at["col_offset"], at["end_col_offset"])
+            for at in (site.call for site in sites if site.shape != "list" and not site.enters)
+        }
+
+
+def lower(
     node: Function,
     names: Names,
     *,
     asynchronous_generator: bool = False,
     result: Sequence[str] | str | None = None,
     nesting: int = NESTING,
-    forgets: str = ALWAYS_FORGETS,
-) -> Plan | str:
+) -> Lowered | str:
     """Put the deferred calls of *node* where they run; *node* itself is changed.
 
     Args:
@@ -82,57 +76,89 @@ def lower(  # noqa: PLR0913  # options
         asynchronous_generator: Whether it is one, in which ``return`` takes no value.
         result: The named results: one name, or several.
         nesting: How many slots may be nested before the others go into a list.
-        forgets: When it lets go of its hidden locals; each of `FORGETS` takes a block less than the one before.
 
     Returns:
-        The plan: of each statement its line, its name and its shape; or the reason why the function cannot be lowered; *node* is then as it was.
+        What was done; or the reason why the function cannot be lowered, and *node* is then as it was.
     """
     head = 1 if ast.get_docstring(node, clean=False) is not None else 0
+    named: Named | None = result if result is None or isinstance(result, str) else tuple(result)
     try:
         found = scan(node.body[head:], names)
-        check_result(node.body, (result,) if isinstance(result, str) else result or (), names.shift)
+        check_result(node.body, (named,) if isinstance(named, str) else named or (), names.shift)
     except Unclear as reason:
         return str(reason)
-    if not found.sites and result is None:
+    if not found.sites and named is None:
         return "there is no defer statement in its body"
     returns = len(own_returns(node.body)) + 1
     if returns * len(found.sites) > COPIES:
         return f"{len(found.sites)} statements and {returns} ways to return would make its code too large"
-    lowering = _Lowering(
-        asynchronous=isinstance(node, ast.AsyncFunctionDef),
-        returns_value=not asynchronous_generator,
-        nesting=nesting,
-        forgets=forgets,
-    )
-    node.body[head:] = lowering.function(node.body[head:], found, result)
-    return tuple((site.line, site.statement, site.shape) for site in found.sites)
+    body = node.body[head:]
+    keeps = named is None and not asynchronous_generator and _returns.recovery_can_return(body, found.sites)
+    asynchronous = isinstance(node, ast.AsyncFunctionDef)
+    lowering = _Lowering(body, asynchronous=asynchronous, nesting=nesting, keeps=keeps)
+    node.body[head:] = lowering.function(body, found, named)
+    return Lowered(found.sites)
 
 
-class _Lowering(Lists):
-    def function(self, body: list[ast.stmt], found: Scan, result: Sequence[str] | str | None) -> list[ast.stmt]:
-        if result is not None:
-            self.result = result if isinstance(result, str) else tuple(result)
-        self.keeps = result is None and self.returns_value and self._recovery_can_return(body, found)
-        self.catches = catches(body)
-        rewritten: list[ast.stmt] = []
-        of_statement: list[list[Site]] = []
-        for statement, sites in zip(body, found.of_statement, strict=True):
-            instead = self._returns(statement)
-            rewritten += instead
-            of_statement += [sites, *([] for _ in instead[1:])]
-        self.single = len(found.sites) == 1
-        self.breaks = self.forgets == ALWAYS_FORGETS and not self.single
-        lowered = self.block(rewritten, of_statement)
-        outermost = lowered[-1]
-        if (
-            self.keeps and isinstance(outermost, ast.Try) and outermost.finalbody
-        ):  # what was returned is not needed any more
-            outermost.finalbody.append(n.assign("@R", n.const(None)))
-        lowered = self._forgetting(lowered)
-        return self._named(lowered) if result is not None else lowered
+class _Lowering:
+    """The lowering of one function, from its outermost region in."""
+
+    def __init__(self, body: Sequence[ast.stmt], *, asynchronous: bool, nesting: int, keeps: bool) -> None:
+        self.asynchronous = asynchronous
+        self.nesting = nesting
+        self.keeps = keeps  # does `@value` hold what a `return` evaluated?
+        self.catches = catches(body)  # can the body go on after an exception, which may then hold this frame (D9)?
+        self.number = 0  # of the next slot or list
+        self.hidden: dict[str, None] = {}  # the hidden locals; a set, in order
+        self.guarded = True  # is the next region the one that the guard is right around?
+        self.settles = False  # has the guard to see to what the call of that region has recovered?
+
+    def function(self, body: list[ast.stmt], found: Scan, named: Named | None) -> list[ast.stmt]:
+        """Return the whole body, lowered."""
+        begin = next((i for i, sites in enumerate(found.of_statement) if sites), len(body))
+        before, rest, sites = body[:begin], body[begin:], found.of_statement[begin:]
+        at = _start(rest[0], sites[0]) if rest else shapes.NOWHERE
+        if named is not None:
+            before = _returns.assign_named(before, named, pending=False)
+            rest, sites = _rewritten(rest, sites, partial(_returns.assign_named, result=named, pending=True))
+        elif self.keeps:
+            rest, sites = _rewritten(rest, sites, _returns.keep_value)
+        lowered = self.guard(self.block(rest, sites), at)
+        if named is None:
+            return [*before, *lowered]
+        start = shapes.clear((named,) if isinstance(named, str) else named, shapes.NOWHERE)
+        value = _returns.named_value(named, at)
+        if rest:
+            lowered = shapes.NAMED_RESULTS.fill(at, BODY=lowered, RESULT=value)
+        else:
+            lowered = [ast.Return(value, **at)]
+        return [*start, *before, *lowered]
+
+    def guard(self, region: list[ast.stmt], at: shapes.Position) -> list[ast.stmt]:
+        """Return *region* with what unbinds the hidden locals, and makes a recovery return, around it."""
+        if not (self.hidden or self.keeps):
+            return region
+        value = ["@value"] if self.keeps else []
+        late = [*value, "@recovered"] if self.settles else value
+        unbind_late = shapes.unbind(late, at)
+        settle = shapes.SETTLE.fill(at, RECOVERED=shapes.BREAK.fill(at))
+        start = ["@failing", *value] if "@failing" in self.hidden else value
+        return [
+            *shapes.clear(start, shapes.NOWHERE),
+            *shapes.GUARD.fill(
+                at,
+                BODY=region,
+                UNBIND=shapes.unbind([*self.hidden], at),
+                SETTLE_FIRST=shapes.SETTLE_FIRST.fill(at, SETTLE=settle, UNBIND_LATE=unbind_late)
+                if self.settles
+                else unbind_late,
+                RETURN=[ast.Return(None, **shapes.NOWHERE)],
+                GIVE=shapes.GIVE.fill(at) if self.keeps else [],
+            ),
+        ]
 
     def block(self, body: list[ast.stmt], of_statement: Sequence[Sequence[Site]]) -> list[ast.stmt]:
-        """The statements of the function's top level, from the first with a site on inside of that site's shape."""
+        """Return the statements of the function's top level, from the first with a site on in that site's region."""
         for i, sites in enumerate(of_statement):
             if not sites:
                 continue
@@ -150,22 +176,41 @@ class _Lowering(Lists):
         return body
 
     def inline(self, site: Site, rest: list[ast.stmt], after: Sequence[Sequence[Site]]) -> list[ast.stmt]:
+        """Return the capture of an inline call, and the *rest* of the function with the call pending."""
         if site.enters:
             return self.entered(site, rest, after)
-        call, slot = self._slot(site)
-        inner = self.block(rest, after) or [ast.Pass(**n.GLUE)]
-        capture, region = call.capture(slot, conditional=False), self.region(site, call, slot, inner, conditional=False)
-        if not (self.single and self.forgets):
-            return [*capture, region]
-        # The only call of the function: as `_forgetting`, but at no cost to the way out of an exception that the body raises.
-        names, self.hidden = list(self.hidden), {}
-        if region.finalbody:
-            region.finalbody = [n.attempt(region.finalbody, [n.forget(names), n.reraise()], [])]
-        return [n.attempt(capture, [n.forget(names), n.reraise()], []), region]
+        region = self.region(site, site.glue)
+        body = self.block(rest, after) or [ast.Pass(**shapes.NOWHERE)]
+        return [*region.capture(), *region.around(body)]
+
+    def conditional(
+        self, statement: ast.stmt, rest: list[ast.stmt], after: Sequence[Sequence[Site]], sites: Sequence[Site]
+    ) -> list[ast.stmt]:
+        """Return a statement with sites in it, and the *rest* of the function, with their calls pending."""
+        at = _start(statement, [])
+        regions = [self.region(site, at) for site in sites]
+        slots = [region.slot for region in regions]
+        self.hide("@callee")
+        body = replace([statement], {id(site.node): region.capture() for site, region in zip(sites, regions, strict=True)})
+        body += self.block(rest, after)
+        for region in reversed(regions):
+            body = region.around(body)
+        return [*(s for slot in slots for s in shapes.clear([slot], shapes.NOWHERE)), *body]
+
+    def region(self, site: Site, at: shapes.Position) -> _Region:
+        """Return the region of a call, which a statement at the position *at* begins."""
+        call = Captured(site, str(self.number))
+        region = _Region(self, call, f"@f{self.number}", at, guarded=self.guarded)
+        self.number += 1
+        self.guarded = False
+        self.settles = self.settles or region.first
+        self.hide(region.slot, *call.filled, "@returned", *([] if region.first else ["@failing"]), "@recovered")
+        return region
 
     def entered(self, site: Site, rest: list[ast.stmt], after: Sequence[Sequence[Site]]) -> list[ast.stmt]:
         """`using` is a native `with` around the rest (D11)."""
-        node, at = site.node, n.at(site.node)
+        self.guarded = False
+        node, at = site.node, shapes.position(site.node)
         target: ast.expr | None = None
         first: list[ast.stmt] = []
         if isinstance(node, ast.AnnAssign):
@@ -173,73 +218,110 @@ class _Lowering(Lists):
         elif isinstance(node, ast.Assign) and len(node.targets) == 1:
             target = node.targets[0]
         elif isinstance(node, ast.Assign):
-            target = ast.Name("@v", ast.Store(), **at)
-            self._hide("@v")
-            first = [ast.Assign(node.targets, n.load("@v", at), **at), n.assign("@v", n.const(None))]
-        inner = [*first, *self.block(rest, after)] or [ast.Pass(**n.GLUE)]
-        leaves = self.breaks and bool(self.hidden)
-        if leaves:  # so that only what was suppressed gets to the end of the `with`
-            inner.append(ast.Return(None, **n.GLUE))
+            target = ast.Name("@entered", ast.Store(), **at)
+            self.hide("@entered")
+            first = [ast.Assign(node.targets, shapes.load("@entered", at), **at), *shapes.clear(["@entered"], at)]
+        inner = [*first, *self.block(rest, after)] or [ast.Pass(**shapes.NOWHERE)]
+        suppressed: list[ast.stmt] = []
+        if self.hidden or self.keeps:  # only what was suppressed gets to the end of the `with`
+            inner.append(ast.Return(None, **shapes.NOWHERE))
+            suppressed = self.recovered(at)
         kind = ast.AsyncWith if site.statement == "ausing" else ast.With
-        entered = kind([ast.withitem(site.call.args[0], target)], inner, **at)
-        if leaves:
-            return [entered, *self._recovered()]
-        return [entered, self._give()] if self.keeps else [entered]
+        return [kind([ast.withitem(site.positional[0], target)], inner, **at), *suppressed]
 
-    def conditional(
-        self, statement: ast.stmt, rest: list[ast.stmt], after: Sequence[Sequence[Site]], sites: Sequence[Site]
+    def listed(
+        self,
+        statement: ast.stmt,
+        rest: list[ast.stmt],
+        after: Sequence[Sequence[Site]],
+        sites: list[Site],
+        *,
+        crowded: bool,
     ) -> list[ast.stmt]:
-        slots = []
-        for site in sites:
-            site.shape = "conditional"
-            call, slot = self._slot(site)
-            self._hide("@c")
-            slots.append((site, call, slot))
-            self.replaced[id(site.node)] = call.capture(slot, conditional=True)
-        body: list[ast.stmt] = [*self.replace([statement]), *self.block(rest, after)]
-        for site, call, slot in reversed(slots):
-            body = [self.region(site, call, slot, body, conditional=True)]
-        return [*(n.assign(slot, n.const(None)) for _, _, slot in slots), *body]
+        """Return a statement with sites in it, and the *rest*, with their calls, or all that follow, in a list."""
+        self.guarded = False
+        pending = PendingList(sites, self.number, asynchronous=self.asynchronous)
+        self.number += 1
+        self.hide(*pending.hidden)
+        pushes = pending.pushes()
+        body = replace([statement, *rest], pushes) if crowded else replace([statement], pushes) + self.block(rest, after)
+        return pending.region(body, self.recovered(sites[0].glue))
 
-    def region(self, site: Site, call: Captured, slot: str, body: list[ast.stmt], *, conditional: bool) -> ast.Try:
-        """*body* with the call in *slot* pending."""
-        empty = n.const(None if conditional else call.noop)
-        if site.statement == "okdefer":
-            panicking = [n.assign(slot, empty), *call.forget(), n.reraise()]
-        else:
-            panicking = self._panicking(site, call, slot, empty)
-            if conditional:
-                panicking = [n.when(n.is_not_none(n.load(slot)), *panicking[:-1]), n.reraise()]
-        returning: list[ast.stmt] = []
-        if site.statement != "errdefer":
-            returning = [self._exit(call.make(n.load(slot, call.at), call.arguments()), call.at)]
-            if self.catches:
-                returning += [*call.forget(), n.assign(slot, empty)]
-            if conditional:
-                returning = [n.when(n.is_not_none(n.load(slot)), *returning)]
-        return n.attempt(body, panicking, returning)
+    def recovered(self, at: shapes.Position) -> list[ast.stmt]:
+        """Return the statements that leave the function after a recovery."""
+        return (shapes.RECOVERED if "@failing" in self.hidden else shapes.BREAK).fill(at)
 
-    def _panicking(self, site: Site, call: Captured, slot: str, empty: ast.expr) -> list[ast.stmt]:
-        """Run the call in *slot* because of the exception in flight.
+    def hide(self, *names: str) -> None:
+        """Add hidden locals."""
+        self.hidden.update(dict.fromkeys(names))
 
-        If `unwind` could not begin, the call is made from here, which needs no more stack than the call itself: in the ``finally``, whose
-        slot is filled again, or, of an `errdefer`, which has none, at once.
-        """
-        args, kwargs = call.packed()
-        parts = [n.load("@t"), args, *([] if isinstance(kwargs, ast.Constant) else [kwargs])]
-        unwound = self._await(n.call(self._name("unwind"), parts, call.at), call.at)
-        if site.statement == "errdefer":
-            not_begun = self._exit(call.make(n.item("@t", 0), call.arguments()), call.at)
-        else:
-            not_begun = n.assign(slot, n.item("@t", 0))
-        return [
-            n.assign("@t", ast.List([n.load(slot)], ast.Load(), **n.GLUE)),
-            n.assign(slot, empty),
-            n.attempt(
-                [n.when(unwound, *self._recovered(call))],
-                [ast.If(n.load("@t"), [not_begun], call.forget(), **n.GLUE), n.reraise()],
-                [],
-            ),
-            *call.forget(),
-            n.reraise(),
-        ]
+
+class _Region:
+    """The part of a function in which one call, captured in a *slot*, is pending."""
+
+    def __init__(
+        self, lowering: _Lowering, call: Captured, slot: str, begin: shapes.Position, *, guarded: bool
+    ) -> None:
+        self.lowering = lowering
+        self.call = call
+        self.site = call.site
+        self.slot = slot
+        self.begin = begin  # the position of the statement that it begins with
+        self.conditional = begin is not self.site.glue
+        self.first = guarded and self.site.statement == "defer" and not lowering.asynchronous
+        if self.conditional:
+            self.site.shape = "conditional"
+
+    def capture(self) -> list[ast.stmt]:
+        """Return the statements in place of the site."""
+        return self.call.capture(self.slot, conditional=self.conditional)
+
+    def around(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """Return *body* with the call pending."""
+        at = shapes.NOWHERE if self.conditional else self.site.glue
+        made = self.call.exit(self.slot, asynchronous=self.lowering.asynchronous)
+        returning = list(made)
+        if self.lowering.catches:
+            returning += shapes.clear([self.slot, *self.call.filled], self.site.glue)
+        if self.first:
+            return shapes.FIRST_DEFER.fill(at, REST=body, EXIT=self.if_pending(returning))
+        glue = self.site.glue
+        done = shapes.clear([self.slot], glue) if self.conditional else shapes.DONE.fill(glue, SLOT=self.slot)
+        recovered = [*done, *shapes.RECOVERED.fill(glue)]
+        settle = shapes.SETTLE.fill(self.site.glue, RECOVERED=recovered)
+        return _SHAPES[self.site.statement].fill(
+            at,
+            REST=body,
+            FAILING=self.failing(at),
+            PANICKING=self.if_pending([*made, *settle]),
+            EXIT=self.if_pending(returning),
+        )
+
+    def failing(self, at: shapes.Position) -> list[ast.stmt]:
+        """Return the statements that note that the function is failing."""
+        return shapes.ASYNC_FAILING.fill(self.begin) if self.lowering.asynchronous else shapes.FAILING.fill(at)
+
+    def if_pending(self, stmts: list[ast.stmt]) -> list[ast.stmt]:
+        """Return *stmts*, run only if the call is pending."""
+        return shapes.IF_PENDING.fill(shapes.NOWHERE, SLOT=self.slot, EXIT=stmts) if self.conditional else stmts
+
+
+_SHAPES = {"defer": shapes.DEFER, "errdefer": shapes.ERRDEFER, "okdefer": shapes.OKDEFER}
+
+
+def _start(statement: ast.stmt, sites: Sequence[Site]) -> shapes.Position:
+    """Return the position at which a statement begins: that of its decorator, if one of the *sites* is the statement."""
+    return sites[0].glue if sites and sites[0].node is statement else shapes.position(statement)
+
+
+def _rewritten(
+    body: Iterable[ast.stmt], of_statement: Iterable[list[Site]], rewrite: Callable[[list[ast.stmt]], list[ast.stmt]]
+) -> tuple[list[ast.stmt], list[list[Site]]]:
+    """Return *body* and the sites of its statements, with each statement rewritten, possibly as several."""
+    rewritten: list[ast.stmt] = []
+    sites_of: list[list[Site]] = []
+    for statement, sites in zip(body, of_statement, strict=True):
+        instead = rewrite([statement])
+        rewritten += instead
+        sites_of += [sites, *([] for _ in instead[1:])]
+    return rewritten, sites_of

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 class Decision:
     """How a function is run: open-coded, with a ``plan``; or the runtime way, for a ``reason``.
 
+    ``exits`` are the instructions of open code that make deferred calls at its exits.
+
     It holds the original code, or an equal copy of it; never the code that was made of it. In another process than the
     one that decorated the function, open code comes without the original: its names could mean nothing there.
     """
@@ -43,19 +45,21 @@ class Decision:
         *,
         reason: str = "",
         plan: Plan | None = None,
+        exits: frozenset[int] = frozenset(),
     ) -> None:
         self.original = original
         self.result = result
         self.reason = reason
         self.plan = plan
+        self.exits = exits
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _pickled, (self.result, self.plan)
+        return _pickled, (self.result, self.plan, self.exits)
 
 
-def _pickled(result: Result, plan: Plan | None) -> Decision:
+def _pickled(result: Result, plan: Plan | None, exits: frozenset[int]) -> Decision:
     """The decision that open code from another process holds."""
-    return Decision(None, result, plan=plan)
+    return Decision(None, result, plan=plan, exits=exits)
 
 
 class _ByIdentity:
@@ -121,8 +125,9 @@ def open_code(fn: FunctionType, result: Result = None) -> CodeType | str:
             outcome = made
         else:
             # A copy: the cache keeps the open code as long as the original lives, which this must not prolong.
-            decision = Decision(fn.__code__.replace(), result, plan=made[1])
-            outcome = made[0].replace(co_consts=(*made[0].co_consts, decision))
+            code, plan, exits = made
+            decision = Decision(fn.__code__.replace(), result, plan=plan, exits=exits)
+            outcome = code.replace(co_consts=(*code.co_consts, decision))
     _cache.set(fn.__code__, (meant, result, outcome))
     return outcome
 
@@ -134,4 +139,4 @@ def lowered_text(fn: FunctionType, decision: Decision) -> str:
     from godefer._compile import lowered  # noqa: PLC0415  # see above
 
     outcome = lowered(decision.original, fn.__globals__, meaning(fn, decision.original), decision.result)
-    return f"# {outcome}" if isinstance(outcome, str) else outcome[2]
+    return f"# {outcome}" if isinstance(outcome, str) else outcome.text

@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    Position = dict[str, int]
+
 _FRAME_READERS = frozenset({"locals", "eval", "exec", "vars", "dir"})
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
@@ -46,16 +48,76 @@ class Names:
 
 
 class Site:
-    """One statement of godefer."""
+    """One statement of godefer in a function's body.
 
-    def __init__(self, statement: str, node: ast.stmt, call: ast.Call, *, in_loop: bool, shift: int) -> None:
+    A function that ``@defer`` stands above is deferred without arguments (D12).
+
+    Args:
+        statement: Its name.
+        node: The statement itself.
+        head: The expression that means ``defer``: what is called, or a decorator.
+        in_loop: Whether it is inside of a loop.
+        shift: What to add to the lines of the nodes.
+    """
+
+    def __init__(self, statement: str, node: ast.stmt, head: ast.expr, *, in_loop: bool, shift: int) -> None:
         self.statement = statement
         self.node = node
-        self.call = call
         self.in_loop = in_loop
         self.shape = "inline"
-        self.line = node.lineno + shift
+        self.line = head.lineno + shift
         self.enters = statement.endswith("using")
+        self.positional: list[ast.expr] = []
+        self.keywords: list[ast.keyword] = []
+        self.glue = _position(head)  # of the code around the call at an exit
+        self.call = _position(head)  # of that call, which nothing else has: see `_panicking.exits`
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            self.callee: ast.expr = ast.Name(node.name, ast.Load(), **self.glue)
+            self.glue["col_offset"] -= 1  # the "@"
+        else:
+            call = _called(node)
+            self.callee = call.args[0]
+            self.positional, self.keywords = call.args[0 if self.enters else 1 :], call.keywords
+            self.call = _position(call)
+
+    @property
+    def arguments(self) -> Position:
+        """The position of the arguments, from the first to the last."""
+        first, *_, last = [*self.positional, *(keyword.value for keyword in self.keywords)] * 2
+        return {**_position(last), "lineno": first.lineno, "col_offset": first.col_offset}
+
+    def stored(self, stmts: list[ast.stmt]) -> list[ast.stmt]:
+        """Return *stmts*, which use the callee, with what a statement on a function needs around them."""
+        node = self.node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            return stmts
+        del node.decorator_list[0]
+        nothing = ast.Constant(None, **self.glue)
+        return [node, *stmts, ast.Assign([ast.Name(node.name, ast.Store(), **self.glue)], nothing, **self.glue)]
+
+    def assigned(self, name: str) -> list[ast.stmt]:
+        """Return the assignment of *name* to the targets of a statement that enters a context manager."""
+        value = ast.Name(name, ast.Load(), **self.call)
+        if isinstance(self.node, ast.Assign):
+            return [ast.Assign(self.node.targets, value, **self.call)]
+        if isinstance(self.node, ast.AnnAssign):
+            return [ast.Assign([self.node.target], value, **self.call)]
+        return []
+
+
+def _called(node: ast.stmt) -> ast.Call:
+    """Return the call that a statement consists of, awaited or assigned or not."""
+    value = node.value  # type: ignore[attr-defined]
+    return value.value if isinstance(value, ast.Await) else value  # type: ignore[return-value]
+
+
+def _position(node: ast.expr) -> Position:
+    return {
+        "lineno": node.lineno,
+        "col_offset": node.col_offset,
+        "end_lineno": node.end_lineno or node.lineno,
+        "end_col_offset": node.end_col_offset or node.col_offset,
+    }
 
 
 class Scan:
@@ -90,11 +152,14 @@ def called(body: Sequence[ast.stmt], names: Names) -> list[tuple[int, str]]:
     stack: list[ast.AST] = list(body)
     while stack:
         node = stack.pop()
+        head = node.func if isinstance(node, ast.Call) else None
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.decorator_list:
+            head = node.decorator_list[0]
+        statement = scanner.meaning(head) if head is not None else None
+        if head is not None and statement is not None:
+            found.append((head.lineno + names.shift, statement))
         if isinstance(node, (*_SCOPES, ast.Lambda)):
             continue
-        statement = scanner.meaning(node.func) if isinstance(node, ast.Call) else None
-        if isinstance(node, ast.Call) and statement is not None:
-            found.append((node.lineno + names.shift, statement))
         stack += ast.iter_child_nodes(node)
     return sorted(found)
 
@@ -108,17 +173,18 @@ class _Scanner:
         site = self.site(node, in_loop=in_loop)
         if site is not None:
             self.sites.append(site)
-            self.expressions(site.call.args)
-            self.expressions(keyword.value for keyword in site.call.keywords)
-            if isinstance(node, ast.Assign):
-                self.expressions(node.targets)
-        elif isinstance(node, _SCOPES):
-            self.expressions(node.decorator_list)
+        if isinstance(node, _SCOPES):
+            self.expressions(node.decorator_list if site is None else node.decorator_list[1:])
             if isinstance(node, ast.ClassDef):
                 self.expressions((*node.bases, *(keyword.value for keyword in node.keywords)))
             else:
                 self.expressions(node.args.defaults)
                 self.expressions(default for default in node.args.kw_defaults if default is not None)
+        elif site is not None:
+            self.expressions([site.callee, *site.positional])
+            self.expressions(keyword.value for keyword in site.keywords)
+            if isinstance(node, ast.Assign):
+                self.expressions(node.targets)
         else:
             self.compound(node, in_loop=in_loop or isinstance(node, _LOOPS))
 
@@ -190,6 +256,13 @@ class _Scanner:
         return None
 
     def site(self, node: ast.stmt, *, in_loop: bool) -> Site | None:
+        shift = self.names.shift
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            head = node.decorator_list[0] if node.decorator_list else None
+            statement = self.meaning(head) if head is not None else None
+            if head is None or statement is None or statement.endswith("using"):
+                return None
+            return Site(statement, node, head, in_loop=in_loop, shift=shift)
         if not isinstance(node, (ast.Expr, ast.Assign, ast.AnnAssign)):
             return None
         value = node.value
@@ -201,11 +274,12 @@ class _Scanner:
         if statement is None or awaited != (statement == "ausing"):
             return None
         if statement in {"using", "ausing"}:
-            if len(call.args) == 1 and not call.keywords and not isinstance(call.args[0], ast.Starred):
-                return Site(statement, node, call, in_loop=in_loop, shift=self.names.shift)
-        elif isinstance(node, ast.Expr) and call.args and not isinstance(call.args[0], ast.Starred):
-            return Site(statement, node, call, in_loop=in_loop, shift=self.names.shift)
-        return None
+            fits = len(call.args) == 1 and not call.keywords
+        else:
+            fits = isinstance(node, ast.Expr) and bool(call.args)
+        if not fits or isinstance(call.args[0], ast.Starred):
+            return None
+        return Site(statement, node, call.func, in_loop=in_loop, shift=shift)
 
 
 def check_result(body: Sequence[ast.stmt], result: Sequence[str], shift: int) -> None:

@@ -72,7 +72,7 @@ COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
 # Does the `with` statement look up the exit before the entry?
 EXIT_FIRST = sys.version_info >= (3, 14) or sys.implementation.name == "pypy"
 MISSING = object()  # a special method that is None is there, and fails when it is called
-_ASYNC = 0x80 | 0x200  # inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+ASYNC = 0x80 | 0x200  # inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 def defer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -263,7 +263,7 @@ def ausing(acm: AbstractAsyncContextManager[T, bool | None]) -> Awaitable[T]:
         close
     """
     frame, sp = findframe("ausing", _getframe(1))
-    if not sp.f_code.co_flags & _ASYNC:
+    if not sp.f_code.co_flags & ASYNC:
         raise _errors.not_async(sp)
     return _enter_async(acm, frame, sp.f_lasti)
 
@@ -358,16 +358,15 @@ def findframe(statement: str, caller: FrameType) -> tuple[Frame, FrameType]:
     frame = bodies.get(sp)
     if frame is not None:
         return frame, sp
+    if at_exit(sp):
+        raise _errors.deferred_statement(statement, f" at {_errors.place(sp.f_code, sp.f_lineno)}")
     if sp.f_code in unwinders:
         raise _errors.deferred_statement(statement, _where_deferred(sp))
     raise _errors.no_decorated_function(statement, sp)
 
 
 def _where_deferred(unwinder: FrameType) -> str:
-    """Where the call that *unwinder* is making was deferred, for an error."""
-    if "frame" not in unwinder.f_code.co_varnames:  # the open-coded function itself has called it, at that line
-        function = unwinder.f_back
-        return f" at {_errors.place(function.f_code, function.f_lineno)}" if function is not None else ""
+    """Return where the call that *unwinder* is making was deferred, for an error."""
     frame = local(unwinder, "frame")
     running: _defer | None = frame[2]  # None: a `__del__` between two calls
     if running is None or not isinstance(frame[1], CodeType):
@@ -380,6 +379,17 @@ def function_frame(frame: FrameType) -> FrameType:
     while frame.f_code.co_name in COMPREHENSIONS and frame.f_back is not None:
         frame = frame.f_back
     return frame
+
+
+def at_exit(frame: FrameType | None) -> bool:
+    """Return whether *frame* is an open-coded function that is making a deferred call at its exit.
+
+    The last constant of its code is a `_open.Decision`, which knows these calls by their position.
+    """
+    if frame is None:
+        return False
+    consts = frame.f_code.co_consts
+    return bool(consts) and frame.f_lasti in getattr(consts[-1], "exits", ())
 
 
 def local(frame: FrameType, name: str) -> Any:

@@ -82,7 +82,7 @@ from godefer._record import (
     set_traceback,
 )
 from godefer._results import awaitable, awaited, drop
-from godefer._statements import function_frame, local, unwinders, wraps
+from godefer._statements import ASYNC, at_exit, function_frame, local, unwinders, wraps
 from godefer._traceback import blame, hide, without_runtime_frames
 
 TYPE_CHECKING = False
@@ -99,6 +99,7 @@ else:
         """Stand in for typing's, which costs more to import than all of godefer."""
 
 
+_exception, _getframe = sys.exception, sys._getframe
 _give_back = pool.append
 
 
@@ -186,46 +187,100 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
     """
     if types and (error := _errors.not_exception_types(types)) is not None:
         raise error
-    p = _recoverable(function_frame(sys._getframe(1)))
-    if p is None:
+    exc = _exception()
+    if exc is None:
+        called_by = None
+    else:
+        called_by, tb = _getframe(1).f_back, exc.__traceback__
+        # The usual case, and the one that is timed: an open-coded function is handling it, and has called the caller.
+        if tb is None or tb.tb_frame is not called_by or recoveries.pending or not at_exit(called_by):
+            called_by = None
+    if called_by is None:
+        p, called_by = _recoverable(function_frame(_getframe(1)))
+        exc = p.panic if isinstance(p, _defer) else p
+        if isinstance(p, _defer) and isinstance(exc, types or Exception):
+            p.panic = None
+            return exc
+    if called_by is None or not isinstance(exc, types or Exception):
         return None
-    if isinstance(p, list):  # of `_cold.unwind`: the exception, while it is not recovered
-        exc = p[0] if len(p) == 1 else None
-        if not isinstance(exc, types or Exception):
-            return None
-        p.clear()
-        aborted = aborted_exit(exc)
-        if aborted is not None:  # `_cold.go_on` will raise it
-            p += (None, aborted)
-        return exc
-    exc = p.panic
-    if not isinstance(exc, types or Exception):
-        return None
-    p.panic = None
+    aborted = aborted_exit(exc)
+    recoveries.pending[called_by] = exc if aborted is None else (exc, aborted)
     return exc
 
 
-def _recoverable(caller: FrameType) -> _defer | list[BaseException | None] | None:
-    """What the runtime itself is running by calling *caller* because of an exception, if it is: a node, or a list of `_cold.unwind`."""
+def _recoverable(caller: FrameType) -> tuple[_defer | BaseException | None, FrameType | None]:
+    """Return what is called *caller* for: a node, or the exception in flight of an open-coded function, and its frame."""
     called_by, role = caller.f_back, _roles.get(id(caller.f_code))
-    if role is _PANICKING or role is UNWINDING:  # defer(recover), on the function's own panic
-        return None
+    if role is _PANICKING:  # defer(recover), on the function's own panic
+        return None, None
     if role is _RETURNING:  # defer(recover), run when the function that says it is returning
         while called_by is not None and _roles.get(id(called_by.f_code)) is DRIVING:
             called_by = called_by.f_back
         called_by = called_by.f_back if called_by is not None else None
+    elif at_exit(caller):  # the same, open-coded
+        if in_flight(caller, _exception()) is not None:
+            return None, None
     elif called_by is not None and wraps(called_by.f_code, caller.f_code):
         called_by = called_by.f_back
     if called_by is None:
-        return None
-    role = _roles.get(id(called_by.f_code))
-    if role is UNWINDING:
-        pending: list[BaseException | None] = local(called_by, "pending")
-        return pending
-    if role is not _PANICKING:
-        return None
+        return None, None
+    if at_exit(called_by):
+        recovered = called_by in recoveries.pending
+        return None if recovered else in_flight(called_by, _exception()), called_by
+    if _roles.get(id(called_by.f_code)) is not _PANICKING:
+        return None, None
     running: _defer | None = local(called_by, "frame")[2]
-    return running
+    return running, None
+
+
+class _ByName(dict["FrameType", "BaseException | tuple[BaseException, BaseException]"]):
+    """A table that open code holds: hashable, as its constants have to be, and pickled as a reference to this module's own."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __reduce__(self) -> str:
+        return "recovered"
+
+
+class _Recoveries:
+    """The open-coded functions whose exception a deferred call has recovered, from then until the function notices.
+
+    ``pending``: a frame -> the exception; with the exit that goes on after all, if there is one (P3). An attribute, since the
+    compiler takes a constant's truth for granted.
+    """
+
+    __slots__ = ("pending",)
+
+    def __init__(self, pending: _ByName) -> None:
+        self.pending = pending
+
+    def __reduce__(self) -> str:
+        return "recoveries"
+
+
+recovered = _ByName()
+recoveries = _Recoveries(recovered)
+take = recovered.pop
+
+
+def in_flight(frame: FrameType, handled: BaseException | None) -> BaseException | None:
+    """Return the exception because of which the open-coded function of *frame* is exiting; None if it is returning.
+
+    It is the one that *frame* is handling, so its traceback begins there. The search begins with *handled*: the deferred
+    function may be in an `except` block of its own. An async function keeps the exception in a hidden local
+    (`_shapes.ASYNC_FAILING`).
+    """
+    if frame.f_code.co_flags & ASYNC:
+        failing: BaseException | None = local(frame, "@failing")
+        return failing
+    seen = set()
+    while handled is not None and id(handled) not in seen:
+        tb = handled.__traceback__
+        if tb is not None and tb.tb_frame is frame:
+            return handled
+        seen.add(id(handled))
+        handled = handled.__context__
+    return None
 
 
 def deferreturn(frame: Frame) -> BaseException | None:
@@ -488,7 +543,6 @@ _ABORTED = "__godefer_aborted_exit__"
 # What a function of the runtime does with a deferred call, by its code: by the identity of that, since what a code object hashes is all that it
 # consists of.
 _PANICKING = "runs it because of an exception"
-UNWINDING = "is one of _cold, and runs one call of an open-coded function because of an exception"
 _RETURNING = "runs it on a normal exit"
 DRIVING = "may stand between one of those and the function that is returning"
 _roles: dict[int, str] = {}

@@ -1,8 +1,7 @@
-"""What an open-coded function calls: nothing when it returns, these when it fails.
+"""Helpers that an open-coded function calls when it fails.
 
-`_lower` writes the normal exit into the function, call by call. When an exception is in flight, and that is rare and may be slow, the
-function hands a list of pending calls to the runtime's own loops: it builds a frame record and nodes for them, and lets
-`_unwind.gopanic` do what it does for a wrapper. A single call is so common that `unwind` runs it without a record.
+The function makes its deferred calls itself, on every exit (`_shapes`). The calls of a list are the exception: when the function
+fails, the runtime's own loops make them, from a frame record with a node for each.
 
 Lists (the calls deferred in loops) arrive as `_lower` links them: tuples ``(link, site, fn, *arguments)`` or, where the list
 has a single site, ``(link, fn, *arguments)``; *sites* says what each site's arguments are. Like nodes, they are linked backwards.
@@ -11,111 +10,79 @@ has a single site, ``(link, fn, *arguments)``; *sites* says what each site's arg
 from __future__ import annotations
 
 import sys
-from types import CoroutineType
+from types import GeneratorType
 
 from godefer import _errors
-from godefer._record import RETURNING, _defer, newdefer, restore_context, save
+from godefer._record import RETURNING, _defer, newdefer, restore, restore_context, save
 from godefer._results import awaitable, awaited, drop
 from godefer._statements import MISSING, special_pair
 from godefer._traceback import hide, passes_again
-from godefer._unwind import DRIVING, UNWINDING, adrive, drive, plays, remember_exit
+from godefer._unwind import DRIVING, adrive, drive, in_flight, plays, recoveries, remember_exit, take
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
-    from typing import Any, NoReturn
+    from typing import Any
 
     from godefer._record import Frame
 
     Site = tuple[int, int, int, tuple[str, ...], bool]  # when, line, positionals, keywords, starred
 
-_exception = sys.exception
+_exception, _getframe = sys.exception, sys._getframe
 
 
-def noop(*_args: object) -> None:
-    """What stands in a call's place once it has run."""
+class NoneType:
+    """The class of `none`, by a name that makes for the same message when it is called."""
 
 
-def noop_keywords(*_args: object, **_kwargs: object) -> None:
-    """`noop`, for a call with keywords; the other is faster."""
+# In place of a captured callee that is None, in slots where None says that no call is pending.
+none = NoneType()
 
 
-def nil(*args: object, **kwargs: object) -> NoReturn:
-    """What stands in the place of a callee that is None: it fails when it is called, as in Go (D7)."""
-    del args, kwargs  # this frame will be in the traceback
-    raise _errors.none_called()
+# In place of a call that has been made. It takes any arguments, and is written in C, so that a debugger does not step into it.
+noop = "".format
+
+
+def raised(callee: Any = None) -> None:
+    """A call that the open-coded function that calls this has made at its exit raised the exception being handled.
+
+    If the function was exiting by another one, note what it replaces (`_unwind.remember_exit`). If *callee* is None, say so
+    (D7).
+    """
+    exc = _exception()
+    frame = _getframe(1)
+    was = take(frame, None)
+    recovered = was is not None
+    if type(was) is tuple:
+        was = was[0]
+    if was is None:
+        was = in_flight(frame, exc.__context__)  # type: ignore[union-attr]
+    if was is not None:
+        remember_exit(was, exc, recovered=recovered)  # type: ignore[arg-type]
+    if (callee is None or callee is none) and isinstance(exc, TypeError) and exc.__traceback__.tb_next is None:  # type: ignore[union-attr]
+        _errors.add_called_not_passed(exc, None)
+
+
+def goes_on(recovered: Any) -> None:
+    """Raise the exit that a recovered exception had aborted (P3); nothing if that is not the exception being handled.
+
+    Args:
+        recovered: What `recover` left in `recoveries`: the exception and the exit, or an exception that another one has
+            replaced meanwhile.
+    """
+    if type(recovered) is not tuple or recovered[0] is not _exception():
+        return
+    exc = recovered[1]
+    saved = save(exc)
+    try:
+        raise exc
+    finally:
+        restore(exc, saved)
+        recovered = exc = saved = None
 
 
 def going() -> None:
     """An answer of `settle`: the exception goes on. A function, since that is pickled by reference with the code that compares with it."""
-
-
-def unwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bool:
-    """Run one call because of the exception being handled; True if it recovered, False if that goes on.
-
-    This is `gopanic` for a single call, without a record: an error path, but one that people time. *pending* holds the callee, and
-    when that is called, the exception, for `recover`. If this function could not even begin, for want of stack or for an
-    interrupt, the open-coded function finds the callee still there, and makes the call itself.
-    """
-    fn = pending[0]
-    # In no local: this frame may be in its traceback.
-    pending[0] = _exception()
-    try:
-        if (result := fn(*args) if kwargs is None else fn(*args, **kwargs)) is not None:
-            drop(result)
-    except BaseException:
-        fn = args = kwargs = result = None  # type: ignore[assignment]  # this frame will be in the traceback
-        was, pending[:] = pending[:], ()  # before anything that can be interrupted: the call has been made
-        abort(was)
-        raise
-    if not pending:
-        return True
-    if pending[0] is not None:
-        pending[0] = None
-        return False
-    exc, pending[:] = pending[1], ()  # the exit that the recovered exception had aborted
-    saved = save(exc)
-    try:
-        raise exc
-    finally:
-        restore_context(exc, saved)
-        fn = args = kwargs = result = exc = saved = None  # type: ignore[assignment]
-
-
-async def aunwind(pending: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bool:
-    """`unwind`, for an async function."""
-    fn = pending[0]
-    pending[0] = _exception()
-    result = None
-    try:
-        if (result := fn(*args) if kwargs is None else fn(*args, **kwargs)) is not None and awaitable(result):
-            await result
-    except BaseException:
-        fn = args = kwargs = result = None  # type: ignore[assignment]
-        was, pending[:] = pending[:], ()
-        abort(was)
-        raise
-    if not pending:
-        return True
-    if pending[0] is not None:
-        pending[0] = None
-        return False
-    exc, pending[:] = pending[1], ()
-    saved = save(exc)
-    try:
-        raise exc
-    finally:
-        restore_context(exc, saved)
-        fn = args = kwargs = result = exc = saved = None  # type: ignore[assignment]
-
-
-def abort(was: list[Any]) -> None:
-    """The call of `unwind` raised: see `_unwind.remember_exit`. Nothing is left in *was*."""
-    exc = _exception()
-    if exc is not None and was:
-        remember_exit(was.pop(), exc, recovered=False)  # the one not recovered, or the exit that was to go on after it
-    was.clear()
-    del exc
 
 
 def unwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
@@ -323,12 +290,8 @@ def record(pending: Any, sites: tuple[Site, ...], sp: FrameType) -> Frame:
 
 
 for _helper in (
-    noop,
-    noop_keywords,
-    nil,
-    unwind,
-    aunwind,
-    abort,
+    raised,
+    goes_on,
     unwind_list,
     aunwind_list,
     settle,
@@ -342,34 +305,36 @@ for _helper in (
     aenter,
 ):
     hide(_helper.__code__)
-plays(UNWINDING, unwind.__code__, aunwind.__code__)
 plays(DRIVING, finish.__code__, afinish.__code__)
 
 # What the lowered code names, put into it as constants.
 RUNTIME: dict[str, Any] = {
-    "@noop": noop,
-    "@noop_keywords": noop_keywords,
-    "@nil": nil,
-    "@unwind": unwind,
-    "@aunwind": aunwind,
-    "@unwind_list": unwind_list,
-    "@aunwind_list": aunwind_list,
-    "@settle": settle,
-    "@settle_finish": settle_finish,
-    "@exception": sys.exception,
-    "@going": going,
-    "@list": list,
-    "@base": BaseException,
-    "@finish": finish,
-    "@afinish": afinish,
-    "@go_on": go_on,
-    "@ago_on": ago_on,
-    "@enter": enter,
+    "@BaseException": BaseException,
     "@aenter": aenter,
-    "@drop": drop,
+    "@afinish": afinish,
+    "@ago_on": ago_on,
+    "@aunwind_list": aunwind_list,
     "@awaitable": awaitable,
     "@awaited": awaited,
-    "@type": type,
-    "@coroutine": CoroutineType,
     "@dict": dict,
+    "@drop": drop,
+    "@enter": enter,
+    "@exception": sys.exception,
+    "@finish": finish,
+    "@generator": GeneratorType,
+    "@getframe": sys._getframe,
+    "@go_on": go_on,
+    "@goes_on": goes_on,
+    "@going": going,
+    "@hasattr": hasattr,
+    "@list": list,
+    "@none": none,
+    "@noop": noop,
+    "@raised": raised,
+    "@recoveries": recoveries,
+    "@settle": settle,
+    "@settle_finish": settle_finish,
+    "@take": take,
+    "@type": type,
+    "@unwind_list": unwind_list,
 }
