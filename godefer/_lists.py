@@ -60,7 +60,6 @@ class PendingList:
             **names,
             BODY=body,
             DRAIN=self._drain(skipping="errdefer"),
-            CLEAR=shapes.clear(self.slots, shapes.NOWHERE),
             UNWIND=fill(shapes.UNWIND, DRAIN=self._drain(skipping="okdefer")),
             FINISH=fill(shapes.FINISH),
             GO_ON=fill(shapes.GO_ON),
@@ -68,7 +67,7 @@ class PendingList:
 
     def _drain(self, *, skipping: str) -> list[ast.stmt]:
         """Take the calls off the list and make them, but for those whose statement does not run on this exit."""
-        at = self.calls[0][0].glue
+        at = shapes.NOWHERE
         if self.single:
             site, call = self.calls[0]
             targets = shapes.targets((self.pending, *self.slots), at)
@@ -94,12 +93,14 @@ class PendingList:
         self, site: Site, call: Captured | None, values: Sequence[ast.expr], skipping: str
     ) -> list[ast.stmt]:
         if site.statement == skipping:
-            return [ast.Pass(**site.glue)]
+            return [ast.Pass(**shapes.NOWHERE)]
         callee, *arguments = values
+        dropped = shapes.clear(self.slots, site.call)
         if call is not None:
-            return made(site, call.call(callee, arguments), asynchronous=self.asynchronous, callee=None)
+            exit_call = call.call(callee, arguments)
+            return [*made(site, exit_call, asynchronous=self.asynchronous, callee=None), *dropped]
         shape = shapes.ASYNC_LEAVE if site.statement == "ausing" else shapes.LEAVE
-        return shape.fill(site.call, CALLEE=callee, asynchronous=self.asynchronous)
+        return [*shape.fill(site.call, CALLEE=callee, asynchronous=self.asynchronous), *dropped]
 
     def _push(self, number: int, site: Site, call: Captured | None) -> list[ast.stmt]:
         at = site.glue

@@ -112,6 +112,7 @@ class _Lowering:
         self.hidden: dict[str, None] = {}  # the hidden locals; a set, in order
         self.guarded = True  # is the next region the one that the guard is right around?
         self.settles = False  # has the guard to see to what the call of that region has recovered?
+        self.breaks = False  # is there a `break` by which a recovery further in leaves?
 
     def function(self, body: list[ast.stmt], found: Scan, named: Named | None) -> list[ast.stmt]:
         """Return the whole body, lowered."""
@@ -139,23 +140,22 @@ class _Lowering:
         if not (self.hidden or self.keeps):
             return region
         value = ["@value"] if self.keeps else []
-        late = [*value, "@recovered"] if self.settles else value
-        unbind_late = shapes.unbind(late, at)
-        settle = shapes.SETTLE.fill(at, RECOVERED=shapes.BREAK.fill(at))
         start = ["@failing", *value] if "@failing" in self.hidden else value
-        return [
-            *shapes.clear(start, shapes.NOWHERE),
-            *shapes.GUARD.fill(
+        settle = shapes.unbind(value, at)
+        if self.settles:
+            given = shapes.load("@value", at) if self.keeps else None
+            settle = shapes.SETTLE_FIRST.fill(
                 at,
-                BODY=region,
-                UNBIND=shapes.unbind([*self.hidden], at),
-                SETTLE_FIRST=shapes.SETTLE_FIRST.fill(at, SETTLE=settle, UNBIND_LATE=unbind_late)
-                if self.settles
-                else unbind_late,
-                RETURN=[ast.Return(None, **shapes.NOWHERE)],
-                GIVE=shapes.GIVE.fill(at) if self.keeps else [],
-            ),
-        ]
+                SETTLE=shapes.SETTLE.fill(at, RECOVERED=[ast.Return(given, **at)]),
+                UNBIND_LATE=shapes.unbind([*value, "@recovered"], at),
+            )
+        unbind = shapes.unbind(self.hidden, at)
+        guarded = shapes.GUARD.fill(at, BODY=region, UNBIND=unbind, SETTLE_FIRST=settle)
+        if self.breaks:
+            end = [ast.Return(None, **shapes.NOWHERE)]
+            give = shapes.GIVE.fill(at) if self.keeps else []
+            guarded = shapes.LEAVING.fill(at, GUARD=guarded, RETURN=end, UNBIND=unbind, GIVE=give)
+        return [*shapes.clear(start, shapes.NOWHERE), *guarded]
 
     def block(self, body: list[ast.stmt], of_statement: Sequence[Sequence[Site]]) -> list[ast.stmt]:
         """Return the statements of the function's top level, from the first with a site on in that site's region."""
@@ -204,7 +204,9 @@ class _Lowering:
         self.number += 1
         self.guarded = False
         self.settles = self.settles or region.first
-        self.hide(region.slot, *call.filled, "@returned", *([] if region.first else ["@failing"]), "@recovered")
+        self.hide(region.slot, *call.filled, "@returned")
+        if not region.first:
+            self.hide("@failing", "@recovered")
         return region
 
     def entered(self, site: Site, rest: list[ast.stmt], after: Sequence[Sequence[Site]]) -> list[ast.stmt]:
@@ -249,6 +251,7 @@ class _Lowering:
 
     def recovered(self, at: shapes.Position) -> list[ast.stmt]:
         """Return the statements that leave the function after a recovery."""
+        self.breaks = True
         return (shapes.RECOVERED if "@failing" in self.hidden else shapes.BREAK).fill(at)
 
     def hide(self, *names: str) -> None:
@@ -287,7 +290,7 @@ class _Region:
             return shapes.FIRST_DEFER.fill(at, REST=body, EXIT=self.if_pending(returning))
         glue = self.site.glue
         done = shapes.clear([self.slot], glue) if self.conditional else shapes.DONE.fill(glue, SLOT=self.slot)
-        recovered = [*done, *shapes.RECOVERED.fill(glue)]
+        recovered = [*done, *self.lowering.recovered(glue)]
         settle = shapes.SETTLE.fill(self.site.glue, RECOVERED=recovered)
         return _SHAPES[self.site.statement].fill(
             at,

@@ -10,7 +10,7 @@ has a single site, ``(link, fn, *arguments)``; *sites* says what each site's arg
 from __future__ import annotations
 
 import sys
-from types import GeneratorType
+from types import CoroutineType, GeneratorType
 
 from godefer import _errors
 from godefer._record import RETURNING, _defer, newdefer, restore, restore_context, save
@@ -316,6 +316,7 @@ RUNTIME: dict[str, Any] = {
     "@aunwind_list": aunwind_list,
     "@awaitable": awaitable,
     "@awaited": awaited,
+    "@coroutine": CoroutineType,
     "@dict": dict,
     "@drop": drop,
     "@enter": enter,

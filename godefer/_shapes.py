@@ -171,7 +171,7 @@ except:
 ASYNC_EXIT = Shape("""\
 try:
     if (_returned := CALL) is not None:
-        if hasattr(type(_returned), "__await__") or type(_returned) is generator and awaitable(_returned):
+        if type(_returned) is coroutine or awaitable(_returned):
             AWAITED
         _returned = None
 except:
@@ -244,6 +244,7 @@ SETTLE = Shape("""\
 if recoveries.pending:
     _recovered = take(getframe(), None)
     if _recovered is exception():
+        _recovered = None
         RECOVERED
     if _recovered is not None:
         goes_on(_recovered)
@@ -261,29 +262,31 @@ break
 # The whole function
 # ==================
 
-# Around all regions: a function that fails, or has recovered, leaves no hidden local bound (P6, D9). A recovery returns what a
-# `return` had evaluated (P4).
+# Around all regions: a function that fails, or has recovered, leaves no hidden local bound (P6, D9).
 GUARD = Shape("""\
-while True:
-    try:
-        BODY
-    except:
-        UNBIND
-        SETTLE_FIRST
-        raise
-    RETURN
-UNBIND
-GIVE
+try:
+    BODY
+except:
+    UNBIND
+    SETTLE_FIRST
+    raise
 """)
 
-# Of FIRST_DEFER. UNBIND_LATE is for the hidden locals that are used here.
+# Of FIRST_DEFER, which alone can fail here and have recovered.
 SETTLE_FIRST = Shape("""\
 try:
     SETTLE
-except:
+finally:
     UNBIND_LATE
-    raise
-UNBIND_LATE
+""")
+
+# A recovery further in leaves by a `break`, to unbind them too. It returns what a `return` had evaluated (P4).
+LEAVING = Shape("""\
+while True:
+    GUARD
+    RETURN
+UNBIND
+GIVE
 """)
 
 BREAK = Shape("break")
@@ -338,7 +341,6 @@ try:
             raise
         finally:
             DRAIN
-            CLEAR
     except:
         if RECORD.__class__ is list:
             raise
@@ -404,9 +406,10 @@ finally:
     RECORD = None
 """)
 
-# ``while PENDING is not None: TAKE``, which an interrupt cannot leave unseen by the `try` around it. The interpreter looks for
-# signals at the jump backwards. The one that 3.13 and 3.14 make for a condition is in no `try` at all, but that of `continue`
-# is; on 3.11 and 3.12 what counts is the instruction before the loop, so there is one that belongs to it.
+# ``while PENDING is not None: TAKE``, in which only the call has a line: a tracer that raises at a line stops one call.
+# An interrupt cannot leave it unseen by the `try` around it. The interpreter looks for signals at the jump backwards. The
+# one that 3.13 and 3.14 make for a condition is in no `try` at all, but that of `continue` is. On 3.11 and 3.12 the
+# instruction before the loop counts, so there is one that belongs to it.
 DRAIN = Shape("""\
 if PENDING is not None:
     _taken = None
@@ -440,7 +443,7 @@ if (_returned := CALL) is not None:
 
 ASYNC_LIST_EXIT = Shape("""\
 if (_returned := CALL) is not None:
-    if hasattr(type(_returned), "__await__") or type(_returned) is generator and awaitable(_returned):
+    if type(_returned) is coroutine or awaitable(_returned):
         AWAITED
     _returned = None
 """)

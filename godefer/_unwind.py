@@ -188,49 +188,52 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
     if types and (error := _errors.not_exception_types(types)) is not None:
         raise error
     exc = _exception()
-    if exc is None:
-        called_by = None
-    else:
-        called_by, tb = _getframe(1).f_back, exc.__traceback__
-        # The usual case, and the one that is timed: an open-coded function is handling it, and has called the caller.
-        if tb is None or tb.tb_frame is not called_by or recoveries.pending or not at_exit(called_by):
-            called_by = None
-    if called_by is None:
-        p, called_by = _recoverable(function_frame(_getframe(1)))
-        exc = p.panic if isinstance(p, _defer) else p
-        if isinstance(p, _defer) and isinstance(exc, types or Exception):
-            p.panic = None
-            return exc
-    if called_by is None or not isinstance(exc, types or Exception):
+    if exc is not None and exc.__context__ is None and not recovered:
+        # The usual case, and the one that people time: an open-coded function is handling it, and has called the caller.
+        try:
+            called_by = _getframe(2)
+            if exc.__traceback__.tb_frame is called_by and called_by.f_lasti in called_by.f_code.co_consts[-1].exits:  # type: ignore[union-attr]
+                if isinstance(exc, types or Exception):
+                    recovered[called_by] = exc
+                    return exc
+                return None
+        except (AttributeError, IndexError, ValueError):  # not open-coded, or at the beginning of the stack
+            pass
+    exc, frame, p = _recoverable(function_frame(_getframe(1)), exc)
+    if exc is None or not isinstance(exc, types or Exception):
         return None
-    aborted = aborted_exit(exc)
-    recoveries.pending[called_by] = exc if aborted is None else (exc, aborted)
+    if p is not None:
+        p.panic = None
+    else:
+        aborted = aborted_exit(exc)
+        recovered[frame] = exc if aborted is None else (exc, aborted)
     return exc
 
 
-def _recoverable(caller: FrameType) -> tuple[_defer | BaseException | None, FrameType | None]:
-    """Return what is called *caller* for: a node, or the exception in flight of an open-coded function, and its frame."""
+def _recoverable(
+    caller: FrameType, handled: BaseException | None
+) -> tuple[BaseException | None, FrameType | None, _defer | None]:
+    """Return the exception that *caller* may recover, with the frame of the open-coded function, or the node, that it ran for."""
     called_by, role = caller.f_back, _roles.get(id(caller.f_code))
     if role is _PANICKING:  # defer(recover), on the function's own panic
-        return None, None
+        return None, None, None
     if role is _RETURNING:  # defer(recover), run when the function that says it is returning
         while called_by is not None and _roles.get(id(called_by.f_code)) is DRIVING:
             called_by = called_by.f_back
         called_by = called_by.f_back if called_by is not None else None
     elif at_exit(caller):  # the same, open-coded
-        if in_flight(caller, _exception()) is not None:
-            return None, None
+        if in_flight(caller, handled) is not None:
+            return None, None, None
     elif called_by is not None and wraps(called_by.f_code, caller.f_code):
         called_by = called_by.f_back
     if called_by is None:
-        return None, None
+        return None, None, None
     if at_exit(called_by):
-        recovered = called_by in recoveries.pending
-        return None if recovered else in_flight(called_by, _exception()), called_by
+        return None if called_by in recovered else in_flight(called_by, handled), called_by, None
     if _roles.get(id(called_by.f_code)) is not _PANICKING:
-        return None, None
+        return None, None, None
     running: _defer | None = local(called_by, "frame")[2]
-    return running, None
+    return running.panic if running is not None else None, None, running
 
 
 class _ByName(dict["FrameType", "BaseException | tuple[BaseException, BaseException]"]):
