@@ -91,4 +91,6 @@ def made(site: Site, call: ast.Call, *, asynchronous: bool, callee: ast.expr | N
         return shape.fill(site.glue, CALL=call, CALLEE=callee)
     shape = shapes.ASYNC_LIST_EXIT if callee is None else shapes.ASYNC_EXIT
     awaited = ast.Expr(ast.Await(shapes.load("@returned", site.call), **site.call), **site.call)
-    return shape.fill(site.glue, asynchronous=True, CALL=call, CALLEE=callee, AWAITED=[awaited])
+    (test,) = shapes.AWAITABLE.fill(site.glue)
+    parts = {"AWAITABLE": test.value, "AWAITED": [awaited]}  # type: ignore[attr-defined]
+    return shape.fill(site.glue, asynchronous=True, CALL=call, CALLEE=callee, **parts)

@@ -64,7 +64,7 @@ class _Filling:
             return self.name(node.id, node.ctx)
         if isinstance(node, ast.Await) and not self.asynchronous:
             return self.node(node.value)
-        if isinstance(node, ast.Compare) and isinstance(node.comparators[0], ast.Constant) and self.at is not NOWHERE:
+        if _is_test(node) and self.at is not NOWHERE:
             return _Filling(NOWHERE, self.parts, asynchronous=self.asynchronous).node(node)
         kind = type(node)
         fields = {name: self.field(name, getattr(node, name)) for name in node._fields}
@@ -72,7 +72,8 @@ class _Filling:
             fields["value"].func.value = f"@a{node.value.func.id}"
         if not node._attributes:  # an operator or a context, which has no position
             return kind(**fields)
-        return kind(**fields, **(NOWHERE if kind in {ast.Try, ast.While} else self.at))
+        silent = kind in _SILENT or (kind is ast.If and _is_test(node.test))
+        return kind(**fields, **(NOWHERE if silent else self.at))
 
     def field(self, name: str, value: Any) -> Any:
         if isinstance(value, list):
@@ -94,6 +95,18 @@ class _Filling:
         else:
             return ast.Constant(f"@{name}", **self.at)
         return ast.Name(name, context, **self.at)
+
+
+_SILENT = {ast.Try, ast.While, ast.Pass}
+
+
+def _is_test(node: ast.AST) -> bool:
+    """Return whether *node* compares a variable with a constant, which cannot call anything."""
+    return (
+        isinstance(node, ast.Compare)
+        and isinstance(node.comparators[0], ast.Constant)
+        and not isinstance(node.left, ast.NamedExpr)
+    )
 
 
 def position(node: ast.AST) -> Position:
@@ -171,7 +184,7 @@ except:
 ASYNC_EXIT = Shape("""\
 try:
     if (_returned := CALL) is not None:
-        if type(_returned) is coroutine or awaitable(_returned):
+        if AWAITABLE:
             AWAITED
         _returned = None
 except:
@@ -179,9 +192,11 @@ except:
     raise
 """)
 
+# The `pass` has no line, and so has what the interpreter adds to the end of a `finally`.
 IF_PENDING = Shape("""\
 if SLOT is not None:
     EXIT
+pass
 """)
 
 # Regions: the rest of the function, with a call pending
@@ -207,6 +222,7 @@ except:
 finally:
     if _failing is None:
         EXIT
+    pass
 """)
 
 ERRDEFER = Shape("""\
@@ -227,6 +243,7 @@ except:
 finally:
     if _failing is None:
         EXIT
+    pass
 """)
 
 FAILING = Shape("_failing = True")
@@ -434,6 +451,11 @@ else:
     OTHERWISE
 """)
 
+# The first test is for the usual case. The next two call nothing that is written in Python.
+AWAITABLE = Shape("""\
+type(_returned) is coroutine or hasattr(type(_returned), "__await__") or type(_returned) is generator and awaitable(_returned)
+""")
+
 LIST_EXIT = Shape("""\
 if (_returned := CALL) is not None:
     if hasattr(type(_returned), "__await__") or type(_returned) is generator:
@@ -443,7 +465,7 @@ if (_returned := CALL) is not None:
 
 ASYNC_LIST_EXIT = Shape("""\
 if (_returned := CALL) is not None:
-    if type(_returned) is coroutine or awaitable(_returned):
+    if AWAITABLE:
         AWAITED
     _returned = None
 """)

@@ -376,8 +376,8 @@ def start(body: AsyncGeneratorType[Any, Any]) -> Awaitable[Any]:
     tell that it is collected.
     """
     hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, left_to_wrapper)
-    try:
+    try:  # an interrupt can come as soon as they are set
+        sys.set_asyncgen_hooks(None, left_to_wrapper)
         return body.__anext__()
     finally:
         sys.set_asyncgen_hooks(*hooks)
