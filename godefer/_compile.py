@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import re
 
-from godefer._panicking import RUNTIME
 from godefer._lower import NESTING, lower
 from godefer._names import attribute
+from godefer._panicking import RUNTIME
 from godefer._scan import Names
 from godefer._source import find
 
@@ -98,8 +98,7 @@ def _compile_marked(source: Source, calls: set[Range]) -> tuple[CodeType, frozen
     marked = [
         node
         for node in {id(node): node for node in ast.walk(source.node)}.values()
-        if isinstance(node, ast.expr)
-        and (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset) in calls
+        if isinstance(node, ast.expr) and (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset) in calls
     ]
     _move(marked, _MARKED)
     lines = source.compile().co_positions()

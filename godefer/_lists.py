@@ -49,15 +49,17 @@ class PendingList:
         """Return *body* with the list pending. The statements *recovered* leave the function after a recovery."""
         site = self.calls[0][0]
         names = {"PENDING": self.pending, "RECORD": self.record}
-        described = ast.Constant(tuple(_describe(*call) for call in self.calls), **site.call)
-        helpers = {**names, "SITES": described, "RECOVERED": recovered}
+        sites: Any = tuple(_describe(*call) for call in self.calls)
+        described = ast.Constant(sites, **site.call)
+        helpers: dict[str, Any] = {**names, "SITES": described, "RECOVERED": recovered}
 
         def fill(shape: shapes.Shape, **parts: Any) -> list[ast.stmt]:
             return shape.fill(site.call, asynchronous=self.asynchronous, **helpers, **parts)
 
         return shapes.LIST.fill(
             shapes.NOWHERE,
-            **names,
+            PENDING=self.pending,
+            RECORD=self.record,
             BODY=body,
             DRAIN=self._drain(skipping="errdefer"),
             UNWIND=fill(shapes.UNWIND, DRAIN=self._drain(skipping="okdefer")),
@@ -89,9 +91,7 @@ class PendingList:
             take += chain
         return shapes.DRAIN.fill(at, PENDING=self.pending, TAKE=take)
 
-    def _make(
-        self, site: Site, call: Captured | None, values: Sequence[ast.expr], skipping: str
-    ) -> list[ast.stmt]:
+    def _make(self, site: Site, call: Captured | None, values: Sequence[ast.expr], skipping: str) -> list[ast.stmt]:
         if site.statement == skipping:
             return [ast.Pass(**shapes.NOWHERE)]
         callee, *arguments = values

@@ -129,11 +129,9 @@ class _Lowering:
             return [*before, *lowered]
         start = shapes.clear((named,) if isinstance(named, str) else named, shapes.NOWHERE)
         value = _returns.named_value(named, at)
-        if rest:
-            lowered = shapes.NAMED_RESULTS.fill(at, BODY=lowered, RESULT=value)
-        else:
-            lowered = [ast.Return(value, **at)]
-        return [*start, *before, *lowered]
+        if not rest:
+            return [*start, *before, ast.Return(value, **at)]
+        return [*start, *before, *shapes.NAMED_RESULTS.fill(at, BODY=lowered, RESULT=value)]
 
     def guard(self, region: list[ast.stmt], at: shapes.Position) -> list[ast.stmt]:
         """Return *region* with what unbinds the hidden locals, and makes a recovery return, around it."""
@@ -191,7 +189,9 @@ class _Lowering:
         regions = [self.region(site, at) for site in sites]
         slots = [region.slot for region in regions]
         self.hide("@callee")
-        body = replace([statement], {id(site.node): region.capture() for site, region in zip(sites, regions, strict=True)})
+        body = replace(
+            [statement], {id(site.node): region.capture() for site, region in zip(sites, regions, strict=True)}
+        )
         body += self.block(rest, after)
         for region in reversed(regions):
             body = region.around(body)
@@ -246,7 +246,9 @@ class _Lowering:
         self.number += 1
         self.hide(*pending.hidden)
         pushes = pending.pushes()
-        body = replace([statement, *rest], pushes) if crowded else replace([statement], pushes) + self.block(rest, after)
+        body = (
+            replace([statement, *rest], pushes) if crowded else replace([statement], pushes) + self.block(rest, after)
+        )
         return pending.region(body, self.recovered(sites[0].glue))
 
     def recovered(self, at: shapes.Position) -> list[ast.stmt]:

@@ -78,7 +78,7 @@ def goes_on(recovered: Any) -> None:
         raise exc
     finally:
         restore(exc, saved)
-        recovered = exc = saved = None
+        del recovered, exc, saved
 
 
 def going() -> None:

@@ -13,8 +13,9 @@ import ast
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
-    Position = dict[str, int]
+    Position = dict[str, Any]
 
 _FRAME_READERS = frozenset({"locals", "eval", "exec", "vars", "dir"})
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -256,13 +257,8 @@ class _Scanner:
         return None
 
     def site(self, node: ast.stmt, *, in_loop: bool) -> Site | None:
-        shift = self.names.shift
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            head = node.decorator_list[0] if node.decorator_list else None
-            statement = self.meaning(head) if head is not None else None
-            if head is None or statement is None or statement.endswith("using"):
-                return None
-            return Site(statement, node, head, in_loop=in_loop, shift=shift)
+            return self.decorator_site(node, in_loop=in_loop)
         if not isinstance(node, (ast.Expr, ast.Assign, ast.AnnAssign)):
             return None
         value = node.value
@@ -279,7 +275,14 @@ class _Scanner:
             fits = isinstance(node, ast.Expr) and bool(call.args)
         if not fits or isinstance(call.args[0], ast.Starred):
             return None
-        return Site(statement, node, call.func, in_loop=in_loop, shift=shift)
+        return Site(statement, node, call.func, in_loop=in_loop, shift=self.names.shift)
+
+    def decorator_site(self, node: ast.FunctionDef | ast.AsyncFunctionDef, *, in_loop: bool) -> Site | None:
+        for head in node.decorator_list[:1]:
+            statement = self.meaning(head)
+            if statement is not None and not statement.endswith("using"):
+                return Site(statement, node, head, in_loop=in_loop, shift=self.names.shift)
+        return None
 
 
 def check_result(body: Sequence[ast.stmt], result: Sequence[str], shift: int) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    Position = dict[str, int]
+    Position = dict[str, Any]
 
 # No position: no line event. For code that cannot call anything, so that nobody sees a frame stop there.
 NOWHERE: Position = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_col_offset": -1}
@@ -60,13 +60,13 @@ class _Filling:
         return filled
 
     def node(self, node: Any) -> Any:
-        if isinstance(node, ast.Name):
+        kind = type(node)
+        if kind is ast.Name:
             return self.name(node.id, node.ctx)
-        if isinstance(node, ast.Await) and not self.asynchronous:
+        if kind is ast.Await and not self.asynchronous:
             return self.node(node.value)
         if _is_test(node) and self.at is not NOWHERE:
             return _Filling(NOWHERE, self.parts, asynchronous=self.asynchronous).node(node)
-        kind = type(node)
         fields = {name: self.field(name, getattr(node, name)) for name in node._fields}
         if kind is ast.Await and node.value.func.id in _TWINS:
             fields["value"].func.value = f"@a{node.value.func.id}"

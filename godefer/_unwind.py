@@ -204,7 +204,7 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
         return None
     if p is not None:
         p.panic = None
-    else:
+    elif frame is not None:
         aborted = aborted_exit(exc)
         recovered[frame] = exc if aborted is None else (exc, aborted)
     return exc
