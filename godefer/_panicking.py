@@ -52,10 +52,10 @@ def raised(callee: Any = None) -> None:
     exc = _exception()
     frame = _getframe(1)
     was = take(frame, None)
-    recovered = was is not None
+    recovered = isinstance(was, BaseException)
     if type(was) is tuple:
-        was = was[0]
-    if was is None:
+        was = was[1]  # the exit that was to go on
+    elif was is None:
         was = in_flight(frame, exc.__context__)  # type: ignore[union-attr]
     if was is not None:
         remember_exit(was, exc, recovered=recovered)  # type: ignore[arg-type]

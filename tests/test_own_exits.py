@@ -1,0 +1,477 @@
+"""A function makes its deferred calls itself, on every exit, and `recover` finds it: rules P2, P3, P6, R1.
+
+Whether a call at an exit is made because of an exception shows by its position in the code and by that exception, so what
+looks similar is tried here: helpers, handlers of the body and of the deferred function, coroutines that are resumed by throw().
+"""
+
+import asyncio
+import gc
+import io
+import logging
+import subprocess
+import sys
+import textwrap
+import threading
+import traceback
+
+import pytest
+
+from godefer import defer, errdefer, explain, okdefer, recover, with_defers
+from godefer._unwind import recovered
+
+ON_CPYTHON = sys.implementation.name == "cpython"
+
+
+class Error(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """No recovery is left unnoticed when a test ends."""
+    yield
+    assert not recovered
+
+
+def run(coroutine):
+    return asyncio.run(coroutine)
+
+
+def helper():
+    return recover()
+
+
+# Who makes the call
+
+
+def caller(seen):
+    frame = sys._getframe(1)
+    seen.append((frame.f_code.co_name, frame.f_lineno - frame.f_code.co_firstlineno))
+
+
+@with_defers
+def inline(seen, fails):
+    defer(caller, seen)
+    errdefer(caller, seen)
+    okdefer(caller, seen)
+    if fails:
+        raise Error
+
+
+@with_defers
+def conditional(seen, fails):
+    if seen is not None:
+        defer(caller, seen)
+        errdefer(caller, seen)
+        okdefer(caller, seen)
+    if fails:
+        raise Error
+
+
+@with_defers
+async def coroutine(seen, fails):
+    defer(caller, seen)
+    errdefer(caller, seen)
+    okdefer(caller, seen)
+    if fails:
+        raise Error
+
+
+@pytest.mark.parametrize(
+    ("fn", "lines"), [(inline, (2, 3, 4)), (conditional, (3, 4, 5)), (coroutine, (2, 3, 4))], ids=lambda p: str(p)
+)
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_function_makes_its_calls_itself(fn, lines, fails):
+    """A deferred function's caller is the open-coded function, at the line of its statement, on both exits (P6, R1)."""
+    seen = []
+    always, failing, returning = ((fn.__name__, line) for line in lines)
+    try:
+        result = fn(seen, fails)
+        if result is not None:
+            run(result)
+    except Error:
+        assert fails
+    assert explain(fn).way == "open-coded"
+    assert seen == ([failing, always] if fails else [returning, always])
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_logged_function_name_is_the_function_s(fails):
+    """`defer(log.info, …)` logs under the name of the function that says it, on both exits (P6)."""
+    out = io.StringIO()
+    log = logging.getLogger("godefer.test_own_exits")
+    log.propagate = False
+    log.setLevel(logging.INFO)
+    log.handlers = [logging.StreamHandler(out)]
+    log.handlers[0].setFormatter(logging.Formatter("%(funcName)s %(message)s"))
+
+    @with_defers
+    def transfer():
+        defer(log.info, "left")
+        errdefer(log.info, "failed")
+        if fails:
+            raise Error
+
+    try:
+        transfer()
+    except Error:
+        assert fails
+    assert out.getvalue().split("\n")[:-1] == (["transfer failed"] if fails else []) + ["transfer left"]
+
+
+# Who may recover
+
+
+@pytest.mark.parametrize("cause", [None, OSError()])
+def test_in_an_except_block_of_the_deferred_function(way, cause):
+    """A deferred function recovers what it is run for, not what it is handling itself (P2)."""
+    found = []
+
+    def deferred():
+        try:
+            raise KeyError from cause
+        except KeyError:
+            found.append(recover())
+
+    error = Error()
+
+    @way
+    def f():
+        defer(deferred)
+        raise error
+
+    assert f() is None
+    assert found == [error]
+
+
+async def fails_later():
+    future = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(future.set_exception, OSError())
+    await future
+
+
+@pytest.mark.parametrize("where", ["in the handler", "after it"])
+def test_an_async_call_that_the_loop_resumed_by_an_exception(way, where):
+    """An async deferred function recovers what it is run for after an exception was thrown into it, too (P2)."""
+    found = []
+
+    async def deferred():
+        try:
+            await fails_later()
+        except OSError:
+            if where == "in the handler":
+                found.append(recover())
+        if where == "after it":
+            found.append(recover())
+
+    error = Error()
+
+    @way
+    async def f():
+        defer(deferred)
+        raise error
+
+    assert run(f()) is None
+    assert found == [error]
+
+
+def test_a_helper_of_a_handler_of_the_body(way):
+    """A helper that the body calls while it handles an exception recovers nothing (P2)."""
+    found = []
+
+    @way
+    def f():
+        defer(found.append, "left")
+        try:
+            raise Error
+        except Error:
+            found.append(helper())
+            raise
+
+    with pytest.raises(Error):
+        f()
+    assert found == [None, "left"]
+
+
+def test_a_helper_on_the_line_of_a_statement(way):
+    """An argument that is evaluated while the body handles an exception recovers nothing (P2, D1)."""
+    found = []
+
+    @way
+    def f():
+        try:
+            raise Error
+        except Error:
+            defer(found.append, helper())
+        return "returned"
+
+    assert f() == "returned"
+    assert found == [None]
+
+
+def test_a_call_on_a_normal_exit_after_an_exception_was_handled(way):
+    """A deferred call of a function that returns recovers nothing, though its body has handled an exception (P2)."""
+    found = []
+
+    @way
+    def f():
+        defer(lambda: found.append(recover()))
+        try:
+            raise Error
+        except Error:
+            return "returned"
+
+    assert f() == "returned"
+    assert found == [None]
+
+
+def test_a_call_on_a_normal_exit_while_the_caller_handles_an_exception(way):
+    """A deferred call of a function that returns does not recover what a caller is handling (P2)."""
+    found = []
+
+    @way
+    def f():
+        defer(lambda: found.append(recover()))
+        return "returned"
+
+    try:
+        raise Error
+    except Error:
+        assert f() == "returned"
+    assert found == [None]
+
+
+def test_the_result_s_finalizer(way):
+    """What a deferred call returns cannot recover when it is dropped (P2)."""
+    found = []
+
+    class Finalized:
+        def __del__(self):
+            found.append(recover())
+
+    def deferred():
+        return Finalized()
+
+    @way
+    def f():
+        defer(deferred)
+        raise Error
+
+    with pytest.raises(Error):
+        f()
+    gc.collect()
+    assert found == [None]
+
+
+def test_a_recovery_that_is_followed_by_a_failure(way):
+    """A deferred call that recovers and then raises has recovered: its own exception is in flight (P2, P5)."""
+    found = []
+
+    def deferred():
+        found.append(type(recover()))
+        raise OSError
+
+    @way
+    def f():
+        errdefer(lambda: found.append(type(recover())))
+        defer(deferred)
+        raise Error
+
+    assert f() is None
+    assert found == [Error, OSError]
+
+
+def test_recovering_without_code_columns(tmp_path):
+    """Where code has no columns, calls at exits are told from other code on their line all the same (P2, R1)."""
+    (tmp_path / "program.py").write_text(
+        textwrap.dedent(
+            """
+            from godefer import defer, explain, recover, with_defers
+
+            def helper():
+                return recover()
+
+            @with_defers
+            def g():
+                defer(lambda: print("recovered", repr(recover())))
+                try:
+                    raise KeyError
+                except KeyError: defer(print, "argument", helper())
+                raise OSError
+
+            print(explain(g).way, g())
+            """
+        )
+    )
+    command = [sys.executable, "-X", "no_debug_ranges", "program.py"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.splitlines() == ["argument None", "recovered OSError()", "open-coded None"]
+
+
+def test_threads_recover_each_for_itself(way):
+    """Functions that recover in many threads at once do not see each other's recoveries (D4, P2)."""
+    wrong = []
+
+    @way
+    def f(error):
+        found = []
+        okdefer(found.append, "ok")
+        defer(lambda: wrong.extend([] if recover() is error else ["another's"]))
+        defer(found.append, "first")
+        if found is not None:
+            raise error
+        return found
+
+    def work():
+        for _ in range(300):
+            try:
+                wrong.extend([] if f(Error()) is None else ["returned"])
+            except Error:
+                wrong.append("raised")
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_greenlets_recover_each_for_itself(way):
+    """A deferred call may switch to another greenlet between its recovery and its end (D4, P2)."""
+    greenlet = pytest.importorskip("greenlet", reason="greenlet is not installed")
+    found = []
+
+    @way
+    def f(name):
+        def deferred():
+            error = recover()
+            main.switch()
+            found.append((name, error.args))
+
+        okdefer(found.append, (name, "ok"))
+        defer(deferred)
+        raise Error(name)
+
+    main = greenlet.getcurrent()
+    one, two = greenlet.greenlet(f), greenlet.greenlet(f)
+    one.switch("one")
+    two.switch("two")
+    one.switch()
+    two.switch()
+    assert found == [("one", ("one",)), ("one", "ok"), ("two", ("two",)), ("two", "ok")]
+
+
+def test_a_coroutine_that_is_closed_after_a_recovery(way):
+    """A coroutine that is closed while its deferred call awaits, having recovered, leaves nothing behind (D2, P2)."""
+    found = []
+
+    class Forever:
+        def __await__(self):
+            yield
+
+    async def deferred():
+        found.append(type(recover()))
+        await Forever()
+
+    @way
+    async def f():
+        defer(found.append, "left")
+        defer(deferred)
+        raise Error
+
+    coroutine = f()
+    coroutine.send(None)
+    coroutine.close()
+    assert found == [Error, "left"]
+
+
+# Exits that go on
+
+
+def test_an_exit_goes_on_after_a_second_panic(way):
+    """An exit goes on although the call that recovered what had replaced it panics itself, and that is recovered (P3)."""
+    found = []
+
+    def replaces():
+        raise KeyError
+
+    def recovers_and_panics():
+        found.append(type(recover()))
+        raise OSError
+
+    @way
+    def f():
+        defer(lambda: found.append(type(recover())))
+        defer(recovers_and_panics)
+        defer(replaces)
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit) as caught:
+        f()
+    assert caught.value.code == 3
+    assert found == [KeyError, OSError]
+
+
+def test_an_exit_that_goes_on_shows_the_user_s_frames_alone():
+    """The traceback of an exit that goes on has no frame of godefer's in it (P3, P6)."""
+
+    @with_defers
+    def f():
+        defer(lambda: None)
+        defer(recovers)
+        defer(fails)
+        raise SystemExit(3)
+
+    def recovers():
+        recover()
+
+    def fails():
+        raise KeyError
+
+    with pytest.raises(SystemExit) as caught:
+        f()
+    names = {frame.filename for frame in traceback.extract_tb(caught.value.__traceback__)}
+    assert names == {__file__}
+    assert caught.value.__context__ is None
+
+
+# In other processes
+
+
+@pytest.mark.skipif(not ON_CPYTHON, reason="cloudpickle takes functions by value on CPython alone")
+def test_a_pickled_function_recovers(tmp_path):
+    """An open-coded function that is taken to another process by value recovers there (P2, A)."""
+    cloudpickle = pytest.importorskip("cloudpickle", reason="cloudpickle is not installed")
+    module = tmp_path / "travelling.py"
+    module.write_text(
+        textwrap.dedent(
+            """
+            from godefer import defer, recover, with_defers
+
+            @with_defers
+            def f(value):
+                found = []
+                defer(lambda: found.append(repr(recover())))
+                defer(found.append, "first")
+                raise OSError(value)
+
+            @with_defers(result="found")
+            def g(value):
+                found = []
+                defer(lambda: found.append(repr(recover())))
+                defer(found.append, "first")
+                raise OSError(value)
+            """
+        )
+    )
+    writing = (
+        "import sys, cloudpickle, travelling; cloudpickle.register_pickle_by_value(travelling);"
+        "sys.stdout.buffer.write(cloudpickle.dumps((travelling.f, travelling.g)))"
+    )
+    pickled = subprocess.run(
+        [sys.executable, "-c", writing], cwd=tmp_path, capture_output=True, check=True, timeout=60
+    ).stdout
+    f, g = cloudpickle.loads(pickled)
+    assert f(1) is None
+    assert g(1) == ["first", "OSError(1)"]
