@@ -129,8 +129,8 @@ def test_lowered():
     assert header == "def f(x):"
     assert docstring == '    """The doc."""'
     assert rest[:2] == ["    try:", "        @f0 = print"]
-    assert "'@unwind'" not in lowered
-    assert "@unwind(" in lowered
+    assert "'@drop'" not in lowered
+    assert "@drop(" in lowered
     assert "@f0(@a0_0, '@home', end=\"'\")" in lowered
 
 
