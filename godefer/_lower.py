@@ -111,7 +111,7 @@ class _Lowering:
         self.number = 0  # of the next slot or list
         self.hidden: dict[str, None] = {}  # the hidden locals; a set, in order
         self.guarded = True  # is the next region the one that the guard is right around?
-        self.settles = False  # has the guard to see to what the call of that region has recovered?
+        self.settles = False  # has the guard to see to a recovery, if only to one that an interrupt kept from notice?
         self.breaks = False  # is there a `break` by which a recovery further in leaves?
 
     def function(self, body: list[ast.stmt], found: Scan, named: Named | None) -> list[ast.stmt]:
@@ -203,7 +203,7 @@ class _Lowering:
         region = _Region(self, call, f"@f{self.number}", at, guarded=self.guarded)
         self.number += 1
         self.guarded = False
-        self.settles = self.settles or region.first
+        self.settles = True
         self.hide(region.slot, *call.filled, "@returned")
         if not region.first:
             self.hide("@failing", "@recovered")

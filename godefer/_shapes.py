@@ -289,7 +289,7 @@ except:
     raise
 """)
 
-# Of FIRST_DEFER, which alone can fail here and have recovered.
+# The call of FIRST_DEFER may have recovered. A further one has not; but an interrupt may have come before that was noticed.
 SETTLE_FIRST = Shape("""\
 try:
     SETTLE

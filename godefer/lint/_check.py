@@ -59,12 +59,12 @@ class Visitor:
 
     def _node(self, node: ast.AST) -> Iterator[Finding]:
         module = self.module
-        if isinstance(node, ast.Call):
-            site = module.sites.get(node)
-            if site is not None:
-                for rule in _OF_A_SITE:
-                    yield from rule(module, site)
-            elif module.path(node.func) == "godefer.recover":
+        site = module.sites.get(node)
+        if site is not None:
+            for rule in _OF_A_SITE:
+                yield from rule(module, site)
+        elif isinstance(node, ast.Call):
+            if module.path(node.func) == "godefer.recover":
                 yield from _rules.cannot_recover(module, node)
         elif isinstance(node, ast.Expr):
             yield from _rules.scope_not_entered(module, node)

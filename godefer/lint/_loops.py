@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from godefer.lint._names import Scope
 
+_FunctionOrLambda = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Loop = ast.For | ast.AsyncFor | ast.While
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _WITHS = (ast.With, ast.AsyncWith)
@@ -43,7 +44,7 @@ def once_per_turn(module: Module, site: Site) -> Iterator[Finding]:
     """GDF003: a file that is opened, read and done with in each turn of a loop, and closed at the end of the function."""
     if site.scoped or site.frame.kind != "function":
         return
-    statement = module.statement(site.call)
+    statement = module.statement(site.node)
     loop = module.parents[statement]
     if not isinstance(loop, _LOOPS) or not _goes_on(module, loop, site.frame):
         return
@@ -65,7 +66,7 @@ def once_per_turn(module: Module, site: Site) -> Iterator[Finding]:
     if what:
         kind = "while" if isinstance(loop, ast.While) else "for"
         inside = f"at the end of its turn, write `with defer_scope() as defer:` inside of the `{kind}`"
-        yield Finding("GDF003", f"{site.written}() in a loop: {what} {inside}", site.call)
+        yield Finding("GDF003", f"{site.shown} in a loop: {what} {inside}", site.node)
 
 
 def _goes_on(module: Module, loop: _Loop, frame: Scope) -> bool:
@@ -113,7 +114,7 @@ def _done_within(module: Module, loop: _Loop, name: ast.Name, site: Site) -> boo
         parent = module.parents[node]
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             continue
-        if module.inside(node, site.call):
+        if module.inside(node, site.node if site.function is None else site.function):
             continue
         if not module.inside(node, loop) or module.scopes[node] is not site.frame:
             return False
@@ -134,14 +135,12 @@ def _done_within(module: Module, loop: _Loop, name: ast.Name, site: Site) -> boo
 
 def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
     """GDF004: a function deferred in each turn of a loop that reads the loop's variable when all turns are over."""
-    if not site.defers or site.callee is None:
-        return
-    function = module.definition(site.callee)
-    named = isinstance(function, ast.Lambda) or isinstance(site.callee, ast.Name)
-    if function is None or not named or module.scopes[function].function() is not site.frame:
+    function = _deferred_function(module, site)
+    if function is None or module.scopes[function].function() is not site.frame:
         return
     free = _free_names(module, function)
-    for outer, child in module.outward(site.call, site.frame):
+    place = site.callee or site.node
+    for outer, child in module.outward(site.node, site.frame):
         if isinstance(outer, _WITHS) and site.scoped and _enters_scope(outer, site):
             return  # the call runs at the end of this block, in the same turn
         if isinstance(outer, ast.stmt) and isinstance(child, ast.stmt) and _left_after(module, child):
@@ -154,17 +153,23 @@ def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
         if isinstance(outer, _LOOPS) and child in outer.body:
             found = [name for name in sorted(free) if _set_by_each_turn(module, outer, free[name])]
             if found:
-                yield Finding(
-                    "GDF004", _late(site, function, found[0], f"`{found[0]}`, which each turn sets,"), site.callee
-                )
+                yield Finding("GDF004", _late(site, function, found[0], f"`{found[0]}`, which each turn sets,"), place)
                 return
         names = {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
         for name in sorted(names & set(free)):
             owner = module.owner(name, module.scopes[targets[0]]) if targets else None
             same = [n for n in free[name] if module.owner(name, module.scopes[n]) is owner]
             if same and (_every_turn(module, outer, site) or any(_closes(module, n) for n in same)):
-                yield Finding("GDF004", _late(site, function, name, f"the loop variable `{name}`"), site.callee)
+                yield Finding("GDF004", _late(site, function, name, f"the loop variable `{name}`"), place)
                 return
+
+
+def _deferred_function(module: Module, site: Site) -> _FunctionOrLambda | None:
+    """Return the lambda or function of this module that is deferred by its name, or by a decorator."""
+    if site.callee is None or not site.defers:
+        return site.function
+    function = module.definition(site.callee)
+    return function if isinstance(function, ast.Lambda) or isinstance(site.callee, ast.Name) else None
 
 
 def _set_by_each_turn(module: Module, loop: _Loop, nodes: Sequence[ast.Name]) -> bool:
@@ -178,7 +183,7 @@ def _set_by_each_turn(module: Module, loop: _Loop, nodes: Sequence[ast.Name]) ->
     return module.parents.get(statement) is loop and statement in loop.body
 
 
-def _late(site: Site, function: ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef, name: str, which: str) -> str:
+def _late(site: Site, function: _FunctionOrLambda, name: str, which: str) -> str:
     what = "the lambda" if isinstance(function, ast.Lambda) else function.name
     return f"{what} reads {which} when the loop is over, so each call sees its last value; {_instead(site, function, name)}"
 
@@ -190,12 +195,12 @@ def _instead(site: Site, function: ast.AST, name: str) -> str:
             rest = [text(part) for part in [*body.args, *body.keywords]]
             return f"pass it: {site.written}({', '.join([text(body.func), *rest])})"
         return f"pass it: {site.written}(lambda {name}: …, {name})"
-    return f"make it a parameter, and pass it: {site.written}({text(site.call.args[0])}, {name})"
+    if site.function is not None:
+        return f"make it a parameter: def {site.function.name}({name}={name})"
+    return f"make it a parameter, and pass it: {site.written}({text(site.arguments[0])}, {name})"
 
 
-def _free_names(
-    module: Module, function: ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef
-) -> dict[str, list[ast.Name]]:
+def _free_names(module: Module, function: _FunctionOrLambda) -> dict[str, list[ast.Name]]:
     """The names that *function* reads and only reads, when it is called, and that are not its own."""
     inner = module.scope_of_function[function]
     free: dict[str, list[ast.Name]] = {}
@@ -209,7 +214,7 @@ def _free_names(
 
 
 def _enters_scope(node: ast.With | ast.AsyncWith, site: Site) -> bool:
-    func = site.call.func
+    func = site.head
     base = func.value if isinstance(func, ast.Attribute) else func
     entered = [item.optional_vars for item in node.items]
     return not isinstance(base, ast.Name) or any(isinstance(v, ast.Name) and v.id == base.id for v in entered)
@@ -229,7 +234,7 @@ def _left_after(module: Module, statement: ast.stmt) -> bool:
 def _every_turn(module: Module, loop: ast.AST, site: Site) -> bool:
     """Does each turn of the loop get to the statement?"""
     conditional = (ast.If, ast.IfExp, ast.Match, ast.Try, ast.TryStar, ast.BoolOp, *_LOOPS)
-    for outer, child in module.outward(site.call, site.frame):
+    for outer, child in module.outward(site.node, site.frame):
         if outer is loop:
             if isinstance(loop, (ast.ListComp, ast.SetComp)):
                 return not any(generator.ifs for generator in loop.generators)

@@ -44,6 +44,8 @@ _HARMLESS = frozenset(
         *(f"{t}.{n}" for t in ("typing", "typing_extensions") for n in ("final", "override", "runtime_checkable")),
     }
 )
+# Decorators that keep the body of their function, for a later call.
+_KEEPING = frozenset({"functools.cache", "functools.lru_cache", "functools.wraps"})
 _HARMLESS_BASES = ("pytest.mark", "unittest.skip", "unittest.mock.patch")
 
 
@@ -56,28 +58,50 @@ class Finding(NamedTuple):
 
 
 class Site(NamedTuple):
-    """One statement of godefer, that is a call of `defer`, `using`, or of a method of a scope.
+    """One statement of godefer: a call of `defer`, `using` or of a scope's method, or a decorator.
 
     Args:
-        statement: Which it is, by its own name.
+        statement: Its own name.
         written: Its name as the module has it.
-        call: The call.
-        scoped: Does it defer on a `defer_scope`, and not on the function?
+        node: The call, or the decorator.
+        scoped: Whether it defers on a `defer_scope`, and not on the function.
         frame: The scope whose frame runs it.
-        callee: What is deferred, or entered; None if that is hidden behind a star.
+        callee: The expression that is deferred, or entered; None if it is hidden behind a star.
+        function: The function that a decorator defers; None if another decorator may replace it.
     """
 
     statement: str
     written: str
-    call: ast.Call
+    node: ast.expr
     scoped: bool
     frame: Scope
     callee: ast.expr | None
+    function: FunctionNode | None
 
     @property
     def defers(self) -> bool:
         """Is it `defer`, `errdefer` or `okdefer`?"""
         return self.statement in DEFERRING
+
+    @property
+    def shown(self) -> str:
+        """The statement as a message shows it."""
+        return f"{self.written}()" if isinstance(self.node, ast.Call) else f"@{self.written}"
+
+    @property
+    def head(self) -> ast.expr:
+        """The expression that means the statement."""
+        return self.node.func if isinstance(self.node, ast.Call) else self.node
+
+    @property
+    def arguments(self) -> list[ast.expr]:
+        """The positional arguments of the call, from the callee on."""
+        return self.node.args if isinstance(self.node, ast.Call) else []
+
+    @property
+    def keywords(self) -> list[ast.keyword]:
+        """The keyword arguments of the call."""
+        return self.node.keywords if isinstance(self.node, ast.Call) else []
 
 
 class Module(Names):
@@ -88,27 +112,46 @@ class Module(Names):
         self.bodies: dict[Scope, list[ast.AST]] = {}
         for node, scope in self.scopes.items():
             self.bodies.setdefault(scope.function(), []).append(node)
-        self.sites: dict[ast.Call, Site] = {}
+        self.sites: dict[ast.AST, Site] = {}
         for node in self.scopes:
-            if isinstance(node, ast.Call) and (site := self._site(node)) is not None:
-                self.sites[node] = site
+            found = [self._call_site(node)] if isinstance(node, ast.Call) else []
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                found = [self._decorator_site(node, decorator) for decorator in node.decorator_list]
+            self.sites.update((site.node, site) for site in found if site is not None)
         self._free = self._used_freely()
         self._decorated: dict[Scope, bool | None] = {}
 
-    def _site(self, call: ast.Call) -> Site | None:
-        path = self.path(call.func)
-        if path is None:
+    def _call_site(self, call: ast.Call) -> Site | None:
+        statement, scoped = self._meaning(call.func)
+        if not statement:
             return None
+        callee = call.args[0] if call.args and not isinstance(call.args[0], ast.Starred) else None
+        written = dotted(call.func) or statement
+        return Site(statement, written, call, scoped, self.scopes[call].function(), callee, None)
+
+    def _decorator_site(self, node: FunctionNode | ast.ClassDef, decorator: ast.expr) -> Site | None:
+        """Return the site of ``@defer`` above *node* (D12)."""
+        statement, scoped = self._meaning(decorator)
+        if statement not in DEFERRING:
+            return None
+        below = node.decorator_list[node.decorator_list.index(decorator) + 1 :]
+        kept = all(self.is_with_defers(d) or self.path(_called(d)) in _KEEPING for d in below)
+        function = node if kept and not isinstance(node, ast.ClassDef) else None
+        written = dotted(decorator) or statement
+        return Site(statement, written, decorator, scoped, self.scopes[node].function(), None, function)
+
+    def _meaning(self, head: ast.expr) -> tuple[str, bool]:
+        """Return the statement that *head* is, or "", and whether it is a scope's."""
+        path = self.path(head)
+        if path is None:
+            return "", False
         scoped = path.startswith(SCOPE)
         if scoped:
             statement = _METHODS.get(path[len(SCOPE) + 1 :], "")
         else:
             origin, _, statement = path.rpartition(".")
             statement = statement if origin == "godefer" and statement in STATEMENTS else ""
-        if not statement:
-            return None
-        callee = call.args[0] if call.args and not isinstance(call.args[0], ast.Starred) else None
-        return Site(statement, dotted(call.func) or statement, call, scoped, self.scopes[call].function(), callee)
+        return statement, scoped
 
     # Where things stand
 
@@ -167,14 +210,29 @@ class Module(Names):
             return self._method_decorated(function, frame.parent)
         return self._later(self.uses(function) or [])
 
+    def deferred(self, function: FunctionNode) -> bool:
+        """Return whether *function* is deferred by its decorator."""
+        return any(self._defers(decorator) for decorator in function.decorator_list)
+
+    def _defers(self, decorator: ast.expr) -> bool:
+        site = self.sites.get(decorator)
+        return site is not None and site.defers
+
+    def is_site(self, statement: ast.stmt) -> bool:
+        """Return whether *statement* is a statement of godefer and nothing else."""
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            return self.deferred(statement)
+        return isinstance(statement, ast.Expr) and statement.value in self.sites
+
     def is_with_defers(self, decorator: ast.expr) -> bool:
         """Is *decorator* `with_defers`, or `with_defers(result=…)`?"""
-        called = decorator.func if isinstance(decorator, ast.Call) else decorator
-        return self.path(called) == "godefer.with_defers"
+        return self.path(_called(decorator)) == "godefer.with_defers"
 
     def harmless(self, decorator: ast.expr) -> bool:
-        """Is *decorator* known to have nothing to do with godefer?"""
-        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        """Is *decorator* known not to decorate with `with_defers`?"""
+        if self._defers(decorator):
+            return True
+        called = _called(decorator)
         path = self.path(called)
         if path is not None:
             return path in _HARMLESS or path.startswith(_HARMLESS_BASES)
@@ -342,6 +400,11 @@ class Module(Names):
             node = node.orelse[0]
             found.append(node.body)
         return [*found, node.orelse]
+
+
+def _called(decorator: ast.expr) -> ast.expr:
+    """Return what *decorator* calls, if it is a call, else *decorator*."""
+    return decorator.func if isinstance(decorator, ast.Call) else decorator
 
 
 # Functions of the library that give back, or store, what they were given.

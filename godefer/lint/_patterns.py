@@ -45,7 +45,7 @@ def evaluated_now(module: Module, site: Site) -> Iterator[Finding]:
     """GDF005: an argument that is known when the `defer` runs, and was meant to be known when the call does."""
     if not site.defers:
         return
-    for argument in [*site.call.args[1:], *(keyword.value for keyword in site.call.keywords)]:
+    for argument in [*site.arguments[1:], *(keyword.value for keyword in site.keywords)]:
         for node in _executed(argument):
             if isinstance(node, ast.Call) and (why := _meant_for_later(module, site, node)):
                 message = f"{text(node)} is evaluated now, {why}, and not when the call runs; write {site.written}(lambda: {_call_of(site)})"
@@ -53,8 +53,8 @@ def evaluated_now(module: Module, site: Site) -> Iterator[Finding]:
 
 
 def _call_of(site: Site) -> str:
-    rest = [text(part) for part in [*site.call.args[1:], *site.call.keywords]]
-    return f"{text(site.call.args[0])}({', '.join(rest)})"
+    rest = [text(part) for part in [*site.arguments[1:], *site.keywords]]
+    return f"{text(site.arguments[0])}({', '.join(rest)})"
 
 
 def _executed(node: ast.expr) -> Iterator[ast.AST]:
@@ -91,9 +91,9 @@ def _clock(module: Module, site: Site, call: ast.Call, path: str) -> str:
                 return f"right after `{start.id}` was set"
     if not _prints(module, site):
         return ""
-    words = [n.value for n in ast.walk(site.call) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    words = [n.value for n in ast.walk(site.node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     words = [word for word in words if re.search(r"[a-z]{2}", word, re.IGNORECASE)]
-    alone = not words and parent is site.call
+    alone = not words and parent is site.node
     return "when the end is still to come" if alone or any(_END.search(word) for word in words) else ""
 
 
@@ -111,9 +111,9 @@ def _prints(module: Module, site: Site) -> bool:
 
 def _straight_before(module: Module, site: Site) -> list[ast.stmt]:
     """The statements above in the same block, nearest first, without statements of godefer right above."""
-    block, place = module.block(module.statement(site.call))
+    block, place = module.block(module.statement(site.node))
     before = list(reversed(block[:place]))
-    while before and isinstance(before[0], ast.Expr) and before[0].value in module.sites:
+    while before and module.is_site(before[0]):
         del before[0]
     return before
 
@@ -123,7 +123,9 @@ def _exception(module: Module, site: Site) -> str:
     function = site.frame.node
     if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)) or _HANDLER.search(function.name):
         return ""
-    for outer, child in module.outward(site.call, site.frame):
+    if module.deferred(function):
+        return ""
+    for outer, child in module.outward(site.node, site.frame):
         if isinstance(outer, (ast.ExceptHandler, *_WITHS)) or child in getattr(outer, "finalbody", ()):
             return ""
     if module.scopes[function].kind == "class":
@@ -142,7 +144,7 @@ def _exception(module: Module, site: Site) -> str:
 
 def _still_empty(module: Module, site: Site, name: ast.Name) -> str:
     """`len(x)` where x was set to something empty, and has not been touched since."""
-    if sum(isinstance(n, ast.Name) and n.id == name.id for n in ast.walk(site.call)) > 1:
+    if sum(isinstance(n, ast.Name) and n.id == name.id for n in ast.walk(site.node)) > 1:
         return ""  # the call is given x as well, and how long it was: to cut it back, say
     found = module.bindings(name.id, module.scopes[name])
     for statement in _straight_before(module, site):
@@ -187,7 +189,7 @@ def opens_at_exit(module: Module, site: Site) -> Iterator[Finding]:
         return
     path = module.path(callee) or ""
     if path in {"builtins.open", "io.open"}:
-        if len(site.call.args) == 2 and not site.call.keywords and not isinstance(site.call.args[1], ast.Starred):
+        if len(site.arguments) == 2 and not site.keywords and not isinstance(site.arguments[1], ast.Starred):
             message = f"{site.written}({path.rpartition('.')[2]}, …) opens a file for reading when the function exits, and drops it; defer what closes it"
             yield Finding("GDF008", message, callee)
         return
@@ -248,11 +250,11 @@ def _comes_first(module: Module, site: Site, name: str, callee: ast.Attribute) -
     function = site.frame.node
     if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)) or site.scoped:
         return False
-    statement = module.statement(site.call)
+    statement = module.statement(site.node)
     if statement not in function.body:
         return False
     before = function.body[: function.body.index(statement)]
-    if any(_can_raise(module, s) for s in before if not (isinstance(s, ast.Expr) and s.value in module.sites)):
+    if any(_can_raise(module, s) for s in before if not module.is_site(s)):
         return False
     return not any(
         isinstance(node, (ast.Name, ast.Attribute)) and node is not callee.value and dotted(node) == name
@@ -273,7 +275,7 @@ def gap(module: Module, site: Site) -> Iterator[Finding]:
     name = _released(module, site)
     if name is None or site.frame.kind == "class":
         return
-    block, place = module.block(module.statement(site.call))
+    block, place = module.block(module.statement(site.node))
     between: list[ast.stmt] = []
     for statement in reversed(block[:place]):
         if _acquires(module, statement, name, site):
@@ -293,19 +295,19 @@ def gap(module: Module, site: Site) -> Iterator[Finding]:
             f"line {raising.lineno} can raise before this {site.written}() is reached, and {name} would {state}; "
             f"put the {site.written}() right below line {block[place - len(between) - 1].lineno}"
         )
-        yield Finding("GDF012", message, site.call)
+        yield Finding("GDF012", message, site.node)
 
 
 def _released(module: Module, site: Site) -> str | None:
     """The name of what the deferred call closes."""
     callee = site.callee
-    if site.statement != "defer" or callee is None or site.call.keywords:
+    if site.statement != "defer" or callee is None or site.keywords:
         return None
-    if isinstance(callee, ast.Attribute) and callee.attr in {"close", "release"} and len(site.call.args) == 1:
+    if isinstance(callee, ast.Attribute) and callee.attr in {"close", "release"} and len(site.arguments) == 1:
         return receiver(callee)
     closing = module.path(callee) in {"os.close", "shutil.rmtree", "os.rmdir"}
-    if closing and len(site.call.args) == 2 and isinstance(site.call.args[1], ast.Name):
-        return site.call.args[1].id
+    if closing and len(site.arguments) == 2 and isinstance(site.arguments[1], ast.Name):
+        return site.arguments[1].id
     return None
 
 
@@ -325,7 +327,7 @@ def _acquires(module: Module, statement: ast.stmt, name: str, site: Site) -> boo
 def _released_elsewhere(module: Module, site: Site, name: str, between: Sequence[ast.stmt]) -> bool:
     """May somebody else close it if a statement between raises: is it handed on, tested, entered, or closed in another place?"""
     for node in module.scopes:
-        if not isinstance(node, (ast.Name, ast.Attribute)) or module.inside(node, site.call):
+        if not isinstance(node, (ast.Name, ast.Attribute)) or module.inside(node, site.node):
             continue
         if text(node) != name or not module.inside(node, site.frame.node):
             continue

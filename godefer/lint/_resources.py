@@ -8,6 +8,7 @@ import re
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from godefer.lint._module import Module, Site
+    from godefer.lint._names import FunctionNode
 
 # Methods that give nothing which can be called, when they are given nothing.
 CLOSERS = frozenset(
@@ -98,8 +99,26 @@ def opens_for_itself(module: Module, value: ast.expr | None) -> bool:
 
 def closed(site: Site) -> ast.Name | None:
     """The variable whose closing method is deferred, as in `defer(f.close)`."""
+    if site.function is not None:
+        return _closed_by(site.function)
     callee = site.callee
-    plain = len(site.call.args) == 1 and not site.call.keywords
+    plain = len(site.arguments) == 1 and not site.keywords
     if site.defers and plain and isinstance(callee, ast.Attribute) and callee.attr in CLOSERS:
         return callee.value if isinstance(callee.value, ast.Name) else None
     return None
+
+
+def _closed_by(function: FunctionNode) -> ast.Name | None:
+    """Return the variable that a deferred *function* has as its one default, and only closes."""
+    given = function.args
+    values = [*given.defaults, *(default for default in given.kw_defaults if default is not None)]
+    parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+    if len(function.body) != 1 or len(values) != 1 or len(parameters) != 1:
+        return None
+    value = getattr(function.body[0], "value", None)
+    call = value.value if isinstance(value, ast.Await) else value
+    if not isinstance(call, ast.Call) or call.args or call.keywords or not isinstance(call.func, ast.Attribute):
+        return None
+    of = call.func.value
+    closes = call.func.attr in CLOSERS and isinstance(of, ast.Name) and of.id == parameters[0].arg
+    return values[0] if closes and isinstance(values[0], ast.Name) else None

@@ -33,7 +33,16 @@ _STUB = (ast.Pass, ast.Raise)
 
 
 def called_not_passed(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF001: `defer(f())` calls now, and defers what that gives."""
+    """GDF001: `defer(f())` calls now, and defers what that gives; `@defer(…)` decorates with None."""
+    decorated = module.parents[site.node]
+    if site.defers and isinstance(site.node, ast.Call) and site.node in getattr(decorated, "decorator_list", ()):
+        name = getattr(decorated, "name", "")
+        message = (
+            f"{site.written}() is called here, and {name} decorated with what it returns, which is no function; "
+            f"write @{site.written} above a function that needs no arguments"
+        )
+        yield Finding("GDF001", message, site.node)
+        return
     callee = site.callee
     call = callee.value if isinstance(callee, ast.Await) else callee
     if not site.defers or not isinstance(call, ast.Call):
@@ -41,8 +50,8 @@ def called_not_passed(module: Module, site: Site) -> Iterator[Finding]:
     what = _no_callable(module, call)
     if what:
         fn = text(call.func)
-        rest = [text(a) for a in [*call.args, *site.call.args[1:]]]
-        rest += [text(k) for k in [*call.keywords, *site.call.keywords]]
+        rest = [text(a) for a in [*call.args, *site.arguments[1:]]]
+        rest += [text(k) for k in [*call.keywords, *site.keywords]]
         right = f"{site.written}({', '.join([fn, *rest])})"
         message = f"{fn}() is called here, and {site.written}() is given {what}; write {right}"
         yield Finding("GDF001", message, call)
@@ -103,47 +112,63 @@ def no_decorated_function(module: Module, site: Site) -> Iterator[Finding]:
         what = f"{name}; move it into a function decorated with @with_defers"
     else:
         what = "no function; move it into one decorated with @with_defers, or use `with defer_scope() as defer:`"
-    yield Finding("GDF002", f"{site.written}() stands in {what}", site.call)
+    yield Finding("GDF002", f"{site.shown} stands in {what}", site.node)
 
 
 def async_in_sync(module: Module, site: Site) -> Iterator[Finding]:
     """GDF006: nobody awaits what an async function returns, where the exit is not async."""
-    if not site.defers or site.callee is None:
+    if not site.defers:
         return
-    name = _coroutine_function(module, site.callee)
+    name = _coroutine_function(module, site)
     if not name:
         return
+    place = site.callee or site.node
     if site.scoped:
-        entered = entered_by(module, site.call.func)
+        entered = entered_by(module, site.head)
         if isinstance(entered, ast.With) and not _leaves_its_block(module, entered, site):
             message = (
                 f"{name} is async, and a scope entered by `with` cannot await it; write `async with defer_scope()`"
             )
-            yield Finding("GDF006", message, site.callee)
+            yield Finding("GDF006", message, place)
         return
     if isinstance(site.frame.node, ast.FunctionDef):
-        message = (
-            f"{name} is async, and {site.frame.name} is not, so it would never run; make {site.frame.name} `async def`, or "
+        instead = (
             f"defer what runs {name} to its end, as in {site.written}(asyncio.run, {name}())"
+            if site.function is None
+            else f"make {name} a `def` that runs what it awaits by asyncio.run()"
         )
-        yield Finding("GDF006", message, site.callee)
+        message = (
+            f"{name} is async, and {site.frame.name} is not, so it would never run; "
+            f"make {site.frame.name} `async def`, or {instead}"
+        )
+        yield Finding("GDF006", message, place)
 
 
-def _coroutine_function(module: Module, callee: ast.expr) -> str:
-    """The name of the coroutine function that is called, if *callee* is, or only calls, one of this module."""
+def _coroutine_function(module: Module, site: Site) -> str:
+    """The name of the coroutine function that is deferred, if the callee is, or only calls, one of this module."""
+    callee = site.callee
+    if site.function is not None:
+        return site.function.name if _gives_coroutine(module, site.function) else ""
+    if callee is None:
+        return ""
     if isinstance(callee, ast.Call) and module.path(callee.func) == "functools.partial" and callee.args:
         callee = callee.args[0]
     if isinstance(callee, ast.Lambda) and isinstance(callee.body, ast.Call):
         callee = callee.body.func
     function = module.definition(callee)
-    if not isinstance(function, ast.AsyncFunctionDef):
+    if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
         return ""
     allowed = {"builtins.staticmethod", "builtins.classmethod"}
     if any(not module.is_with_defers(d) and module.path(d) not in allowed for d in function.decorator_list):
         return ""
-    if any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in module.body(function)):
-        return ""
-    return text(callee)
+    return text(callee) if _gives_coroutine(module, function) else ""
+
+
+def _gives_coroutine(module: Module, function: FunctionNode) -> bool:
+    """Return whether *function* is a coroutine function, and not an async generator function."""
+    return isinstance(function, ast.AsyncFunctionDef) and not any(
+        isinstance(node, (ast.Yield, ast.YieldFrom)) for node in module.body(function)
+    )
 
 
 def entered_by(module: Module, func: ast.expr) -> ast.With | ast.AsyncWith | None:
@@ -166,13 +191,13 @@ def entered_by(module: Module, func: ast.expr) -> ast.With | ast.AsyncWith | Non
 
 def _leaves_its_block(module: Module, entered: ast.With | ast.AsyncWith, site: Site) -> bool:
     """Can the scope be closed elsewhere than at the end of its block: is it handed on, or detached?"""
-    func = site.call.func
+    func = site.head
     base = func.value if isinstance(func, ast.Attribute) else func
     if not isinstance(base, ast.Name):
         return True
     for node in module.mentions(base.id, site.frame):
         parent = module.parents[node]
-        called = isinstance(parent, ast.Call) and parent.func is node
+        called = node in module.sites or (isinstance(parent, ast.Call) and parent.func is node)
         method = isinstance(parent, ast.Attribute) and parent.attr not in {"detach", "aclose"}
         if not (called or method or isinstance(parent, ast.withitem)) and module.inside(node, entered):
             return True
@@ -253,23 +278,21 @@ def out_of_reach(module: Module, node: ast.AST) -> Iterator[Finding]:
         for statement in block:
             if why:
                 for site in module.sites.values():
-                    if module.inside(site.call, statement) and site.frame is module.scopes[statement].function():
-                        message = (
-                            f"{site.written}() is never reached, because of {why} in line {line}; put it before that"
-                        )
-                        yield Finding("GDF009", message, site.call)
+                    if module.inside(site.node, statement) and site.frame is module.scopes[statement].function():
+                        message = f"{site.shown} is never reached, because of {why} in line {line}; put it before that"
+                        yield Finding("GDF009", message, site.node)
             else:
                 why, line = module.leaves(statement), statement.lineno
 
 
 def not_awaited(module: Module, site: Site) -> Iterator[Finding]:
     """GDF010: `ausing(…)` or `aclose()` without `await`, or an async scope without `async with`."""
-    parent = module.parents[site.call]
+    parent = module.parents[site.node]
     written = f"{site.written}(…)"
     if site.statement == "aclose":
         if isinstance(parent, ast.Expr):
             yield Finding(
-                "GDF010", f"{site.written}() does nothing until it is awaited; write await {site.written}()", site.call
+                "GDF010", f"{site.written}() does nothing until it is awaited; write await {site.written}()", site.node
             )
         return
     if site.statement != "ausing":
@@ -277,22 +300,22 @@ def not_awaited(module: Module, site: Site) -> Iterator[Finding]:
     by_hand = isinstance(parent, ast.Attribute) and parent.attr == "__await__"
     if isinstance(parent, (ast.Expr, ast.Attribute)) and not by_hand:
         message = f"{written} enters nothing until it is awaited; write await {written}"
-        yield Finding("GDF010", message, site.call)
+        yield Finding("GDF010", message, site.node)
     elif isinstance(parent, ast.withitem):
         message = f"{written} is to be awaited, not entered; write `x = await {written}`, or `async with` without {site.written}"
-        yield Finding("GDF010", message, site.call)
+        yield Finding("GDF010", message, site.node)
     elif isinstance(parent, ast.Assign) and _only_attributes(module, parent, site):
         message = (
             f"{written} gives what is to be awaited, and it is not; write `{text(parent.targets[0])} = await {written}`"
         )
-        yield Finding("GDF010", message, site.call)
+        yield Finding("GDF010", message, site.node)
     elif site.scoped and isinstance(parent, ast.Await):
-        entered = entered_by(module, site.call.func)
+        entered = entered_by(module, site.head)
         if isinstance(entered, ast.With) and not _leaves_its_block(module, entered, site):
             message = (
                 f"{written} needs an exit that can await; enter the scope by `async with defer_scope()`, not `with`"
             )
-            yield Finding("GDF010", message, site.call)
+            yield Finding("GDF010", message, site.node)
 
 
 def _only_attributes(module: Module, assignment: ast.Assign, site: Site) -> bool:
@@ -359,7 +382,7 @@ _NAMES = frozenset({"defer", "errdefer", "okdefer", "using", "ausing"})
 def _misplaced(module: Module, function: FunctionNode) -> bool:
     """Is there a statement that GDF002 reports, or one that cannot be judged, in a function inside of *function*?"""
     return any(
-        not site.scoped and module.inside(site.call, function) and not module.decorated(site.frame)
+        not site.scoped and module.inside(site.node, function) and not module.decorated(site.frame)
         for site in module.sites.values()
     )
 
