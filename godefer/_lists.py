@@ -20,9 +20,13 @@ _WHEN = {"defer": ALWAYS, "errdefer": FAILING, "okdefer": RETURNING, "using": EX
 
 
 class PendingList:
-    """The calls of some *sites*, in a list. A list with a single site keeps no site numbers."""
+    """The calls of some *sites*, in a list. A list with a single site keeps no site numbers.
 
-    def __init__(self, sites: Sequence[Site], number: int, *, asynchronous: bool) -> None:
+    The normal exit ends with the position *entry* (`_Lowering.entry`).
+    """
+
+    def __init__(self, sites: Sequence[Site], number: int, entry: shapes.Position, *, asynchronous: bool) -> None:
+        self.entry = entry
         self.asynchronous = asynchronous
         self.pending, self.record = f"@pending{number}", f"@record{number}"
         self.calls = [(site, None if site.enters else Captured(site, f"{number}_{i}")) for i, site in enumerate(sites)]
@@ -45,8 +49,14 @@ class PendingList:
         """Return, for the id of each site's statement, the statements that put its call on the list."""
         return {id(site.node): self._push(i, site, call) for i, (site, call) in enumerate(self.calls)}
 
-    def region(self, body: list[ast.stmt], recovered: list[ast.stmt]) -> list[ast.stmt]:
-        """Return *body* with the list pending. The statements *recovered* leave the function after a recovery."""
+    def region(self, body: list[ast.stmt], recovered: list[ast.stmt], reraise: list[ast.stmt]) -> list[ast.stmt]:
+        """Return *body* with the list pending.
+
+        Args:
+            body: The statements.
+            recovered: What leaves the function after a recovery.
+            reraise: What leaves it by the exception being handled.
+        """
         site = self.calls[0][0]
         names = {"PENDING": self.pending, "RECORD": self.record}
         sites: Any = tuple(_describe(*call) for call in self.calls)
@@ -65,6 +75,7 @@ class PendingList:
             UNWIND=fill(shapes.UNWIND, DRAIN=self._drain(skipping="okdefer")),
             FINISH=fill(shapes.FINISH),
             GO_ON=fill(shapes.GO_ON),
+            RERAISE=reraise,
         )
 
     def _drain(self, *, skipping: str) -> list[ast.stmt]:
@@ -82,25 +93,23 @@ class PendingList:
             for i, (site, call) in reversed(list(enumerate(self.calls))):
                 count = len(call.slots) if call is not None else 0
                 taken = [_item(2 + j, site.call) for j in range(1 + count)]
-                chain = shapes.IF_SITE.fill(
-                    at,
-                    NUMBER=ast.Constant(i, **at),
-                    EXIT=self._make(site, call, taken, skipping),
-                    OTHERWISE=chain,
-                )
+                exit_ = self._make(site, call, taken, skipping)
+                number = ast.Constant(i, **at)
+                chain = shapes.IF_SITE.fill(at, NUMBER=number, EXIT=exit_, OTHERWISE=chain) if chain else exit_
             take += chain
-        return shapes.DRAIN.fill(at, PENDING=self.pending, TAKE=take)
+        drain = shapes.DRAIN.fill(at, PENDING=self.pending, TAKE=take)
+        return [*drain, ast.Pass(**self.entry)]
 
     def _make(self, site: Site, call: Captured | None, values: Sequence[ast.expr], skipping: str) -> list[ast.stmt]:
-        if site.statement == skipping:
-            return [ast.Pass(**shapes.NOWHERE)]
+        after = [*shapes.clear(self.slots, site.call), *shapes.NEXT.fill(site.call, PENDING=self.pending)]
         callee, *arguments = values
-        dropped = shapes.clear(self.slots, site.call)
+        if site.statement == skipping:
+            return after
         if call is not None:
             exit_call = call.call(callee, arguments)
-            return [*made(site, exit_call, asynchronous=self.asynchronous, callee=None), *dropped]
+            return [*made(site, exit_call, asynchronous=self.asynchronous, callee=None), *after]
         shape = shapes.ASYNC_LEAVE if site.statement == "ausing" else shapes.LEAVE
-        return [*shape.fill(site.call, CALLEE=callee, asynchronous=self.asynchronous), *dropped]
+        return [*shape.fill(site.call, CALLEE=callee, asynchronous=self.asynchronous), *after]
 
     def _push(self, number: int, site: Site, call: Captured | None) -> list[ast.stmt]:
         at = site.glue

@@ -95,7 +95,7 @@ def lower(
     body = node.body[head:]
     keeps = named is None and not asynchronous_generator and _returns.recovery_can_return(body, found.sites)
     asynchronous = isinstance(node, ast.AsyncFunctionDef)
-    lowering = _Lowering(body, asynchronous=asynchronous, nesting=nesting, keeps=keeps)
+    lowering = _Lowering(body, _line_of(node), asynchronous=asynchronous, nesting=nesting, keeps=keeps)
     node.body[head:] = lowering.function(body, found, named)
     return Lowered(found.sites)
 
@@ -103,7 +103,18 @@ def lower(
 class _Lowering:
     """The lowering of one function, from its outermost region in."""
 
-    def __init__(self, body: Sequence[ast.stmt], *, asynchronous: bool, nesting: int, keeps: bool) -> None:
+    def __init__(
+        self,
+        body: Sequence[ast.stmt],
+        entry: shapes.Position,
+        *,
+        asynchronous: bool,
+        nesting: int,
+        keeps: bool,
+    ) -> None:
+        # The line of the `def` ends the outermost region. The interpreter's own code after that, which returns, has the same
+        # line; it would have none after a test of what is pending.
+        self.entry = entry
         self.asynchronous = asynchronous
         self.nesting = nesting
         self.keeps = keeps  # does `@value` hold what a `return` evaluated?
@@ -112,6 +123,7 @@ class _Lowering:
         self.hidden: dict[str, None] = {}  # the hidden locals; a set, in order
         self.guarded = True  # is the next region the one that the guard is right around?
         self.settles = False  # has the guard to see to a recovery, if only to one that an interrupt kept from notice?
+        self.guards_itself = False  # is the outermost region a list, which unbinds the hidden locals?
         self.breaks = False  # is there a `break` by which a recovery further in leaves?
 
     def function(self, body: list[ast.stmt], found: Scan, named: Named | None) -> list[ast.stmt]:
@@ -124,7 +136,8 @@ class _Lowering:
             rest, sites = _rewritten(rest, sites, partial(_returns.assign_named, result=named, pending=True))
         elif self.keeps:
             rest, sites = _rewritten(rest, sites, _returns.keep_value)
-        lowered = self.guard(self.block(rest, sites), at)
+        falls_off = bool(rest) and not isinstance(rest[-1], (ast.Return, ast.Raise))
+        lowered = self.guard(self.block(rest, sites), at, falls_off=falls_off)
         if named is None:
             return [*before, *lowered]
         start = shapes.clear((named,) if isinstance(named, str) else named, shapes.NOWHERE)
@@ -133,27 +146,33 @@ class _Lowering:
             return [*start, *before, ast.Return(value, **at)]
         return [*start, *before, *shapes.NAMED_RESULTS.fill(at, BODY=lowered, RESULT=value)]
 
-    def guard(self, region: list[ast.stmt], at: shapes.Position) -> list[ast.stmt]:
+    def guard(self, region: list[ast.stmt], at: shapes.Position, *, falls_off: bool) -> list[ast.stmt]:
         """Return *region* with what unbinds the hidden locals, and makes a recovery return, around it."""
         if not (self.hidden or self.keeps):
             return region
         value = ["@value"] if self.keeps else []
         start = ["@failing", *value] if "@failing" in self.hidden else value
-        settle = shapes.unbind(value, at)
-        if self.settles:
-            given = shapes.load("@value", at) if self.keeps else None
-            settle = shapes.SETTLE_FIRST.fill(
-                at,
-                SETTLE=shapes.SETTLE.fill(at, RECOVERED=[ast.Return(given, **at)]),
-                UNBIND_LATE=shapes.unbind([*value, "@recovered"], at),
-            )
-        unbind = shapes.unbind(self.hidden, at)
-        guarded = shapes.GUARD.fill(at, BODY=region, UNBIND=unbind, SETTLE_FIRST=settle)
+        if not self.guards_itself:
+            settle = shapes.unbind(value, at)
+            if self.settles:
+                given = shapes.load("@value", at) if self.keeps else None
+                settle = shapes.SETTLE_FIRST.fill(
+                    at,
+                    SETTLE=shapes.SETTLE.fill(at, RECOVERED=[ast.Return(given, **at)]),
+                    UNBIND_LATE=shapes.unbind([*value, "@recovered"], at),
+                )
+            unbind = shapes.unbind(self.hidden, at)
+            region = shapes.GUARD.fill(at, BODY=region, UNBIND=unbind, SETTLE_FIRST=settle)
+        if falls_off:  # the interpreter's own `return` has the line of the code before it, which may have none
+            region = [*region, ast.Return(None, **at)]
         if self.breaks:
-            end = [ast.Return(None, **shapes.NOWHERE)]
-            give = shapes.GIVE.fill(at) if self.keeps else []
-            guarded = shapes.LEAVING.fill(at, GUARD=guarded, RETURN=end, UNBIND=unbind, GIVE=give)
-        return [*shapes.clear(start, shapes.NOWHERE), *guarded]
+            region = [*shapes.LEAVING.fill(at, GUARD=region), *self.left(at)]
+        return [*shapes.clear(start, shapes.NOWHERE), *region]
+
+    def left(self, at: shapes.Position) -> list[ast.stmt]:
+        """Return the statements that end a function which has recovered, and has no call left to make."""
+        give = shapes.GIVE.fill(at) if self.keeps else []
+        return [*shapes.unbind(self.hidden, at), *give]
 
     def block(self, body: list[ast.stmt], of_statement: Sequence[Sequence[Site]]) -> list[ast.stmt]:
         """Return the statements of the function's top level, from the first with a site on in that site's region."""
@@ -200,7 +219,7 @@ class _Lowering:
     def region(self, site: Site, at: shapes.Position) -> _Region:
         """Return the region of a call, which a statement at the position *at* begins."""
         call = Captured(site, str(self.number))
-        region = _Region(self, call, f"@f{self.number}", at, guarded=self.guarded)
+        region = _Region(self, call, f"@f{self.number}", at, outermost=self.guarded)
         self.number += 1
         self.guarded = False
         self.settles = True
@@ -240,16 +259,27 @@ class _Lowering:
         *,
         crowded: bool,
     ) -> list[ast.stmt]:
-        """Return a statement with sites in it, and the *rest*, with their calls, or all that follow, in a list."""
+        """Return a statement with sites in it, and the *rest*, with their calls, or all that follow, in a list.
+
+        A list that nothing is around unbinds the hidden locals itself: there may be no room for a guard.
+        """
+        outermost = self.guards_itself = self.guarded
         self.guarded = False
-        pending = PendingList(sites, self.number, asynchronous=self.asynchronous)
+        entry = self.entry if outermost else shapes.NOWHERE
+        pending = PendingList(sites, self.number, entry, asynchronous=self.asynchronous)
         self.number += 1
         self.hide(*pending.hidden)
         pushes = pending.pushes()
         body = (
             replace([statement, *rest], pushes) if crowded else replace([statement], pushes) + self.block(rest, after)
         )
-        return pending.region(body, self.recovered(sites[0].glue))
+        if not outermost:
+            return pending.region(body, self.recovered(sites[0].glue), shapes.RERAISE.fill(shapes.NOWHERE))
+        at = _start(statement, sites)
+        value = ["@value"] if self.keeps else []
+        reraise = [*shapes.unbind([*self.hidden, *value], at), *shapes.RERAISE.fill(at)]
+        give = self.left(at) if self.keeps else [*self.left(at), ast.Return(None, **at)]
+        return pending.region(body, give, reraise)
 
     def recovered(self, at: shapes.Position) -> list[ast.stmt]:
         """Return the statements that leave the function after a recovery."""
@@ -265,7 +295,7 @@ class _Region:
     """The part of a function in which one call, captured in a *slot*, is pending."""
 
     def __init__(
-        self, lowering: _Lowering, call: Captured, slot: str, begin: shapes.Position, *, guarded: bool
+        self, lowering: _Lowering, call: Captured, slot: str, begin: shapes.Position, *, outermost: bool
     ) -> None:
         self.lowering = lowering
         self.call = call
@@ -273,7 +303,8 @@ class _Region:
         self.slot = slot
         self.begin = begin  # the position of the statement that it begins with
         self.conditional = begin is not self.site.glue
-        self.first = guarded and self.site.statement == "defer" and not lowering.asynchronous
+        self.outermost = outermost
+        self.first = outermost and self.site.statement == "defer" and not lowering.asynchronous
         if self.conditional:
             self.site.shape = "conditional"
 
@@ -308,10 +339,19 @@ class _Region:
 
     def if_pending(self, stmts: list[ast.stmt]) -> list[ast.stmt]:
         """Return *stmts*, run only if the call is pending."""
-        return shapes.IF_PENDING.fill(shapes.NOWHERE, SLOT=self.slot, EXIT=stmts) if self.conditional else stmts
+        if not self.conditional:
+            return stmts
+        tested = shapes.IF_PENDING.fill(shapes.NOWHERE, SLOT=self.slot, EXIT=stmts)
+        return [*tested, ast.Pass(**self.lowering.entry)] if self.outermost else tested
 
 
 _SHAPES = {"defer": shapes.DEFER, "errdefer": shapes.ERRDEFER, "okdefer": shapes.OKDEFER}
+
+
+def _line_of(node: Function) -> shapes.Position:
+    """Return the position of the word ``def``."""
+    line, column = node.lineno, node.col_offset
+    return {"lineno": line, "col_offset": column, "end_lineno": line, "end_col_offset": column + len("def")}
 
 
 def _start(statement: ast.stmt, sites: Sequence[Site]) -> shapes.Position:

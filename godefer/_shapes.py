@@ -31,22 +31,25 @@ _LOAD, _STORE, _DEL = ast.Load(), ast.Store(), ast.Del()
 
 
 class Shape:
-    """The source text of some statements, parsed."""
+    """The source text of some statements, parsed. If it is *traced*, its tests have a line, too."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, traced: bool = False) -> None:
         self.body = ast.parse(text).body
+        self.traced = traced
 
     def fill(self, at: Position, *, asynchronous: bool = False, **parts: Any) -> list[ast.stmt]:
         """Return the statements, with the position *at* and *parts* in place of the placeholders.
 
         A part is a list of statements, an expression, or the name of a variable.
         """
-        return _Filling(at, parts, asynchronous=asynchronous).statements(self.body)
+        filling = _Filling(at, parts, asynchronous=asynchronous, traced=self.traced)
+        return filling.statements(self.body)
 
 
 class _Filling:
-    def __init__(self, at: Position, parts: dict[str, Any], *, asynchronous: bool) -> None:
+    def __init__(self, at: Position, parts: dict[str, Any], *, asynchronous: bool, traced: bool) -> None:
         self.at = at
+        self.traced = traced
         self.parts = parts
         self.asynchronous = asynchronous
 
@@ -65,14 +68,15 @@ class _Filling:
             return self.name(node.id, node.ctx)
         if kind is ast.Await and not self.asynchronous:
             return self.node(node.value)
-        if _is_test(node) and self.at is not NOWHERE:
-            return _Filling(NOWHERE, self.parts, asynchronous=self.asynchronous).node(node)
+        if _is_test(node) and self.at is not NOWHERE and not self.traced:
+            nowhere = _Filling(NOWHERE, self.parts, asynchronous=self.asynchronous, traced=False)
+            return nowhere.node(node)
         fields = {name: self.field(name, getattr(node, name)) for name in node._fields}
         if kind is ast.Await and node.value.func.id in _TWINS:
             fields["value"].func.value = f"@a{node.value.func.id}"
         if not node._attributes:  # an operator or a context, which has no position
             return kind(**fields)
-        silent = kind in _SILENT or (kind is ast.If and _is_test(node.test))
+        silent = kind in _SILENT or not self.traced and _is_test(getattr(node, "test", node))
         return kind(**fields, **(NOWHERE if silent else self.at))
 
     def field(self, name: str, value: Any) -> Any:
@@ -97,7 +101,7 @@ class _Filling:
         return ast.Name(name, context, **self.at)
 
 
-_SILENT = {ast.Try, ast.While, ast.Pass}
+_SILENT = {ast.Try, ast.Pass}
 
 
 def _is_test(node: ast.AST) -> bool:
@@ -270,6 +274,8 @@ if recoveries.pending:
 # The `finally` of a call that has recovered has nothing left to do.
 DONE = Shape("SLOT = noop")
 
+RERAISE = Shape("raise")
+
 # Leave as by a `return`: the calls further out are made on the way to the end of GUARD.
 RECOVERED = Shape("""\
 _failing = None
@@ -301,9 +307,6 @@ finally:
 LEAVING = Shape("""\
 while True:
     GUARD
-    RETURN
-UNBIND
-GIVE
 """)
 
 BREAK = Shape("break")
@@ -375,11 +378,12 @@ except:
     PENDING = None
     if RECORD is not None:
         GO_ON
-    raise
+    RERAISE
 """)
 
 # If `unwind_list` cannot begin, for want of stack, the calls are made from here.
-UNWIND = Shape("""\
+UNWIND = Shape(
+    """\
 _handed = [RECORD, None]
 RECORD = None
 try:
@@ -406,7 +410,9 @@ RECORD = _handed[1]
 if settle(_handed) is going:
     RECORD = None
     raise
-""")
+""",
+    traced=True,
+)
 
 FINISH = Shape("""\
 await finish(RECORD)
@@ -423,7 +429,7 @@ finally:
     RECORD = None
 """)
 
-# ``while PENDING is not None: TAKE``, in which only the call has a line: a tracer that raises at a line stops one call.
+# ``while PENDING is not None: TAKE``, in which the line begins with the call: a tracer that raises there stops one call.
 # An interrupt cannot leave it unseen by the `try` around it. The interpreter looks for signals at the jump backwards. The
 # one that 3.13 and 3.14 make for a condition is in no `try` at all, but that of `continue` is. On 3.11 and 3.12 the
 # instruction before the loop counts, so there is one that belongs to it.
@@ -432,10 +438,17 @@ if PENDING is not None:
     _taken = None
     while True:
         TAKE
-        if PENDING is None:
-            break
-        continue
 """)
+
+# At the end of each call of the loop.
+NEXT = Shape(
+    """\
+if PENDING is None:
+    break
+continue
+""",
+    traced=True,
+)
 
 TAKE_SINGLE = Shape("TARGETS = PENDING")
 

@@ -115,6 +115,9 @@ def _source(fn: FunctionType, prefix: str) -> str:
         run = _RUN_GENERATOR.format(call=call, suspend="await @suspend(_godefer_result)")
     elif flags & _GENERATOR:
         run = _RUN_GENERATOR.format(call=call, suspend="yield _godefer_result")
+    # A frame that an exception has left shows no variable of the wrapper's own (P6).
+    names = ", ".join(f"_godefer_{name}" for name in (*_LOCALS, *(_SUSPENDING_LOCALS if suspends else ())))
+    unbind = f"{names.replace(', ', ' = ')} = None\ndel {names}"
     last_resort = _LAST_RESORT.format(returning=RETURNING, await_call=_indent(_AWAIT_CALL, 12) if awaits else "pass")
     not_begun = _NOT_BEGUN.format(last_resort=_indent(last_resort, 4))
     if awaits:
@@ -124,11 +127,15 @@ def _source(fn: FunctionType, prefix: str) -> str:
         run=_indent(run, 12),
         leave=_indent(f"{_ENDED}\n{leave}" if awaits else leave, 12),
         panicking=_indent(
-            _PANICKING_SUSPENDING if suspends else _PANICKING.format(last_resort=_indent(last_resort, 4)), 12
+            (_PANICKING_SUSPENDING if suspends else _PANICKING).format(
+                last_resort=_indent(last_resort, 4), unbind=_indent(unbind, 4)
+            ),
+            12,
         ),
         deferreturn=f"await @adeferreturn(_godefer_frame); {_ENDED}" if awaits else "@deferreturn(_godefer_frame)",
         panic_again=_indent(_PANIC_AGAIN_AWAITING if awaits else _PANIC_AGAIN, 24),
         not_begun=_indent(not_begun, 16),
+        unbind=_indent(unbind, 16),
         return_=_RETURN_NOTHING if flags & _ASYNC_GENERATOR else _RETURN,
     )
     text = _constants(text, awaits=awaits).replace("_godefer_", prefix)
@@ -181,6 +188,9 @@ def _parameters(fn: FunctionType) -> tuple[str, str]:
         arguments.append(parameters[-1])
     return ", ".join(parameters), ", ".join(arguments)
 
+
+_LOCALS = ("me", "frame", "result", "error", "call", "saved")
+_SUSPENDING_LOCALS = ("sp", "body", "step")
 
 # The last resort: `gopanic` could not begin, for want of stack or for an interrupt. The calls are made right here, from the
 # wrapper, which has at least the room that the body had; nothing can be recovered, but no call is lost.
@@ -248,6 +258,7 @@ _ENDED = "_godefer_frame[3] = ()"
 # An exception has left the body. Its traceback begins with the wrapper, which is taken off; `raise` alone does not add it again.
 _PANICKING = """\
 if _godefer_frame[0] is None:
+    {unbind}
     raise
 try:
     @set_traceback(_godefer_exc, _godefer_exc.__traceback__ and _godefer_exc.__traceback__.tb_next)  # None if memory is out
@@ -255,7 +266,7 @@ try:
 except @BaseException as _godefer_failed:
     {last_resort}
 if _godefer_error is _godefer_exc and _godefer_frame[0] is None:
-    _godefer_error = _godefer_frame = None
+    {unbind}
     raise"""
 # A call has raised. (`agopanic` raises that again itself.)
 _PANIC_AGAIN = """\
@@ -273,6 +284,7 @@ _PANIC_AGAIN_AWAITING = f"_godefer_error = await @agopanic(_godefer_frame, _gode
 # In what suspends, the exception may be in place of another, with which the loop then begins.
 _PANICKING_SUSPENDING = """\
 if _godefer_frame[0] is None:
+    {unbind}
     raise
 try:
     _godefer_error = @before_pep_479(_godefer_exc)
@@ -323,7 +335,7 @@ def _godefer_cells(<cells>):
                 raise _godefer_error
             finally:
                 @restore_context(_godefer_error, _godefer_saved)
-                _godefer_error = _godefer_saved = _godefer_result = _godefer_frame = None
+                {unbind}
         {return_}
 """
 

@@ -1819,6 +1819,445 @@ def f(path):
 """,
 ]
 
+# Functions that a decorator defers (D12).
+
+WRONG["GDF001"] += [
+    """
+@with_defers
+def f(file):
+    @defer(file)  #!
+    def close(file):
+        file.close()
+    @errdefer()  #!
+    def undo(): ...
+    with defer_scope() as later:
+        @later.ok(print)  #!
+        def done(): ...
+""",
+]
+RIGHT["GDF001"] += [
+    """
+@with_defers
+def f(file):
+    @defer
+    def close():
+        file.close()
+    @errdefer
+    def undo(): ...
+    @using(file.decorators())
+    def used(): ...
+    return used
+""",
+]
+WRONG["GDF002"] += [
+    """
+@defer  #!
+def f(): ...
+class C:
+    @errdefer  #!
+    def f(self): ...
+    def g(self):
+        @okdefer  #!
+        @functools.cache
+        def f(): ...
+def helper():
+    @defer  #!
+    def f(): ...
+    @print
+    @defer  #!
+    class D: ...
+import godefer as gd
+later = gd.defer
+@with_defers
+def outer():
+    @defer
+    def own():
+        @gd.defer  #!
+        def nested(): ...
+        @later  #!
+        def nested2(): ...
+        defer(print)  #!
+    def helper():
+        @(
+            defer  #!
+        )
+        def f(): ...
+    helper()
+    class E:
+        @defer  #!
+        def method(self): ...
+    return E
+""",
+]
+RIGHT["GDF002"] += [
+    """
+import godefer as gd
+@with_defers
+def f(n):
+    @defer
+    def a(): ...
+    if n:
+        @gd.errdefer
+        @with_defers
+        def b():
+            @okdefer
+            def c(): ...
+    class C:
+        @with_defers
+        def method(self):
+            @defer
+            def d(): ...
+    return C
+def g():
+    with defer_scope() as defer:
+        @defer
+        def a(): ...
+        @defer.err
+        @defer.ok
+        def b(): ...
+def h(defer):
+    @defer
+    def a(): ...
+@unknown
+def k():
+    @defer
+    def a(): ...
+def m():
+    @defer
+    def a(): ...
+m = with_defers(m)
+""",
+]
+WRONG["GDF003"] += [
+    """
+@with_defers
+def f(paths):
+    for path in paths:
+        file = open(path)
+        @defer  #!
+        def close(file=file):
+            file.close()
+        file.read()
+@with_defers
+async def g(paths):
+    for path in paths:
+        file = open(path)
+        @okdefer  #!
+        async def close(*, f=file):
+            await f.close()
+        file.read()
+""",
+]
+RIGHT["GDF003"] += [
+    """
+@with_defers
+def f(paths):
+    for path in paths:
+        file = open(path)
+        @defer
+        def close(file=file):
+            file.close()
+            print("closed")
+        file.read()
+    for path in paths:
+        file2 = open(path)
+        @defer
+        def close(file2=file2):
+            file2.close()
+        paths.kept.append(file2)
+    for path in paths:
+        file3 = open(path)
+        @defer
+        def close(n=file3.name):
+            n.close()
+        file3.read()
+    for path in paths:
+        file5 = open(path)
+        @defer
+        def close(n=file5):
+            paths.close()
+        file5.read()
+    for path in paths:
+        with defer_scope() as later:
+            file4 = open(path)
+            @later
+            def close(file4=file4):
+                file4.close()
+            file4.read()
+""",
+]
+WRONG["GDF004"] += [
+    """
+@with_defers
+def f(files, paths):
+    for file in files:
+        @defer  #!
+        def close():
+            file.close()
+    for number, other in enumerate(files):
+        @errdefer  #!
+        @functools.cache
+        def show():
+            print(number)
+    for path in paths:
+        opened = open(path)
+        if path:
+            @okdefer  #!
+            @with_defers
+            def close():
+                defer(print)
+                opened.close()
+async def g(files):
+    async with defer_scope() as later:
+        for file in files:
+            @later  #!
+            async def close():
+                await file.close()
+""",
+]
+RIGHT["GDF004"] += [
+    """
+@with_defers
+def f(files, paths, now):
+    for file in files:
+        @defer
+        def close(file=file):
+            file.close()
+    for file2 in files:
+        @defer
+        @now.partial(file2)
+        def close():
+            file2.close()
+    for file3 in files:
+        if file3.last:
+            @defer
+            def close():
+                file3.close()
+            break
+    for file4 in files:
+        with defer_scope() as later:
+            @later
+            def close():
+                file4.close()
+    for file5 in files:
+        @with_defers
+        def close():
+            @defer
+            def inner():
+                file5.close()
+        close()
+""",
+]
+RIGHT["GDF005"] += [
+    """
+@with_defers
+def f(rows):
+    @defer
+    @with_defers
+    def note():
+        defer(print, sys.exception())
+    seen = []
+    @defer
+    def show():
+        print(len(seen), time.time())
+""",
+]
+WRONG["GDF005"] += [
+    """
+@with_defers
+def f(rows):
+    start = time.time()
+    @okdefer
+    def show():
+        print(rows)
+    defer(print, "seconds:", time.time() - start)  #!
+""",
+]
+WRONG["GDF006"] += [
+    """
+@with_defers
+def f(conn, n):
+    @defer  #!
+    async def close():
+        await conn.close()
+    for _ in range(n):
+        @errdefer  #!
+        @functools.cache
+        async def undo(): ...
+    def inner():
+        with defer_scope() as later:
+            @later.ok  #!
+            async def done(): ...
+    inner()
+async def g(conn):
+    with defer_scope() as later:
+        @later  #!
+        @with_defers
+        async def close():
+            @defer
+            async def last(): ...
+""",
+]
+RIGHT["GDF006"] += [
+    """
+@with_defers
+async def f(conn):
+    @defer
+    async def close():
+        await conn.close()
+    async with defer_scope() as later:
+        @later
+        async def close2(): ...
+@with_defers
+def g(conn, run):
+    @defer
+    @run.to_its_end
+    async def close():
+        await conn.close()
+    @defer
+    def close2():
+        asyncio.run(conn.close())
+    with defer_scope() as later:
+        @later
+        async def close3(): ...
+        run(later.detach())
+""",
+]
+WRONG["GDF007"] += [
+    """
+@with_defers
+def f(text):
+    @defer
+    def rescue():
+        def problem():
+            return recover()  #!
+        print(problem())
+        any(recover() for _ in text)  #!
+    return int(text)
+@with_defers
+def g(text):
+    @errdefer
+    def note(): ...
+    defer(recover)  #!
+    return int(text)
+""",
+]
+RIGHT["GDF007"] += [
+    """
+@with_defers
+def f(text):
+    @defer
+    def rescue():
+        recover()
+    @errdefer
+    @functools.cache
+    def rescue2():
+        print(recover())
+    @defer
+    @with_defers
+    def rescue3():
+        defer(recover)
+        return text.clear()
+    return int(text)
+async def g(text):
+    async with defer_scope() as later:
+        @later
+        async def _rescue():
+            recover()
+""",
+]
+WRONG["GDF009"] += [
+    """
+@with_defers
+def f(file, n):
+    if n:
+        return file.read()
+        @defer  #!
+        def close():
+            file.close()
+    while True:
+        n()
+    @errdefer  #!
+    @with_defers
+    def undo():
+        defer(print)
+""",
+]
+RIGHT["GDF009"] += [
+    """
+@with_defers
+def f(file):
+    @defer
+    def close():
+        file.close()
+    return file.read()
+    def helper():
+        @file.defer
+        def nested(): ...
+""",
+]
+WRONG["GDF011"] += [
+    """
+@with_defers
+def f():
+    @defer
+    @with_defers  #!
+    def cleanup():
+        print("cleanup")
+@with_defers  #!
+def g():
+    with defer_scope() as later:
+        @later
+        def cleanup():
+            print("cleanup")
+""",
+]
+RIGHT["GDF011"] += [
+    """
+@with_defers
+def f(file):
+    @defer
+    def close():
+        file.close()
+@with_defers
+async def g(file):
+    for f in file:
+        @okdefer
+        @with_defers
+        async def close():
+            @errdefer
+            def undo(): ...
+""",
+]
+RIGHT["GDF012"] += [
+    """
+@with_defers
+def f(path):
+    file = open(path)
+    @errdefer
+    def undo():
+        os.unlink(path)
+    defer(file.close)
+    file2 = open(path)
+    path.stat()
+    @defer
+    def close():
+        file2.close()
+""",
+]
+WRONG["GDF012"] += [
+    """
+@with_defers
+def f(path):
+    file = open(path)
+    @errdefer
+    def undo():
+        os.unlink(path)
+    size = os.stat(path).st_size
+    defer(file.close)  #!
+""",
+]
+
 NAMES = """\
 from other import defer, recover, with_defers, ausing, defer_scope
 import other as godefer  # not this library's names, whatever they are called
@@ -1880,3 +2319,39 @@ def test_what_a_gap_leaves(acquire, release, expected):
     (problem,) = check_source(f"{IMPORTS}import shutil, tempfile\n@with_defers\ndef f(x=None):\n{body}")
     assert problem.code == "GDF012"
     assert f"is reached, and {expected}; put" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("@defer\ndef f(): ...", "2:2 GDF002 @defer stands in no function; move it into one"),
+        (
+            "def g():\n    @godefer.errdefer\n    def f(): ...",
+            "3:6 GDF002 @godefer.errdefer stands in g, which is not decorated; put @with_defers on",
+        ),
+        (
+            "@with_defers\ndef g(x):\n    @defer(x)\n    def f(): ...",
+            "4:6 GDF001 defer() is called here, and f decorated with what it returns, "
+            "which is no function; write @defer above a function that needs no arguments",
+        ),
+        (
+            "@with_defers\ndef g():\n    @defer\n    async def f(): ...",
+            "4:6 GDF006 f is async, and g is not, so it would never run; make g `async def`, "
+            "or make f a `def` that runs what it awaits by asyncio.run()",
+        ),
+        (
+            "@with_defers\ndef g(xs):\n    for x in xs:\n        @defer\n        def f():\n            x.close()",
+            "5:10 GDF004 f reads the loop variable `x` when the loop is over, "
+            "so each call sees its last value; make it a parameter: def f(x=x)",
+        ),
+        (
+            "@with_defers\ndef g():\n    return 1\n    @okdefer\n    def f(): ...",
+            "5:6 GDF009 @okdefer is never reached, because of the `return` in line 4",
+        ),
+    ],
+)
+def test_the_place_and_the_words_for_a_decorator(body, expected):
+    """A mistake with `@defer` above a function is found at the decorator."""
+    (problem,) = check_source(f"import godefer; from godefer import *\n{body}\n")
+    found = f"{problem.line}:{problem.column} {problem.code} {problem.message}"
+    assert found.startswith(expected)

@@ -211,7 +211,7 @@ def test_shapes(events):
         try:
             errdefer(events.append, 4)
         finally:
-            defer(events.append, 5)
+            events.append(5)
         with cm:
             defer(events.append, 6)
             for i in (7, 8):
@@ -228,13 +228,12 @@ def test_shapes(events):
             *conditional,
             ("okdefer", "conditional"),
             ("errdefer", "conditional"),
-            *conditional,
             *(listed * 3),
             ("defer", "inline"),
         ],
     )
     f(True, contextlib.nullcontext())
-    assert events == [10, 9, 8, 7, 6, 5, 3, 2]
+    assert events == [5, 10, 9, 8, 7, 6, 3, 2]
 
 
 # Names
@@ -609,7 +608,7 @@ def is_none(instructions, i):
 def normal_paths(fn):
     """The texts of what is called, in turn, on each path through *fn* that no exception takes.
 
-    What a deferred call returns, `@r`, is taken to be None; of other branches both are walked, and each at most once.
+    Deferred calls are taken to return None, and the function not to fail; of other branches both are walked, each at most once.
     """
     lines = Path(fn.__code__.co_filename).read_text().splitlines()
     instructions = list(dis.get_instructions(fn))
@@ -637,7 +636,8 @@ def normal_paths(fn):
                 branches = [target]
             else:
                 tested, stays = is_none(instructions, i)
-                branches = [i + 1, target] if tested != "@r" else [i + 1] if stays else [target]
+                none = tested in {"@returned", "@failing"}
+                branches = [i + 1, target] if not none else [i + 1] if stays else [target]
             ways = [(i, branch) for branch in branches if (i, branch) not in passed]
             pending += [(way[1], calls, passed | {way}) for way in ways[1:]]
             if not ways:

@@ -6,7 +6,8 @@ import functools
 import io
 from pathlib import Path
 
-from godefer import defer, errdefer, okdefer, with_defers
+import godefer
+from godefer import defer, errdefer, okdefer, recover, using, with_defers
 
 
 def move(source: Path, target: Path, /, *, overwrite: bool = False) -> int:
@@ -79,3 +80,77 @@ def wrong_with_okdefer(path: Path, connection: Connection) -> None:
     okdefer(connection.rollback, 1)  # type: ignore[arg-type]
     okdefer(move, path)  # type: ignore[call-arg]
     okdefer(None)  # type: ignore[arg-type]
+
+
+@with_defers
+def right_with_functions(path: Path, connection: Connection) -> None:
+    @defer
+    def close() -> None:
+        print(path, recover())
+
+    @errdefer
+    def undo(savepoint: str = "", *args: int, **kwargs: int) -> int:
+        connection.rollback(savepoint)
+        return len(args) + len(kwargs)
+
+    if path:
+
+        @okdefer
+        def done() -> str:
+            return str(path)
+
+    for part in path.parts:
+
+        @godefer.defer
+        def show(part: str = part) -> None:
+            print(part)
+
+    @defer
+    @functools.cache
+    def cached() -> Path:
+        return path
+
+    @defer
+    @with_defers
+    def decorated() -> None:
+        @defer
+        def nested() -> None: ...
+
+
+@with_defers
+async def right_with_async_functions(connection: Connection) -> None:
+    @defer
+    async def shut() -> None:
+        await connection.aclose()
+
+    @errdefer
+    async def undo(code: int = 1) -> int:
+        await close(code)
+        return code
+
+    @okdefer
+    def done() -> None: ...
+
+
+@with_defers
+async def wrong_with_functions() -> None:
+    @defer  # type: ignore[call-arg]
+    def close(file: io.StringIO) -> None: ...
+
+    @errdefer  # type: ignore[call-arg]
+    def undo(*, savepoint: str) -> None: ...
+
+    @okdefer  # type: ignore[call-arg]
+    async def done(code: int) -> None: ...
+
+    @defer(print)  # type: ignore[func-returns-value,untyped-decorator,misc]
+    def called() -> None: ...
+
+    @using  # type: ignore[arg-type]
+    def entered() -> None: ...
+
+    @defer
+    def gone() -> None: ...
+
+    gone()  # type: ignore[misc]
+    defer(gone)  # type: ignore[arg-type]
