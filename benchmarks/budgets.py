@@ -1,4 +1,4 @@
-"""What each piece of work may cost."""
+"""The most that each piece of work may cost, on every CPython. PyPy has no budgets."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ class Budget(NamedTuple):
 RATIOS = [
     Budget("return, 1 call", OPEN, HAND, 1.15),
     Budget("return, 8 calls", OPEN, HAND, 1.30),
-    Budget("a loop of 100", OPEN, HAND, 1.5),
-    Budget("a coroutine", OPEN, HAND, 1.15),
-    Budget("a generator", OPEN, HAND, 1.15),
-    Budget("exception, 1 call", OPEN, HAND, 2),
+    Budget("a loop of 100", OPEN, HAND, 1.0),
+    Budget("a coroutine", OPEN, HAND, 1.10),
+    Budget("a generator", OPEN, HAND, 1.10),
+    Budget("exception, 1 call", OPEN, HAND, 1.5),
+    Budget("exception, 8 calls", OPEN, HAND, 2.2),
+    Budget("recover", OPEN, HAND, 3.5),
+    Budget("recover", OPEN, STACK, 0.5),
     Budget("using", OPEN, HAND, 1.05),
     Budget("return, 1 call", OPEN, STACK, 1 / 15),
     Budget("return, 1 call", RUNTIME, STACK, 0.5),
     Budget("return, 8 calls", RUNTIME, STACK, 0.5),
-    Budget("exception, 1 call", RUNTIME, STACK, 0.5),
-    Budget("exception, 8 calls", RUNTIME, STACK, 0.5),
-    Budget("return, 1 call", SCOPE, STACK, 0.5),
+    Budget("exception, 1 call", RUNTIME, STACK, 0.7),
+    Budget("exception, 8 calls", RUNTIME, STACK, 0.7),
+    Budget("using", RUNTIME, STACK, 1.0),
+    Budget("return, 1 call", SCOPE, STACK, 0.65),
     Budget("return, 8 calls", SCOPE, STACK, 0.5),
-    Budget("exception, 1 call", SCOPE, STACK, 0.5),
-    Budget("exception, 8 calls", SCOPE, STACK, 0.5),
-    Budget("using", SCOPE, STACK, 0.5),
-    Budget("a generator", SCOPE, STACK, 0.5),
-    Budget("a coroutine", SCOPE, STACK, 0.5),
+    Budget("using", SCOPE, STACK, 1.0),
 ]
 DECORATING_MS = 1.0
-IMPORTING_MS = 5.0
-MEMORY = 0.5  # of ExitStack's, for a pending call
+IMPORTING = 1.0  # of `import contextlib`'s time
+MEMORY = 0.25  # of ExitStack's, for a pending call

@@ -88,9 +88,9 @@ def stack_using(file):
     return run
 
 
-def scope_using(file):
+def scope_using(file, scope=godefer.defer_scope):
     def run():
-        with godefer.defer_scope() as defer:
+        with scope() as defer:
             defer.using(file)
             return "done"
 

@@ -1,19 +1,44 @@
-"""The least that a deferred call can cost without compiling its function: what the budgets of the runtime way and of `defer_scope` are held against.
+"""Floors: for a budget that may be missed, the least program that makes the calls.
 
-Two ways that leave out all that can be left out and still make the calls: one that finds its list by the frame of its caller, as the runtime way
-does, and one whose list is handed about, as that of `defer_scope` is. Neither of them is right: the first call that raises ends them, nothing can
-be recovered, no traceback shows the `defer`, an interrupt loses calls, and what is misplaced is not noticed. A call that they defer is a tuple, for
-which the interpreter has a free list of its own. Each is there once more with the nodes of godefer's pool in place of tuples: what that costs.
+Each leaves out everything that it can, so none is right. It shows how much of the budget is spent
+before the library does anything of its own. Experiments then add one property at a time.
+
+The runtime way and `defer_scope`
+    One floor finds its list by its caller's frame, as the runtime way does. The other has its list
+    at hand, as a `defer_scope` has. The first call that raises ends them, nothing can be recovered,
+    no traceback shows the `defer`, an interrupt loses calls, and a misplaced `defer` goes unnoticed.
+    A pending call is a tuple, for which the interpreter has a free list. Experiment: the nodes of
+    godefer's pool instead of tuples. `using` looks up the exit on the class, as ExitStack does.
+
+A loop of an open-coded function
+    The calls are linked tuples in a local. Experiment: look at each result, so that a coroutine
+    that a call returns is not lost.
+
+An exit by an exception of an open-coded function
+    A function written by hand makes its own calls: in an `except` if it fails, in an `else` if not.
+    After each it asks whether the call recovered. Experiment: a `finally` instead of the `else`,
+    since a `return` skips an `else`.
+
+A recovery by an open-coded function
+    The same function with the `finally`. The deferred function records its caller's frame in a
+    table; the function finds itself there and returns None. It trusts every deferred function, it
+    does not tell its own `except` from one of the body's, and it leaves its locals bound.
+    Experiments: `recover` as a function; then one that checks that its caller's caller is such a
+    function and is handling the exception. Rejected as a floor: a `finally` within an `except`,
+    which costs more (1.9 times by hand, instead of 1.7).
 """
 
 from __future__ import annotations
 
 import sys
 from functools import partial
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, Self
 
 from benchmarks.exits import GROUPS as EXITS
-from benchmarks.group import RUNTIME, SCOPE, STACK
+from benchmarks.features import GROUPS as FEATURES
+from benchmarks.features import scope_using
+from benchmarks.group import HAND, OPEN, RUNTIME, SCOPE, STACK
 from godefer._record import pool, refill
 
 if TYPE_CHECKING:
@@ -22,11 +47,12 @@ if TYPE_CHECKING:
 
     from benchmarks.group import Group, Make, Run
 
-GROUPS = [
-    g for g in EXITS if g.name in {"return, 1 call", "return, 8 calls", "exception, 1 call", "exception, 8 calls"}
-]
-NODES = ", with nodes"
-_getframe, _pop, _give_back = sys._getframe, pool.pop, pool.append
+LEAST, NODES = "the least", "with nodes"
+FUNCTION, CHECKED = "with a `recover()`", "which checks its caller"
+FINALLY, RESULTS = "with a `finally`", "with a look at results"
+_exception, _getframe, _pop, _give_back = sys.exception, sys._getframe, pool.pop, pool.append
+_recoveries: dict[FrameType, BaseException] = {}
+_recovered = _recoveries.pop
 _live: dict[FrameType | None, list[Any]] = {}
 
 
@@ -35,6 +61,17 @@ def least_defer(fn: Any, /, *args: Any, **kwargs: Any) -> None:
     sp = _getframe(1)
     frame = _live[sp.f_back]
     frame[0] = (frame[0], fn, args, kwargs, sp.f_lasti)
+
+
+def least_using(cm: Any) -> Any:
+    """Enter a context manager, and put its exit on the list of the function that calls this."""
+    sp = _getframe(1)
+    frame = _live[sp.f_back]
+    cls = type(cm)
+    leave = cls.__exit__
+    value = cls.__enter__(cm)
+    frame[0] = (frame[0], leave, (cm, None, None, None), {}, sp.f_lasti)
+    return value
 
 
 def drain(frame: list[Any]) -> None:
@@ -100,6 +137,14 @@ class LeastScope:
         frame = self.frame
         frame[0] = (frame[0], fn, args, kwargs, _getframe(1).f_lasti)
 
+    def using(self, cm: Any) -> Any:
+        frame = self.frame
+        cls = type(cm)
+        leave = cls.__exit__
+        value = cls.__enter__(cm)
+        frame[0] = (frame[0], leave, (cm, None, None, None), {}, _getframe(1).f_lasti)
+        return value
+
     def __exit__(self, *_: object) -> None:
         drain(self.frame)
 
@@ -122,20 +167,209 @@ class NodeScope(LeastScope):
         drain_nodes(self.frame)
 
 
-def least(group: Group) -> dict[str, Make]:
-    """The least that does what *group* does, and ExitStack: way -> how it is written."""
+def least_runtime_using(file: Any) -> Run:
+    """`using` at run time."""
+
+    @decorator(drain)
+    def run() -> Any:
+        least_using(file)
+        return "done"
+
+    return run
+
+
+def least_loop(call: Any) -> Run:
+    """Linked tuples in a local."""
+
+    def run(n: int = 100) -> Any:
+        pending: Any = None
+        try:
+            for i in range(n):
+                pending = (pending, call, i)
+            return "done"
+        finally:
+            while pending is not None:
+                pending, f, argument = pending
+                f(argument)
+
+    return run
+
+
+def loop_with_results(call: Any) -> Run:
+    """`least_loop`, with a look at what each call returns."""
+
+    def run(n: int = 100) -> Any:
+        pending: Any = None
+        try:
+            for i in range(n):
+                pending = (pending, call, i)
+            return "done"
+        finally:
+            while pending is not None:
+                pending, f, argument = pending
+                if (result := f(argument)) is not None:
+                    raise TypeError(result)
+
+    return run
+
+
+def failing(calls: int, exits: str) -> Make:
+    """Write a function that fails with so many pending calls; *exits* is how it makes the nth."""
+    body = "raise LookupError"
+    for n in range(calls, 0, -1):
+        body = f"f{n} = call\ntry:\n{indent(body, '    ')}\n{exits.format(n=n)}"
+    names: dict[str, Any] = {"recoveries": _recoveries, "recovered": _recovered, "getframe": _getframe}
+    exec(f"def make(call):\n    def run():\n{indent(body, '        ')}\n    return run\n", names)
+    make: Make = names["make"]
+    return make
+
+
+_ELSE = """\
+except BaseException:
+    f{n}({n})
+    if recoveries and recovered(getframe(), None) is not None:
+        return None
+    raise
+else:
+    f{n}({n})
+"""
+_FINALLY = """\
+except BaseException:
+    f, f{n} = f{n}, None
+    f({n})
+    if recoveries and recovered(getframe(), None) is not None:
+        return None
+    raise
+finally:
+    if f{n} is not None:
+        f{n}({n})
+"""
+
+
+def recovering(caught: Callable[[], None]) -> Run:
+    """A function that fails and makes its one deferred call itself; the call may recover."""
+
+    def run() -> Any:
+        f: Any = caught
+        try:
+            raise LookupError("key")
+        except BaseException:
+            f()
+            if _recoveries and _recovered(_getframe(), None) is not None:
+                f = None
+                return None
+            raise
+        finally:
+            if f is not None:
+                f()
+
+    return run
+
+
+def recover() -> BaseException | None:
+    """Recover on behalf of the deferred function that calls this."""
+    exc = _exception()
+    if isinstance(exc, Exception):
+        _recoveries[_getframe(2)] = exc
+        return exc
+    return None
+
+
+def checked_recover(*types: type[BaseException]) -> BaseException | None:
+    """`recover`, if a function that makes deferred calls has called the deferred function."""
+    exc = _exception()
+    if exc is not None and exc.__context__ is None and not _recoveries:
+        called_by = _getframe(2)
+        if (
+            exc.__traceback__.tb_frame is called_by  # type: ignore[union-attr]
+            and called_by.f_lasti in called_by.f_code.co_consts[-1]
+            and isinstance(exc, types or Exception)
+        ):
+            _recoveries[called_by] = exc
+            return exc
+    return None
+
+
+def least_recovering(call: Any) -> Run:
+    """Recover in the deferred function's own lines."""
+
+    def caught() -> None:
+        exc = _exception()
+        if isinstance(exc, Exception):
+            _recoveries[_getframe(1)] = exc
+            call(exc.args[0])
+
+    return recovering(caught)
+
+
+def checked_recovering(call: Any) -> Run:
+    """Recover by calling `checked_recover`, from a function that has its mark."""
+    run: Any = function_recovering(checked_recover, call)
+    code = run.__code__
+    exits = frozenset(range(len(code.co_code)))  # the places of deferred calls: here, all places
+    run.__code__ = code.replace(co_consts=(*code.co_consts, exits))
+    return run
+
+
+def function_recovering(recover: Callable[[], BaseException | None], call: Any) -> Run:
+    """Recover by calling a function."""
+
+    def caught() -> None:
+        exc = recover()
+        if exc is not None:
+            call(exc.args[0])
+
+    return recovering(caught)
+
+
+def steps(group: Group) -> dict[tuple[str, str], Make]:
+    """Return the floors of *group* and their experiments: the way and the step -> how to write it."""
+    return _STEPS.get(group.name, {})
+
+
+def _steps(group: Group) -> dict[tuple[str, str], Make]:
     scope: Any = group.scope
     return {
-        RUNTIME: partial(group.deferring, decorator(drain), least_defer),
-        f"{RUNTIME}{NODES}": partial(group.deferring, decorator(drain_nodes), node_defer),
-        SCOPE: partial(scope, scope=LeastScope),
-        f"{SCOPE}{NODES}": partial(scope, scope=NodeScope),
-        STACK: group.stack,
+        (RUNTIME, LEAST): partial(group.deferring, decorator(drain), least_defer),
+        (RUNTIME, NODES): partial(group.deferring, decorator(drain_nodes), node_defer),
+        (SCOPE, LEAST): partial(scope, scope=LeastScope),
+        (SCOPE, NODES): partial(scope, scope=NodeScope),
     }
 
 
+def _failing(group: Group) -> dict[tuple[str, str], Make]:
+    calls = len(group.calls)
+    return {(OPEN, LEAST): failing(calls, _ELSE), (OPEN, FINALLY): failing(calls, _FINALLY), **_steps(group)}
+
+
+_ALL = {group.name: group for group in EXITS + FEATURES}
+_STEPS: dict[str, dict[tuple[str, str], Make]] = {
+    "return, 1 call": _steps(_ALL["return, 1 call"]),
+    "return, 8 calls": _steps(_ALL["return, 8 calls"]),
+    "a loop of 100": {(OPEN, LEAST): least_loop, (OPEN, RESULTS): loop_with_results},
+    "exception, 1 call": _failing(_ALL["exception, 1 call"]),
+    "exception, 8 calls": _failing(_ALL["exception, 8 calls"]),
+    "recover": {
+        (OPEN, LEAST): least_recovering,
+        (OPEN, FUNCTION): partial(function_recovering, recover),
+        (OPEN, CHECKED): checked_recovering,
+    },
+    "using": {
+        (RUNTIME, LEAST): least_runtime_using,
+        (SCOPE, LEAST): partial(scope_using, scope=LeastScope),
+    },
+}
+GROUPS = [_ALL[name] for name in _STEPS]
+
+
+def least(group: Group) -> dict[str, Make]:
+    """Return the steps of all ways, and the two ways that they are compared with."""
+    of_steps = {f"{way}: {step}": make for (way, step), make in steps(group).items()}
+    return {HAND: group.hand, STACK: group.stack, **of_steps}
+
+
 def floors() -> dict[str, dict[str, Run]]:
-    """What is done -> the way -> a run of it, to be timed."""
+    """The name of a group -> the way and the step -> a run of it, to be timed."""
     return {group.name: {way: group.timed_run(make) for way, make in least(group).items()} for group in GROUPS}
 
 
@@ -144,3 +378,4 @@ def check() -> None:
     for group in GROUPS:
         for make in least(group).values():
             group.check(make)
+    assert not _recoveries

@@ -59,7 +59,7 @@ def measure(
 ) -> Any:
     """Seconds for a call: what grows -> the way -> pairs of its size and the seconds.
 
-    Of *pending* calls memory is what grows; it is in bytes, all of them together.
+    With *pending* calls the memory grows, in bytes for all of them together; PyPy cannot count it.
     """
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 4 * max(depths) + 1000))
     found: dict[str, dict[str, list[tuple[int, float]]]] = {"defers": {}, "depth": {}, "pending": {}}
@@ -70,7 +70,7 @@ def measure(
     for depth in depths:
         for way, times in _times({way: partial(fn, depth) for way, fn in NESTED.items()}, depth).items():
             found["depth"].setdefault(way, []).append((depth, times))
-    for n in pending:
+    for n in pending if others.MEMORY else ():
         for way, fn in functions.items():
             found["pending"].setdefault(way, []).append((n, n * others.bytes_per_call(fn, n)))
     return found

@@ -1,4 +1,7 @@
-"""Measure everything on this Python, and write the raw values as JSON: what the report runs, once for each process.
+"""Measure everything on this Python, and print the raw values as JSON: one process of the report.
+
+The JSON goes to standard output, since a Python in a chroot shares no folder with the report that
+both can write to. Other output goes to standard error.
 
 The ways of a group take turns, round after round (A B C A B C …), so what else the machine does meets all of them alike. `timeit` times each turn.
 
@@ -9,8 +12,10 @@ the ratio of the two. With pytest-benchmark, ``pytest benchmarks/`` still shows 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
+import platform
 import sys
 import tempfile
 import timeit
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
 
 _SECONDS = 0.002  # for each way in each round
 _SLOW, _SELDOM = 0.02, 8  # what takes longer takes part in every eighth round
+_WARM = (
+    0.3 if platform.python_implementation() == "PyPy" else 0.0
+)  # seconds of each way, for its JIT, before any is timed
 
 
 def interleaved(
@@ -37,6 +45,10 @@ def interleaved(
     numbers, slow = {}, set()
     for way, timer in timers.items():
         with untraced():
+            number, spent = 1, 0.0
+            while spent < _WARM:
+                spent += timer.timeit(number)
+                number *= 2
             number = 1
             while (seconds := timer.timeit(number)) < _SECONDS / 4:
                 number *= 2
@@ -86,23 +98,24 @@ def measure_others(rounds: int) -> dict[str, dict[str, list[float | None]]]:
 
 
 def main() -> None:
-    """Measure, and write what was found to the file that is named."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure, and print the values."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--growth", action="store_true", help="how cost grows, and nothing else")
-    parser.add_argument("output", type=Path)
     options = parser.parse_args()
-    gc.freeze()
-    if options.growth:
-        found: dict[str, Any] = {"growth": growth.measure()}
-    else:
-        groups, wrong = {}, {}
-        for group in EXITS + FEATURES:
-            groups[group.name], wrong[group.name] = measure_group(group, options.rounds)
-            assert HAND in groups[group.name]
-        found = {"groups": groups, "wrong": wrong, "others": measure_others(options.rounds)}
-    found["python"] = sys.version.split()[0]
-    options.output.write_text(json.dumps(found))
+    if hasattr(gc, "freeze"):  # PyPy has none
+        gc.freeze()
+    with contextlib.redirect_stdout(sys.stderr):
+        if options.growth:
+            found: dict[str, Any] = {"growth": growth.measure()}
+        else:
+            groups, wrong = {}, {}
+            for group in EXITS + FEATURES:
+                groups[group.name], wrong[group.name] = measure_group(group, options.rounds)
+                assert HAND in groups[group.name]
+            found = {"groups": groups, "wrong": wrong, "others": measure_others(options.rounds)}
+    found |= {"implementation": platform.python_implementation(), "python": sys.version.split()[0]}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

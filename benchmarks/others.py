@@ -7,7 +7,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-import tracemalloc
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,13 @@ from godefer._lower import lower
 from godefer._record import _defer, freedefer, newdefer
 from godefer._scan import Names
 from godefer._source import _compile_quietly
+
+try:
+    import tracemalloc
+except ImportError:  # PyPy has none
+    MEMORY = False
+else:
+    MEMORY = True
 
 if TYPE_CHECKING:
     from collections.abc import Callable

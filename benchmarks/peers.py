@@ -113,9 +113,7 @@ def _module(name: str) -> Any:
     try:
         with untraced():  # to import python-defer is enough for everything to be traced
             return importlib.import_module(name)
-    except ModuleNotFoundError as e:
-        if e.name != name.partition(".")[0]:
-            raise
+    except ModuleNotFoundError:  # it is not installed, or its requirements are not: `build` is seen by every Python
         return None
 
 

@@ -1,8 +1,19 @@
-"""Measure on each Python that is named, print the tables, and write them, and the charts, to docs/ and README.md.
+"""Measure on each Python that is named; print the tables, and write them and the charts to docs/ and README.md.
 
-    python -m benchmarks.report --rounds 31 --python .venv/bin/python --python .venv-3.12/bin/python
+    python -m benchmarks.report --rounds 31 --python .venv/bin/python --python ".ci/pythons run 3.14"
 
-Each Python measures in several processes, one after the other with those of the other Pythons, since the layout of memory is another in each.
+Each Python measures in several processes, since the layout of memory differs between processes. The
+processes of all Pythons take turns.
+
+A Python is a command. `.ci/pythons run` enters the chroot of a Python that this machine does not have:
+it knows the folder of the chroot, and mounts the tree there. A process is asked by a module's name and
+answers on standard output, because no path means the same inside and outside of the chroot. Nothing is
+installed in it: godefer can be measured with the standard library alone. Other libraries take part where
+they are installed. Rejected: `--python "chroot FOLDER /tmp/venv/bin/python"`. It names paths of one
+machine, and somebody has to put the tree, /proc and an environment into the chroot beforehand.
+
+Budgets are for CPython. PyPy is measured and has its column, but no budget is judged on it: its compiler
+removes most of the cost of a call, so the ratios mean something else.
 """
 
 from __future__ import annotations
@@ -10,19 +21,23 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import os
 import re
+import shlex
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.budgets import DECORATING_MS, IMPORTING_MS, MEMORY, RATIOS
-from benchmarks.floors import NODES
+from benchmarks import floors
+from benchmarks.budgets import DECORATING_MS, IMPORTING, MEMORY, RATIOS
 from benchmarks.group import HAND, OPEN, OURS, RUNTIME, SCOPE, STACK
 from benchmarks.peers import PEERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _ROOT = Path(__file__).parent.parent
 _DOCUMENT = _ROOT / "docs" / "benchmarks.md"
@@ -60,11 +75,15 @@ class Results:
 
     def __init__(self, processes: list[dict[str, Any]], grown: dict[str, Any]) -> None:
         self.python = processes[0]["python"]
-        self.version = ".".join(self.python.split(".")[:2])
+        implementation = processes[0]["implementation"]
+        self.judged = implementation == "CPython"
+        self.name = f"{implementation} {self.python}"
+        version = ".".join(self.python.split(".")[:2])
+        self.version = version if self.judged else f"{implementation} {version}"
         self.wrong: dict[str, dict[str, str]] = processes[0]["wrong"]
         self.growth = grown["growth"]
         largest = {way: points[-1] for way, points in self.growth["pending"].items()}
-        self.memory = {way: taken / calls for way, (calls, taken) in largest.items()}  # bytes for each
+        self.memory = {way: taken / calls for way, (calls, taken) in largest.items()}  # bytes for each; PyPy's is empty
         self._groups = [process["groups"] for process in processes]
         self._others = [process["others"] for process in processes]
         self.groups = list(self._groups[0])
@@ -83,14 +102,19 @@ class Results:
             if one is not None and other is not None
         )
 
-    def least(self, name: str, way: str) -> float | None:
-        """The least that *way* can cost, as a share of ExitStack's time; None where nobody has written that."""
-        if f"the least: {name}" not in self._others[0]:
-            return None
-        found = [process[f"the least: {name}"] for process in self._others]
+    def least(self, group: str, way: str, step: str, against: str) -> float:
+        """The median ratio of a step of a floor (`benchmarks.floors`) to *against*."""
+        rounds = [process[f"the least: {group}"] for process in self._others]
         return statistics.median(
-            one / other for ways in found for one, other in zip(ways[way], ways[STACK], strict=True)
+            one / other
+            for ways in rounds
+            for one, other in zip(ways[f"{way}: {step}"], ways[against], strict=True)
+            if one is not None and other is not None
         )
+
+    def memory_share(self, way: str) -> float | None:
+        """The memory of a pending call, as a share of ExitStack's; None where it cannot be measured."""
+        return self.memory[way] / self.memory[STACK] if self.memory else None
 
     def nanoseconds(self, group: str, way: str) -> float:
         return 1e9 * statistics.median(t for process in self._groups for t in process[group][way] if t is not None)
@@ -105,21 +129,23 @@ class Results:
 
 
 def measure(pythons: list[str], rounds: int, processes: int) -> list[Results]:
-    """Run everything on each Python."""
+    """Run everything on each Python; each is the words of a command."""
     found: dict[str, list[dict[str, Any]]] = {python: [] for python in pythons}
     environment = {**os.environ, "PYTHONPATH": str(_ROOT), "PYTHONHASHSEED": "0"}
-    with tempfile.TemporaryDirectory() as directory:
-        output = Path(directory, "found.json")
 
-        def run(python: str, *options: str) -> Any:
-            command = [python, "-m", "benchmarks.measure", *options, str(output)]
-            subprocess.run(command, check=True, cwd=_ROOT, env=environment)
-            return json.loads(output.read_text())
+    def run(python: str, *options: str) -> Any:
+        command = [*shlex.split(python), "-m", "benchmarks.measure", *options]
+        done = subprocess.run(command, check=True, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        return json.loads(done.stdout)
 
-        for _ in range(processes):
-            for python in pythons:
-                found[python].append(run(python, "--rounds", str(rounds)))
-        return [Results(found[python], run(python, "--growth")) for python in pythons]
+    for python in pythons:  # one that cannot be run ends this before an hour of measuring
+        subprocess.run(
+            [*shlex.split(python), "-c", "import benchmarks.measure"], check=True, cwd=_ROOT, env=environment
+        )
+    for _ in range(processes):
+        for python in pythons:
+            found[python].append(run(python, "--rounds", str(rounds)))
+    return [Results(found[python], run(python, "--growth")) for python in pythons]
 
 
 def costs_table(results: Results) -> str:
@@ -134,48 +160,111 @@ def costs_table(results: Results) -> str:
     return _table(rows)
 
 
+class _Judged(NamedTuple):
+    """A budget, and how to find the number that it is compared with.
+
+    Args:
+        work: The work, and the way in which it is done.
+        against: The work that it is compared with.
+        limit: The budget.
+        unit: Its unit.
+        value: From results to a number, or None where there is none.
+        floor: The steps of the floor, if there is one: from results to a number.
+    """
+
+    work: str
+    against: str
+    limit: float
+    unit: str
+    value: Callable[[Results], float | None]
+    floor: dict[str, Callable[[Results], float]]
+
+    @property
+    def budget(self) -> str:
+        return f"{self.limit:.3g}{self.unit}"
+
+    def missed(self, results: list[Results]) -> dict[str, float]:
+        """The version of each Python that needs more -> how much."""
+        values = {r.version: self.value(r) for r in results if r.judged}
+        return {version: value for version, value in values.items() if value is not None and value > self.limit}
+
+    def cell(self, results: Results) -> str:
+        value = self.value(results)
+        if value is None:
+            return ""
+        return _judged(value, self.limit if results.judged else math.inf, self.unit)
+
+
+def _budgets() -> Iterator[_Judged]:
+    of_floors = {group.name: floors.steps(group) for group in floors.GROUPS}
+    for group, way, against, limit in RATIOS:
+        steps = [step for of, step in of_floors.get(group, ()) if of == way]
+        yield _Judged(
+            f"{way}: {group}",
+            against,
+            limit,
+            "",
+            lambda r, of=(group, way, against): r.ratio(*of),
+            {step: lambda r, of=(group, way, step, against): r.least(*of) for step in steps},
+        )
+    yield _Judged(
+        "decorating 17 lines, in a module of 5,000",
+        "",
+        DECORATING_MS,
+        " ms",
+        lambda r: r.milliseconds("decorating, 5000 lines", OPEN),
+        {"the interpreter's compiler": lambda r: r.milliseconds("compiling", "compiler")},
+    )
+    yield _Judged(
+        "`import godefer`",
+        "`import contextlib`",
+        IMPORTING,
+        "",
+        lambda r: r.importing("godefer") / r.importing("contextlib"),
+        {},
+    )
+    for way in (OPEN, RUNTIME, SCOPE):
+        yield _Judged(f"{way}: memory of a pending call", STACK, MEMORY, "", lambda r, way=way: r.memory_share(way), {})
+
+
 def budgets_table(results: list[Results]) -> str:
     """Each budget and what was measured; a miss is bold."""
     rows = [["", "against", "budget", *(r.version for r in results)]]
-    for group, way, against, limit in RATIOS:
-        ratios = [r.ratio(group, way, against) for r in results]
-        if None not in ratios:
-            rows.append([f"{way}: {group}", against, f"{limit:.3g}", *(_judged(r, limit) for r in ratios if r)])
-    decorating = [r.milliseconds("decorating, 5000 lines", OPEN) for r in results]
-    rows.append(
-        [
-            "decorating 17 lines, in a module of 5,000",
-            "",
-            f"{DECORATING_MS} ms",
-            *(_judged(t, DECORATING_MS, " ms") for t in decorating),
-        ]
-    )
-    importing = [r.importing("godefer") for r in results]
-    rows.append(
-        [
-            "`import godefer`",
-            "a bare interpreter",
-            f"{IMPORTING_MS} ms more",
-            *(_judged(t, IMPORTING_MS, " ms") for t in importing),
-        ]
-    )
-    for way in (OPEN, RUNTIME, SCOPE):
-        shares = [r.memory[way] / r.memory[STACK] for r in results]
-        rows.append([f"{way}: memory of a pending call", STACK, f"{MEMORY}", *(_judged(s, MEMORY) for s in shares)])
-    return _table(rows)
+    rows.extend([b.work, b.against, b.budget, *(b.cell(r) for r in results)] for b in _budgets())
+    table = _table(rows)
+    others = [r.version for r in results if not r.judged]
+    if others:
+        table += f"\n\nThe budgets are CPython's. {' and '.join(others)} is shown, and not judged."
+    return table
+
+
+def missed_list(results: list[Results]) -> str:
+    """Each budget that a CPython misses, with its floor and the experiments there."""
+    lines = []
+    for budget in _budgets():
+        missed = budget.missed(results)
+        if not missed:
+            continue
+        judged = [r for r in results if r.version in missed]
+        found = [f"{step} {_range([value(r) for r in judged])}{budget.unit}" for step, value in budget.floor.items()]
+        lines.append(
+            f"- {budget.work}{', against ' if budget.against else ''}{budget.against}: the budget is {budget.budget}. "
+            f"Measured: {', '.join(f'{_number(value)} on {version}' for version, value in missed.items())}. "
+            + (f"The floor there: {'; '.join(found)}." if found else "No floor was measured.")
+        )
+    return "\n".join(lines) or "No budget is missed."
 
 
 def floors_table(results: list[Results]) -> str:
-    """What the budgets against ExitStack leave, beside the least and what is."""
-    rows = [["", *(name for r in results for name in (f"{r.version}: the least", "with nodes", "what is"))]]
-    for group, way, against, _ in RATIOS:
-        if against == STACK and way in {RUNTIME, SCOPE}:
-            found = (
-                (r.least(group, way), r.least(group, f"{way}{NODES}"), r.ratio(group, way, STACK)) for r in results
-            )
-            cells = [_cell(value, wrong=False) for values in found for value in values]
-            if all(cells):
-                rows.append([f"{way}: {group}", *cells])
+    """The budgets that have floors: the least, the experiments, and godefer."""
+    judged = [r for r in results if r.judged]
+    rows = [["", "against", "budget", "", *(r.version for r in judged)]]
+    for budget in _budgets():
+        if budget.floor and budget.against:
+            steps: dict[str, Callable[[Results], float | None]] = {**budget.floor, "godefer": budget.value}
+            for step, value in steps.items():
+                head = [budget.work, budget.against, budget.budget] if step == floors.LEAST else ["", "", ""]
+                rows.append([*head, step, *(_cell(value(r), wrong=False) for r in judged)])
     return _table(rows)
 
 
@@ -191,8 +280,11 @@ def others_table(results: list[Results]) -> str:
     for what in ("godefer", "contextlib"):
         rows.append([f"`import {what}`, beyond a bare interpreter", *(f"{r.importing(what):.1f} ms" for r in results)])
     rows.extend(
-        [f"bytes for each of 1,000,000 pending calls, {way}", *(f"{r.memory[way]:.0f}" for r in results)]
-        for way in results[0].memory
+        [
+            f"bytes for each of 1,000,000 pending calls, {way}",
+            *(f"{r.memory[way]:.0f}" if r.memory else "" for r in results),
+        ]
+        for way in (HAND, OPEN, RUNTIME, STACK, SCOPE)
     )
     pool = (f"{r.milliseconds('eight nodes', 'pool') / r.milliseconds('eight nodes', 'fresh'):.2f}" for r in results)
     rows.append(["eight nodes from the pool, against fresh ones", *pool])
@@ -220,11 +312,13 @@ def wrong_list(results: list[Results]) -> str:
 
 def short_table(results: list[Results]) -> str:
     """What README shows."""
-    first, *others = (r.version for r in results)
-    rows = [["", "against", f"CPython {first}", *others]]
+    first, *others = results
+    head = f"CPython {first.version}" if first.judged else first.version
+    rows = [["", "against", head, *(r.version for r in others)]]
     for what, (group, way, against) in _IN_SHORT.items():
-        ratios = (r.memory[way] / r.memory[against] if group is None else r.ratio(group, way, against) for r in results)
-        rows.append([what, against if against == HAND else f"`{against}`", *(f"{ratio:.2f}" for ratio in ratios)])
+        ratios = (r.memory_share(way) if group is None else r.ratio(group, way, against) for r in results)
+        cells = ("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
+        rows.append([what, against if against == HAND else f"`{against}`", *cells])
     return _table(rows)
 
 
@@ -235,8 +329,17 @@ def _cell(ratio: float | None, *, wrong: bool) -> str:
 
 
 def _judged(value: float, limit: float, unit: str = "") -> str:
-    text = f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
-    return f"{text}{unit}" if value <= limit else f"**{text}{unit}**"
+    text = f"{_number(value)}{unit}"
+    return text if value <= limit else f"**{text}**"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+def _range(values: list[float]) -> str:
+    low, high = _number(min(values)), _number(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 def _table(rows: list[list[str]]) -> str:
@@ -248,24 +351,24 @@ def write(results: list[Results], document: Path = _DOCUMENT, readme: Path = _RE
     """Put the tables where the documents have their marks, and the charts beside the first."""
     tables = {
         "budgets": budgets_table(results),
-        "floors": floors_table(results),
+        "floors": f"{missed_list(results)}\n\n{floors_table(results)}",
         "others": others_table(results),
         "wrong": wrong_list(results),
     }
-    tables["costs"] = "\n\n".join(f"### CPython {r.python}\n\n{costs_table(r)}" for r in results)
+    tables["costs"] = "\n\n".join(f"### {r.name}\n\n{costs_table(r)}" for r in results)
     filled = {document: _filled(document, tables), readme: _filled(readme, {"costs": short_table(results)})}
     for path, text in filled.items():
         path.write_text(text)
 
     from benchmarks import charts  # matplotlib is not needed for tables
 
-    newest = results[-1]
+    newest = next((r for r in reversed(results) if r.judged), results[-1])
     drawn = {
         group: {way: ratio for way in OURS if way != HAND and (ratio := newest.ratio(group, way)) is not None}
         for group in newest.groups
     }
-    charts.costs(drawn, f"Time of a call, CPython {newest.version}", document.parent / "benchmarks.svg")
-    charts.growth(newest.growth, f"How cost grows, CPython {newest.version}", document.parent / "benchmarks-growth.svg")
+    charts.costs(drawn, f"Time of a call, {newest.name}", document.parent / "benchmarks.svg")
+    charts.growth(newest.growth, f"How cost grows, {newest.name}", document.parent / "benchmarks-growth.svg")
 
 
 def _filled(document: Path, tables: dict[str, str]) -> str:
@@ -287,18 +390,26 @@ def main() -> None:
     parser.add_argument(
         "--python",
         action="append",
-        help="an interpreter to measure; may be repeated; the one that runs this, if not given",
+        metavar="COMMAND",
+        help="an interpreter to measure, a path or the words of a command; may be repeated; the one that runs this, if not given",
     )
     parser.add_argument("--dry", action="store_true", help="print the tables, and write nothing")
     options = parser.parse_args()
     if not options.dry:
         importlib.import_module("benchmarks.charts")  # what cannot be drawn in the end is not measured for an hour
-    results = measure(options.python or [sys.executable], options.rounds, options.processes)
+    results = measure(options.python or [shlex.quote(sys.executable)], options.rounds, options.processes)
     for r in results:
-        print(f"\nCPython {r.python}\n\n{costs_table(r)}")
-    print(
-        f"\nBudgets\n\n{budgets_table(results)}\n\nThe least\n\n{floors_table(results)}\n\nOthers\n\n{others_table(results)}\n\nWrong\n\n{wrong_list(results)}"
-    )
+        print(f"\n{r.name}\n\n{costs_table(r)}")
+    tables = {
+        "Budgets": budgets_table(results),
+        "Missed": missed_list(results),
+        "The least": floors_table(results),
+        "Others": others_table(results),
+        "Wrong": wrong_list(results),
+        "In short": short_table(results),
+    }
+    for title, table in tables.items():
+        print(f"\n{title}\n\n{table}")
     if not options.dry:
         write(results)
 

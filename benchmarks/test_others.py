@@ -56,8 +56,7 @@ def test_pool(benchmark, nodes):
     benchmark(nodes)
 
 
-@pytest.mark.parametrize("way", floors.least(floors.GROUPS[0]))
-@pytest.mark.parametrize("name", floors.floors())
+@pytest.mark.parametrize(("name", "way"), [(g.name, way) for g in floors.GROUPS for way in floors.least(g)])
 def test_floors(benchmark, name, way):
     """The least that a deferred call can cost still makes the calls, last in, first out."""
     benchmark.group = f"the least: {name}"

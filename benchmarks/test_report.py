@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 
 import pytest
 
-from benchmarks import growth, measure, report
-from benchmarks.budgets import RATIOS
+from benchmarks import floors, growth, measure, report
+from benchmarks.budgets import RATIOS, Budget
 from benchmarks.exits import GROUPS as EXITS
 from benchmarks.features import GROUPS as FEATURES
-from benchmarks.group import HAND, OPEN, SCOPE, STACK
+from benchmarks.group import HAND, OPEN, RUNTIME, SCOPE, STACK
 
 MARKS = ("costs", "budgets", "floors", "others", "wrong")
 
 
 @pytest.fixture(scope="module")
-def results():
+def found():
     """One round of everything, by one process."""
     measured = [measure.measure_group(group, 1) for group in EXITS + FEATURES]
     names = [group.name for group in EXITS + FEATURES]
-    found = {
+    return {
+        "implementation": "CPython",
         "python": "3.99.1",
         "groups": {name: times for name, (times, _) in zip(names, measured, strict=True)},
         "wrong": {name: wrong for name, (_, wrong) in zip(names, measured, strict=True)},
         "others": measure.measure_others(1),
     }
-    return [report.Results([found], {"growth": growth.measure((1, 100, 10_000), (1, 5), (1, 1000))})]
+
+
+@pytest.fixture(scope="module")
+def grown():
+    """How cost grows, up to small sizes."""
+    return {"growth": growth.measure((1, 100, 10_000), (1, 5), (1, 1000))}
+
+
+@pytest.fixture(scope="module")
+def results(found, grown):
+    """One Python that is judged."""
+    return [report.Results([found], grown)]
+
+
+@pytest.fixture(scope="module")
+def with_pypy(results, found, grown):
+    """That one, and PyPy, which cannot count memory."""
+    found = {**found, "implementation": "PyPy", "python": "3.98.2"}
+    return [*results, report.Results([found], {"growth": {**grown["growth"], "pending": {}}})]
 
 
 def rows_of(table):
@@ -54,6 +75,62 @@ def test_budgets(results):
     assert all(row[-1] for row in body)
 
 
+def test_pypy_is_shown_and_not_judged(with_pypy, monkeypatch):
+    """PyPy has its column after those of CPython; where CPython misses every budget, nothing of PyPy's is a miss."""
+    monkeypatch.setattr(report, "RATIOS", [budget._replace(limit=0.0) for budget in RATIOS])
+    table, _, note = report.budgets_table(with_pypy).rpartition("\n\n")
+    assert note == "The budgets are CPython's. PyPy 3.98 is shown, and not judged."
+    head, _, *body = rows_of(table)
+    assert head[-2:] == ["3.99", "PyPy 3.98"]
+    assert all(row[-2].startswith("**") for row in body[: len(RATIOS)])
+    assert not any("**" in row[-1] for row in body)
+    assert [row[-1] for row in body[-3:]] == ["", "", ""], "memory"
+    assert "PyPy" not in report.missed_list(with_pypy) + report.floors_table(with_pypy)
+
+
+@pytest.mark.parametrize("table", [report.others_table, report.short_table])
+def test_pypy_has_a_column(with_pypy, table):
+    """PyPy is measured, but for memory."""
+    head, _, *body = rows_of(table(with_pypy))
+    assert head[-1] == "PyPy 3.98"
+    assert all(bool(row[-1]) != ("memory" in row[0] or "bytes" in row[0]) for row in body)
+
+
+def test_what_is_missed_is_named_with_its_floor(results, monkeypatch):
+    """A miss has a line, with each step of its floor; a budget that is met has none."""
+    monkeypatch.setattr(report, "RATIOS", [Budget("recover", OPEN, HAND, 0.0), Budget("recover", RUNTIME, HAND, 1e9)])
+    first, *others = report.missed_list(results).splitlines()
+    number = r"\d+\.\d+"
+    assert re.fullmatch(
+        rf"- open-coded: recover, against by hand: the budget is 0\. Measured: {number} on 3\.99\. "
+        rf"The floor there: the least {number}; with a `recover\(\)` {number}; which checks its caller {number}\.",
+        first,
+    )
+    assert not any("recover" in line for line in others)
+
+
+def test_floors(results):
+    """Each budget with a floor has a row for each step of it, and one for godefer."""
+    _, _, *body = rows_of(report.floors_table(results))
+    assert [row[:4] for row in body if row[0] == "open-coded: recover"] == [
+        ["open-coded: recover", HAND, "3.5", floors.LEAST],
+        ["open-coded: recover", STACK, "0.5", floors.LEAST],
+    ]
+    assert [row[3] for row in body].count("godefer") == [row[3] for row in body].count(floors.LEAST)
+    assert all(re.fullmatch(r"[\d,.]+", row[-1]) for row in body)
+
+
+def test_a_python_may_be_several_words(tmp_path):
+    """A Python is a command, which need not see the files of the process that runs it."""
+    answer = {"implementation": "CPython", "python": "3.99.1", "groups": {}, "wrong": {}, "others": {}}
+    answer |= {"growth": {"pending": {}}}
+    script = tmp_path / "a python"
+    script.write_text(f"import json, sys\nif '-m' in sys.argv: print(json.dumps({answer!r}))\n")
+    command = shlex.join([sys.executable, str(script), "run"])
+    (measured,) = report.measure([command], rounds=1, processes=2)
+    assert measured.name == "CPython 3.99.1"
+
+
 def test_in_short(results):
     """README's table has the ratios of the page's; each row is full."""
     _, _, *body = rows_of(report.short_table(results))
@@ -72,7 +149,7 @@ def test_what_is_missed_is_bold():
 def test_a_ratio_is_of_the_same_round():
     """A ratio is the median of those of the rounds in which both ways took part."""
     group = {HAND: [1.0, 10.0, 1.0], STACK: [2.0, 40.0, None]}
-    process = {"python": "3.99.1", "wrong": {}, "groups": {"g": group}, "others": {}}
+    process = {"implementation": "CPython", "python": "3.99.1", "wrong": {}, "groups": {"g": group}, "others": {}}
     found = report.Results([process], {"growth": {"pending": {}}})
     assert found.ratio("g", STACK) == 3.0
     assert found.ratio("g", "no such way") is None
