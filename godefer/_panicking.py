@@ -13,7 +13,7 @@ import sys
 from types import CoroutineType, GeneratorType
 
 from godefer import _errors
-from godefer._record import RETURNING, _defer, newdefer, restore, restore_context, save
+from godefer._record import RETURNING, _defer, newdefer, restore, save
 from godefer._results import awaitable, awaited, drop
 from godefer._statements import MISSING, special_pair
 from godefer._traceback import hide, passes_again
@@ -176,7 +176,7 @@ def settle(holder: list[Any]) -> Any:
     try:
         raise error
     finally:
-        restore_context(error, saved)
+        restore(error, saved)
         del error, saved
 
 
@@ -201,7 +201,7 @@ def settle_finish(frame: Frame) -> None:
     try:
         raise error
     finally:
-        restore_context(error, saved)
+        restore(error, saved)
         del error, saved
 
 

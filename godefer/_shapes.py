@@ -76,7 +76,7 @@ class _Filling:
             fields["value"].func.value = f"@a{node.value.func.id}"
         if not node._attributes:  # an operator or a context, which has no position
             return kind(**fields)
-        silent = kind in _SILENT or not self.traced and _is_test(getattr(node, "test", node))
+        silent = kind in _SILENT or (not self.traced and _is_test(getattr(node, "test", node)))
         return kind(**fields, **(NOWHERE if silent else self.at))
 
     def field(self, name: str, value: Any) -> Any:

@@ -51,7 +51,7 @@ def blame(exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseExce
     if not isinstance(
         sp, CodeType
     ):  # an open-coded function: it is in the traceback, where another line of it may be missing
-        set_traceback(exc, TracebackType(tb, sp, -1, -d.pc) if d.pc else tb)
+        set_traceback(exc, TracebackType(tb, sp, _instruction(sp.f_code, -d.pc), -d.pc) if d.pc else tb)
         return
     line = _errors.line_at(sp, d.pc)
     if tb is None and isinstance(exc, TypeError):  # it was the call itself that failed (D7)
@@ -62,7 +62,8 @@ def blame(exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseExce
     if failed is not None and failed.tb_frame.f_code is sp:
         set_traceback(exc, TracebackType(tb, failed.tb_frame, d.pc, line))
     else:
-        set_traceback(exc, TracebackType(tb, stand_in(sp), -1, line))
+        frame = stand_in(sp)
+        set_traceback(exc, TracebackType(tb, frame, _instruction(frame.f_code, None), line))
     add_note(exc, f"deferred at {_errors.place(sp, line)} in {sp.co_qualname}")
 
 
@@ -127,6 +128,20 @@ def stand_in(code: CodeType) -> FrameType:
     return frame
 
 
-def _suspended() -> Iterator[None]:
-    """What has a frame, and no caller that the frame would keep alive."""
-    yield
+def _suspended() -> Iterator[object]:
+    """Have a frame, and no caller that the frame would keep alive.
+
+    The variable of a closure takes an instruction that has no line, for `_instruction`.
+    """
+    cell = None
+    yield lambda: cell
+
+
+def _instruction(code: CodeType, line: int | None) -> int:
+    """Return the first instruction of *code* that is on *line*; -1 if there is none.
+
+    A traceback is shown with the line of its instruction, if that has one. An instruction of -1 has none, but some tools
+    (executing, and with it IPython) never return from looking it up.
+    """
+    positions = enumerate(code.co_positions())
+    return next((i * 2 for i, (first, *_) in positions if first == line), -1)

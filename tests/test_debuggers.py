@@ -48,8 +48,9 @@ def x(request):
 def run(*args, way, cwd, stdin, check=True):
     """Run Python in a process of its own, in which every function is run in that way."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("COV")}
+    path = [str(ROOT), str(SCRIPT.parent.parent), env.get("PYTHONPATH")]
     env |= {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(SCRIPT.parent.parent)]),
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
         "GODEFER_OPEN_CODED": "0" if way.name == "runtime" else "1",
         "HOME": str(cwd),  # no .pdbrc
         "NO_COLOR": "1",
@@ -403,9 +404,9 @@ print("the end")
 @pytest.mark.skipif(importlib.util.find_spec("IPython") is None, reason="IPython is not installed")
 def test_ipython(way, tmp_path):
     """IPython's verbose traceback shows the failing line, and no local but the user's (P6)."""
-    (tmp_path / "ipython.py").write_text(IPYTHON)
+    (tmp_path / "verbose.py").write_text(IPYTHON)
     names = shapes_of(way)
-    done = run("ipython.py", ",".join(names), way=way, cwd=tmp_path, stdin="")
+    done = run("verbose.py", ",".join(names), way=way, cwd=tmp_path, stdin="")
     assert "the end" in done.stdout
     _, *texts = done.stdout.split("traceback of ")
     assert [text.partition("\n")[0] for text in texts[::2]] == names
