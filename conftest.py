@@ -61,9 +61,15 @@ class MarkdownBlocks:
                 code = Region(block.start, block.end, (text, None), execute)
                 yield code
             elif language in {"py", "python3", "Python"}:
-                message = f"{document.path}: a block marked {language!r} is not run; mark it 'python'"
+                message = (
+                    f"{document.path}: a block marked {language!r} is not run; mark it 'python'"
+                )
                 raise ValueError(message)
-            elif language == "text" and code is not None and not document.text[code.end : block.start].strip():
+            elif (
+                language == "text"
+                and code is not None
+                and not document.text[code.end : block.start].strip()
+            ):
                 code.parsed = (code.parsed[0], text)
 
 
@@ -72,7 +78,9 @@ def execute(example: Example) -> str:
     __tracebackhide__ = True
     code, expected = example.parsed
     # The leading lines make tracebacks, and inspect, point into the Markdown file.
-    compiled = compile("\n" * (example.line + code.line_offset) + code, example.path, "exec", dont_inherit=True)
+    compiled = compile(
+        "\n" * (example.line + code.line_offset) + code, example.path, "exec", dont_inherit=True
+    )
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(compiled, example.namespace)  # noqa: S102  # the project's own documentation
@@ -89,7 +97,9 @@ def enter_empty_directory(namespace: dict[str, Any]) -> None:
     stack.callback(os.chdir, Path.cwd())
     os.chdir(directory)
     # Documentation shows what its reader would see who has set nothing.
-    stack.callback(os.environ.update, {k: os.environ.pop(k) for k in ["GODEFER_OPEN_CODED"] if k in os.environ})
+    stack.callback(
+        os.environ.update, {k: os.environ.pop(k) for k in ["GODEFER_OPEN_CODED"] if k in os.environ}
+    )
 
 
 def leave_directory(namespace: dict[str, Any]) -> None:
@@ -106,7 +116,9 @@ class Docstrings(PythonDocStringDocument):
         starts.sort()
         namespaces: dict[int, dict[str, Any]] = {}
         for example in super().examples():
-            example.namespace = namespaces.setdefault(bisect(starts, example.start), {"__name__": "__main__"})
+            example.namespace = namespaces.setdefault(
+                bisect(starts, example.start), {"__name__": "__main__"}
+            )
             yield example
 
     def __init__(self, text: str, path: str) -> None:
@@ -129,7 +141,9 @@ def postgresql() -> Iterator[Server]:
 @pytest.fixture
 def postgresql_by_default(postgresql: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a client that is told nothing find the server; skip where psycopg's pool is not installed."""
-    pytest.importorskip("psycopg_pool", reason="psycopg_pool is not installed (the extra 'systems' has it)")
+    pytest.importorskip(
+        "psycopg_pool", reason="psycopg_pool is not installed (the extra 'systems' has it)"
+    )
     for name, value in postgresql.environment.items():
         monkeypatch.setenv(name, value)
 
@@ -153,7 +167,9 @@ def frameworks() -> None:
 @pytest.fixture
 def cluster() -> None:
     """Skip where it is not installed."""
-    pytest.importorskip("distributed", reason="distributed is not installed (the extra 'cluster' has it)")
+    pytest.importorskip(
+        "distributed", reason="distributed is not installed (the extra 'cluster' has it)"
+    )
 
 
 # What the blocks of a page need beyond the extra `test`.

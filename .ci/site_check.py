@@ -45,7 +45,11 @@ class Links(HTMLParser):
         self.ids.add(given.get("id", ""))
         if tag == "a" and "href" in given:
             self.links.append(given["href"])
-        if tag == "link" and given.get("rel") not in {"canonical", "next", "prev"} and "href" in given:
+        if (
+            tag == "link"
+            and given.get("rel") not in {"canonical", "next", "prev"}
+            and "href" in given
+        ):
             self.loads.append(given["href"])
         if tag in {"img", "script", "iframe", "source", "video", "object"}:
             self.loads += [given[name] for name in ("src", "data") if name in given]
@@ -89,7 +93,10 @@ def browser(site: Path, chromium: str) -> int:
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  # the links are checked without it
 
     handler = functools.partial(Quiet, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, sync_playwright() as playwright:
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
+        sync_playwright() as playwright,
+    ):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         root = f"http://127.0.0.1:{server.server_port}/"
         opened = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
@@ -122,10 +129,15 @@ class Look:
         context = opened.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900})
         self.page = page = context.new_page()
         page.on("pageerror", self.note)
-        page.on("console", lambda message: self.note(message.text) if message.type == "error" else None)
+        page.on(
+            "console", lambda message: self.note(message.text) if message.type == "error" else None
+        )
         page.on("requestfailed", self.failed)
         page.on(
-            "response", lambda answer: self.note(f"{answer.url}: {answer.status}") if answer.status >= 400 else None
+            "response",
+            lambda answer: (
+                self.note(f"{answer.url}: {answer.status}") if answer.status >= 400 else None
+            ),
         )
         page.on("request", self.not_from_elsewhere)
         for file in sorted(site.rglob("index.html")):
@@ -195,7 +207,9 @@ class Look:
         results.first.wait_for(timeout=15000)
         places = [result.get_attribute("href") or "" for result in results.all()]
         if not any(place.endswith("#godefer.errdefer") for place in places):
-            self.note(f"the search for errdefer does not find its place in the reference, but {places}")
+            self.note(
+                f"the search for errdefer does not find its place in the reference, but {places}"
+            )
         before = self.page.url
         results.first.click()
         self.page.wait_for_url(lambda url: url != before, timeout=15000)

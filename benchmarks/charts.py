@@ -17,7 +17,13 @@ mpl.use("svg")
 from matplotlib import pyplot as plt  # after the choice of what draws
 
 _INK = "#010203"  # no colour that is seen: each is replaced in the end
-_COLOURS = {HAND: "#8a8f98", OPEN: "#2f9e6e", RUNTIME: "#4c8dd6", STACK: "#d9822b", SCOPE: "#a56fd0"}
+_COLOURS = {
+    HAND: "#8a8f98",
+    OPEN: "#2f9e6e",
+    RUNTIME: "#4c8dd6",
+    STACK: "#d9822b",
+    SCOPE: "#a56fd0",
+}
 _STYLE = (
     "<style>svg{color:#1f2328;font-family:system-ui,sans-serif}"
     "@media (prefers-color-scheme:dark){svg{color:#e6edf3}}</style>"
@@ -47,9 +53,18 @@ def costs(ratios: dict[str, dict[str, float]], title: str, path: Path) -> None:
         for i, way in enumerate(ways):
             bars = [(at, of[way]) for at, of in enumerate(ratios.values()) if way in of]
             at = [row + (i - (len(ways) - 1) / 2) * height for row, _ in bars]
-            axes.barh(at, [value for _, value in bars], height * 0.9, color=_COLOURS[way], label=way)
+            axes.barh(
+                at, [value for _, value in bars], height * 0.9, color=_COLOURS[way], label=way
+            )
             for y, (_, value) in zip(at, bars, strict=True):
-                axes.annotate(_short(value), (value, y), (3, 0), textcoords="offset points", va="center", fontsize=7)
+                axes.annotate(
+                    _short(value),
+                    (value, y),
+                    (3, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=7,
+                )
         axes.axvline(1, color=_INK, linewidth=1)
         axes.set_xscale("log")
         axes.set_xticks([1, 2, 5, 10, 20, 50], labels=["by hand = 1", "2", "5", "10", "20", "50"])
@@ -76,7 +91,9 @@ def growth(found: dict[str, dict[str, list[tuple[int, float]]]], title: str, pat
             for way, points in found[what].items():
                 values = [value * unit for _, value in points]
                 sizes = [size for size, _ in points]
-                axes.loglog(sizes, values, "o-", color=_COLOURS[way], markersize=3, linewidth=1.5, label=way)
+                axes.loglog(
+                    sizes, values, "o-", color=_COLOURS[way], markersize=3, linewidth=1.5, label=way
+                )
             axes.set_xlabel(x)
             axes.set_title(y, loc="left", fontsize=9)
             axes.minorticks_off()
@@ -89,10 +106,18 @@ def growth(found: dict[str, dict[str, list[tuple[int, float]]]], title: str, pat
 
 def _write(figure: Any, path: Path) -> None:
     text = io.StringIO()
-    figure.savefig(text, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    figure.savefig(
+        text,
+        format="svg",
+        transparent=True,
+        bbox_inches="tight",
+        metadata={"Date": None, "Creator": None},
+    )
     plt.close(figure)
     svg = text.getvalue().replace(_INK, "currentColor")
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)  # the page's family, by the style
+    svg = re.sub(
+        r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg
+    )  # the page's family, by the style
     svg = re.sub(r"(<svg [^>]*>)", lambda found: found[1] + _STYLE, svg, count=1)
     path.write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")
 

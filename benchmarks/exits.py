@@ -531,7 +531,16 @@ def aiotools_exception_8(with_defers, _, call):
 GROUPS = [
     Group("return, 1 call", "done", [1], hand_1, deferring_1, stack_1, scope_1, aiotools_1),
     Group("return, 3 calls", "done", [3, 2, 1], hand_3, deferring_3, stack_3, scope_3, aiotools_3),
-    Group("return, 8 calls", "done", [8, 7, 6, 5, 4, 3, 2, 1], hand_8, deferring_8, stack_8, scope_8, aiotools_8),
+    Group(
+        "return, 8 calls",
+        "done",
+        [8, 7, 6, 5, 4, 3, 2, 1],
+        hand_8,
+        deferring_8,
+        stack_8,
+        scope_8,
+        aiotools_8,
+    ),
     Group(
         "a bound method",
         "done",

@@ -343,7 +343,16 @@ def aiotools_coroutine(with_defers, _, call):
 
 
 GROUPS = [
-    Group("recover", None, ["key"], hand_recover, deferring_recover, stack_recover, scope_recover, peers=False),
+    Group(
+        "recover",
+        None,
+        ["key"],
+        hand_recover,
+        deferring_recover,
+        stack_recover,
+        scope_recover,
+        peers=False,
+    ),
     Group(
         "using",
         "done",
@@ -376,7 +385,16 @@ GROUPS = [
         drive=fails,
         peers=False,
     ),
-    Group("a named result", 42, [], hand_result, deferring_result, stack_result, peers=False, runtime=False),
+    Group(
+        "a named result",
+        42,
+        [],
+        hand_result,
+        deferring_result,
+        stack_result,
+        peers=False,
+        runtime=False,
+    ),
     Group(
         "a generator",
         [0, 1, 2],

@@ -218,7 +218,11 @@ def failing(calls: int, exits: str) -> Make:
     body = "raise LookupError"
     for n in range(calls, 0, -1):
         body = f"f{n} = call\ntry:\n{indent(body, '    ')}\n{exits.format(n=n)}"
-    names: dict[str, Any] = {"recoveries": _recoveries, "recovered": _recovered, "getframe": _getframe}
+    names: dict[str, Any] = {
+        "recoveries": _recoveries,
+        "recovered": _recovered,
+        "getframe": _getframe,
+    }
     exec(f"def make(call):\n    def run():\n{indent(body, '        ')}\n    return run\n", names)
     make: Make = names["make"]
     return make
@@ -339,7 +343,11 @@ def _steps(group: Group) -> dict[tuple[str, str], Make]:
 
 def _failing(group: Group) -> dict[tuple[str, str], Make]:
     calls = len(group.calls)
-    return {(OPEN, LEAST): failing(calls, _ELSE), (OPEN, FINALLY): failing(calls, _FINALLY), **_steps(group)}
+    return {
+        (OPEN, LEAST): failing(calls, _ELSE),
+        (OPEN, FINALLY): failing(calls, _FINALLY),
+        **_steps(group),
+    }
 
 
 _ALL = {group.name: group for group in EXITS + FEATURES}
@@ -370,7 +378,10 @@ def least(group: Group) -> dict[str, Make]:
 
 def floors() -> dict[str, dict[str, Run]]:
     """The name of a group -> the way and the step -> a run of it, to be timed."""
-    return {group.name: {way: group.timed_run(make) for way, make in least(group).items()} for group in GROUPS}
+    return {
+        group.name: {way: group.timed_run(make) for way, make in least(group).items()}
+        for group in GROUPS
+    }
 
 
 def check() -> None:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     Run = Callable[[], Any]
     Make = Callable[[Any], Run]  # from what is deferred to the run
-    Deferring = Callable[[Any, Any, Any], Run]  # from the decorator, its `defer` and what is deferred
+    Deferring = Callable[
+        [Any, Any, Any], Run
+    ]  # from the decorator, its `defer` and what is deferred
 
 HAND, OPEN, RUNTIME, STACK, SCOPE = "by hand", "open-coded", "runtime", "ExitStack", "defer_scope"
 OURS = (HAND, OPEN, RUNTIME, STACK, SCOPE)

@@ -51,24 +51,39 @@ with open_coding(False):
         return _runtime(depth - 1) + 1 if depth else 0
 
 
-NESTED: dict[str, Callable[[int], int]] = {HAND: _hand, OPEN: _open_coded, RUNTIME: _runtime, STACK: _stack}
+NESTED: dict[str, Callable[[int], int]] = {
+    HAND: _hand,
+    OPEN: _open_coded,
+    RUNTIME: _runtime,
+    STACK: _stack,
+}
 
 
 def measure(
-    defers: tuple[int, ...] = DEFERS, depths: tuple[int, ...] = DEPTHS, pending: tuple[int, ...] = PENDING
+    defers: tuple[int, ...] = DEFERS,
+    depths: tuple[int, ...] = DEPTHS,
+    pending: tuple[int, ...] = PENDING,
 ) -> Any:
     """Seconds for a call: what grows -> the way -> pairs of its size and the seconds.
 
     With *pending* calls the memory grows, in bytes for all of them together; PyPy cannot count it.
     """
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 4 * max(depths) + 1000))
-    found: dict[str, dict[str, list[tuple[int, float]]]] = {"defers": {}, "depth": {}, "pending": {}}
+    found: dict[str, dict[str, list[tuple[int, float]]]] = {
+        "defers": {},
+        "depth": {},
+        "pending": {},
+    }
     functions = others.pending()
     for n in defers:
-        for way, times in _times({way: partial(fn, n, int) for way, fn in functions.items()}, n).items():
+        for way, times in _times(
+            {way: partial(fn, n, int) for way, fn in functions.items()}, n
+        ).items():
             found["defers"].setdefault(way, []).append((n, times))
     for depth in depths:
-        for way, times in _times({way: partial(fn, depth) for way, fn in NESTED.items()}, depth).items():
+        for way, times in _times(
+            {way: partial(fn, depth) for way, fn in NESTED.items()}, depth
+        ).items():
             found["depth"].setdefault(way, []).append((depth, times))
     for n in pending if others.MEMORY else ():
         for way, fn in functions.items():

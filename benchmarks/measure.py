@@ -64,12 +64,16 @@ def interleaved(
             number = numbers[way]
             with untraced():
                 if number > 1:
-                    timer.timeit(number // 10 + 1)  # the interpreter has specialized instructions to find again
+                    timer.timeit(
+                        number // 10 + 1
+                    )  # the interpreter has specialized instructions to find again
                 found[way].append(timer.timeit(number) / number)
     return found
 
 
-def measure_group(group: Group, rounds: int) -> tuple[dict[str, list[float | None]], dict[str, str]]:
+def measure_group(
+    group: Group, rounds: int
+) -> tuple[dict[str, list[float | None]], dict[str, str]]:
     """The times of each way that is right; and what the others do."""
     for make in group.makes.values():
         group.check(make)
@@ -92,14 +96,18 @@ def measure_others(rounds: int) -> dict[str, dict[str, list[float | None]]]:
         runs = {what or "nothing": others.importing(what, Path(directory)) for what in modules}
         found["importing"] = interleaved(runs, rounds, always)
     floors.check()
-    found |= {f"the least: {name}": interleaved(ways, rounds) for name, ways in floors.floors().items()}
+    found |= {
+        f"the least: {name}": interleaved(ways, rounds) for name, ways in floors.floors().items()
+    }
     found["eight nodes"] = interleaved({"pool": others.pooled, "fresh": others.fresh}, rounds)
     return found
 
 
 def main() -> None:
     """Measure, and print the values."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--growth", action="store_true", help="how cost grows, and nothing else")
     options = parser.parse_args()

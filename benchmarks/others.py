@@ -65,7 +65,15 @@ def module_of(lines: int, directory: Path) -> ModuleType:
     """A module of that many lines, with a function of seventeen in the middle."""
     fillers = [_FILLER.format(n=n) for n in range((lines - 21) // _FILLER.count("\n"))]
     half = len(fillers) // 2
-    text = "".join(["from godefer import defer, errdefer\n\n\n", *fillers[:half], _FUNCTION, "\n\n", *fillers[half:]])
+    text = "".join(
+        [
+            "from godefer import defer, errdefer\n\n\n",
+            *fillers[:half],
+            _FUNCTION,
+            "\n\n",
+            *fillers[half:],
+        ]
+    )
     text += "#\n" * (lines - text.count("\n"))
     path = directory / f"module_of_{lines}.py"
     path.write_text(text)
@@ -116,9 +124,13 @@ def importing(what: str, bytecode: Path) -> Callable[[], object]:
 
 def modules_imported(bytecode: Path) -> set[str]:
     """What ``import godefer`` brings with it."""
-    program = "import sys; before = set(sys.modules); import godefer; print(*set(sys.modules) - before)"
+    program = (
+        "import sys; before = set(sys.modules); import godefer; print(*set(sys.modules) - before)"
+    )
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, env=_environment(bytecode), check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env=_environment(bytecode), check=True, capture_output=True, text=True
+    )
     return set(done.stdout.split())
 
 

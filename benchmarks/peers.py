@@ -113,7 +113,9 @@ def _module(name: str) -> Any:
     try:
         with untraced():  # to import python-defer is enough for everything to be traced
             return importlib.import_module(name)
-    except ModuleNotFoundError:  # it is not installed, or its requirements are not: `build` is seen by every Python
+    except (
+        ModuleNotFoundError
+    ):  # it is not installed, or its requirements are not: `build` is seen by every Python
         return None
 
 

@@ -83,7 +83,9 @@ class Results:
         self.wrong: dict[str, dict[str, str]] = processes[0]["wrong"]
         self.growth = grown["growth"]
         largest = {way: points[-1] for way, points in self.growth["pending"].items()}
-        self.memory = {way: taken / calls for way, (calls, taken) in largest.items()}  # bytes for each; PyPy's is empty
+        self.memory = {
+            way: taken / calls for way, (calls, taken) in largest.items()
+        }  # bytes for each; PyPy's is empty
         self._groups = [process["groups"] for process in processes]
         self._others = [process["others"] for process in processes]
         self.groups = list(self._groups[0])
@@ -117,14 +119,18 @@ class Results:
         return self.memory[way] / self.memory[STACK] if self.memory else None
 
     def nanoseconds(self, group: str, way: str) -> float:
-        return 1e9 * statistics.median(t for process in self._groups for t in process[group][way] if t is not None)
+        return 1e9 * statistics.median(
+            t for process in self._groups for t in process[group][way] if t is not None
+        )
 
     def milliseconds(self, group: str, way: str) -> float:
         return 1e3 * statistics.median(t for process in self._others for t in process[group][way])
 
     def importing(self, what: str) -> float:
         """Milliseconds beyond an interpreter that imports nothing."""
-        rounds = (zip(p["importing"][what], p["importing"]["nothing"], strict=True) for p in self._others)
+        rounds = (
+            zip(p["importing"][what], p["importing"]["nothing"], strict=True) for p in self._others
+        )
         return 1e3 * statistics.median(one - bare for pairs in rounds for one, bare in pairs)
 
 
@@ -135,12 +141,17 @@ def measure(pythons: list[str], rounds: int, processes: int) -> list[Results]:
 
     def run(python: str, *options: str) -> Any:
         command = [*shlex.split(python), "-m", "benchmarks.measure", *options]
-        done = subprocess.run(command, check=True, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            command, check=True, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        )
         return json.loads(done.stdout)
 
     for python in pythons:  # one that cannot be run ends this before an hour of measuring
         subprocess.run(
-            [*shlex.split(python), "-c", "import benchmarks.measure"], check=True, cwd=_ROOT, env=environment
+            [*shlex.split(python), "-c", "import benchmarks.measure"],
+            check=True,
+            cwd=_ROOT,
+            env=environment,
         )
     for _ in range(processes):
         for python in pythons:
@@ -155,7 +166,9 @@ def costs_table(results: Results) -> str:
     ways = [way for way in (*OURS, *PEERS) if way in used and way != HAND]
     rows = [["", "by hand", *ways]]
     for group in results.groups:
-        cells = [_cell(results.ratio(group, way), wrong=way in results.wrong[group]) for way in ways]
+        cells = [
+            _cell(results.ratio(group, way), wrong=way in results.wrong[group]) for way in ways
+        ]
         rows.append([group, f"{results.nanoseconds(group, HAND):,.0f} ns", *cells])
     return _table(rows)
 
@@ -186,7 +199,11 @@ class _Judged(NamedTuple):
     def missed(self, results: list[Results]) -> dict[str, float]:
         """The version of each Python that needs more -> how much."""
         values = {r.version: self.value(r) for r in results if r.judged}
-        return {version: value for version, value in values.items() if value is not None and value > self.limit}
+        return {
+            version: value
+            for version, value in values.items()
+            if value is not None and value > self.limit
+        }
 
     def cell(self, results: Results) -> str:
         value = self.value(results)
@@ -224,7 +241,14 @@ def _budgets() -> Iterator[_Judged]:
         {},
     )
     for way in (OPEN, RUNTIME, SCOPE):
-        yield _Judged(f"{way}: memory of a pending call", STACK, MEMORY, "", lambda r, way=way: r.memory_share(way), {})
+        yield _Judged(
+            f"{way}: memory of a pending call",
+            STACK,
+            MEMORY,
+            "",
+            lambda r, way=way: r.memory_share(way),
+            {},
+        )
 
 
 def budgets_table(results: list[Results]) -> str:
@@ -246,7 +270,10 @@ def missed_list(results: list[Results]) -> str:
         if not missed:
             continue
         judged = [r for r in results if r.version in missed]
-        found = [f"{step} {_range([value(r) for r in judged])}{budget.unit}" for step, value in budget.floor.items()]
+        found = [
+            f"{step} {_range([value(r) for r in judged])}{budget.unit}"
+            for step, value in budget.floor.items()
+        ]
         lines.append(
             f"- {budget.work}{', against ' if budget.against else ''}{budget.against}: the budget is {budget.budget}. "
             f"Measured: {', '.join(f'{_number(value)} on {version}' for version, value in missed.items())}. "
@@ -261,9 +288,16 @@ def floors_table(results: list[Results]) -> str:
     rows = [["", "against", "budget", "", *(r.version for r in judged)]]
     for budget in _budgets():
         if budget.floor and budget.against:
-            steps: dict[str, Callable[[Results], float | None]] = {**budget.floor, "godefer": budget.value}
+            steps: dict[str, Callable[[Results], float | None]] = {
+                **budget.floor,
+                "godefer": budget.value,
+            }
             for step, value in steps.items():
-                head = [budget.work, budget.against, budget.budget] if step == floors.LEAST else ["", "", ""]
+                head = (
+                    [budget.work, budget.against, budget.budget]
+                    if step == floors.LEAST
+                    else ["", "", ""]
+                )
                 rows.append([*head, step, *(_cell(value(r), wrong=False) for r in judged)])
     return _table(rows)
 
@@ -278,7 +312,12 @@ def others_table(results: list[Results]) -> str:
     times = (f"{r.milliseconds('compiling', 'compiler'):.2f} ms" for r in results)
     rows.append(["of that, open-coded, in the interpreter's compiler", *times])
     for what in ("godefer", "contextlib"):
-        rows.append([f"`import {what}`, beyond a bare interpreter", *(f"{r.importing(what):.1f} ms" for r in results)])
+        rows.append(
+            [
+                f"`import {what}`, beyond a bare interpreter",
+                *(f"{r.importing(what):.1f} ms" for r in results),
+            ]
+        )
     rows.extend(
         [
             f"bytes for each of 1,000,000 pending calls, {way}",
@@ -286,7 +325,10 @@ def others_table(results: list[Results]) -> str:
         ]
         for way in (HAND, OPEN, RUNTIME, STACK, SCOPE)
     )
-    pool = (f"{r.milliseconds('eight nodes', 'pool') / r.milliseconds('eight nodes', 'fresh'):.2f}" for r in results)
+    pool = (
+        f"{r.milliseconds('eight nodes', 'pool') / r.milliseconds('eight nodes', 'fresh'):.2f}"
+        for r in results
+    )
     rows.append(["eight nodes from the pool, against fresh ones", *pool])
     for start, end in ((100, 10_000),):
         for way in results[0].growth["defers"]:
@@ -306,7 +348,8 @@ def wrong_list(results: list[Results]) -> str:
             for peer, what in wrong.items():
                 lines.setdefault(f"- {peer}, {group}: {what}", []).append(r.version)
     return "\n".join(
-        line if len(of) == len(results) else f"{line} ({', '.join(of)})" for line, of in sorted(lines.items())
+        line if len(of) == len(results) else f"{line} ({', '.join(of)})"
+        for line, of in sorted(lines.items())
     )
 
 
@@ -316,7 +359,9 @@ def short_table(results: list[Results]) -> str:
     head = f"CPython {first.version}" if first.judged else first.version
     rows = [["", "against", head, *(r.version for r in others)]]
     for what, (group, way, against) in _IN_SHORT.items():
-        ratios = (r.memory_share(way) if group is None else r.ratio(group, way, against) for r in results)
+        ratios = (
+            r.memory_share(way) if group is None else r.ratio(group, way, against) for r in results
+        )
         cells = ("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
         rows.append([what, against if against == HAND else f"`{against}`", *cells])
     return _table(rows)
@@ -356,7 +401,10 @@ def write(results: list[Results], document: Path = _DOCUMENT, readme: Path = _RE
         "wrong": wrong_list(results),
     }
     tables["costs"] = "\n\n".join(f"### {r.name}\n\n{costs_table(r)}" for r in results)
-    filled = {document: _filled(document, tables), readme: _filled(readme, {"costs": short_table(results)})}
+    filled = {
+        document: _filled(document, tables),
+        readme: _filled(readme, {"costs": short_table(results)}),
+    }
     for path, text in filled.items():
         path.write_text(text)
 
@@ -364,11 +412,17 @@ def write(results: list[Results], document: Path = _DOCUMENT, readme: Path = _RE
 
     newest = next((r for r in reversed(results) if r.judged), results[-1])
     drawn = {
-        group: {way: ratio for way in OURS if way != HAND and (ratio := newest.ratio(group, way)) is not None}
+        group: {
+            way: ratio
+            for way in OURS
+            if way != HAND and (ratio := newest.ratio(group, way)) is not None
+        }
         for group in newest.groups
     }
     charts.costs(drawn, f"Time of a call, {newest.name}", document.parent / "benchmarks.svg")
-    charts.growth(newest.growth, f"How cost grows, {newest.name}", document.parent / "benchmarks-growth.svg")
+    charts.growth(
+        newest.growth, f"How cost grows, {newest.name}", document.parent / "benchmarks-growth.svg"
+    )
 
 
 def _filled(document: Path, tables: dict[str, str]) -> str:
@@ -384,7 +438,9 @@ def _filled(document: Path, tables: dict[str, str]) -> str:
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=31, help="rounds in each process")
     parser.add_argument("--processes", type=int, default=3, help="processes of each Python")
     parser.add_argument(
@@ -396,8 +452,12 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print the tables, and write nothing")
     options = parser.parse_args()
     if not options.dry:
-        importlib.import_module("benchmarks.charts")  # what cannot be drawn in the end is not measured for an hour
-    results = measure(options.python or [shlex.quote(sys.executable)], options.rounds, options.processes)
+        importlib.import_module(
+            "benchmarks.charts"
+        )  # what cannot be drawn in the end is not measured for an hour
+    results = measure(
+        options.python or [shlex.quote(sys.executable)], options.rounds, options.processes
+    )
     for r in results:
         print(f"\n{r.name}\n\n{costs_table(r)}")
     tables = {

@@ -23,7 +23,11 @@ def test_way(benchmark, group, way):
 
 @pytest.mark.parametrize(
     ("group", "peer"),
-    [pytest.param(g, peer, id=f"{g.name}-{peer}") for g in EXITS + FEATURES for peer in peers.of(g)[0]],
+    [
+        pytest.param(g, peer, id=f"{g.name}-{peer}")
+        for g in EXITS + FEATURES
+        for peer in peers.of(g)[0]
+    ],
 )
 def test_peer(benchmark, group, peer):
     """A peer that is timed does the same."""

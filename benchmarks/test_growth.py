@@ -24,7 +24,11 @@ def test_measure():
     """Each size that was asked for is measured in each way."""
     found = growth.measure((1, 10), (1, 5), (1, 100))
     assert set(found) == {"defers", "depth", "pending"}
-    for sizes, ways in ((1, 10), found["defers"]), ((1, 5), found["depth"]), ((1, 100), found["pending"]):
+    for sizes, ways in (
+        ((1, 10), found["defers"]),
+        ((1, 5), found["depth"]),
+        ((1, 100), found["pending"]),
+    ):
         assert {OPEN, RUNTIME} <= set(ways)
         for points in ways.values():
             assert tuple(size for size, _ in points) == sizes

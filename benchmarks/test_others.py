@@ -28,7 +28,14 @@ def test_decorating(benchmark, tmp_path, lines, way):
 def test_importing(benchmark, tmp_path, what):
     """Importing godefer brings nothing large with it."""
     benchmark.group = "importing"
-    assert not others.modules_imported(tmp_path) & {"asyncio", "inspect", "wrapt", "ast", "typing", "typing_extensions"}
+    assert not others.modules_imported(tmp_path) & {
+        "asyncio",
+        "inspect",
+        "wrapt",
+        "ast",
+        "typing",
+        "typing_extensions",
+    }
     benchmark.pedantic(others.importing(what, tmp_path), rounds=5)
 
 
@@ -56,7 +63,9 @@ def test_pool(benchmark, nodes):
     benchmark(nodes)
 
 
-@pytest.mark.parametrize(("name", "way"), [(g.name, way) for g in floors.GROUPS for way in floors.least(g)])
+@pytest.mark.parametrize(
+    ("name", "way"), [(g.name, way) for g in floors.GROUPS for way in floors.least(g)]
+)
 def test_floors(benchmark, name, way):
     """The least that a deferred call can cost still makes the calls, last in, first out."""
     benchmark.group = f"the least: {name}"

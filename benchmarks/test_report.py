@@ -71,7 +71,9 @@ def test_budgets(results):
     makes = {group.name: group.makes for group in EXITS + FEATURES}
     assert all({way, against} <= set(makes[group]) for group, way, against, _ in RATIOS)
     _, _, *body = rows_of(report.budgets_table(results))
-    assert [row[:2] for row in body[: len(RATIOS)]] == [[f"{b.way}: {b.group}", b.against] for b in RATIOS]
+    assert [row[:2] for row in body[: len(RATIOS)]] == [
+        [f"{b.way}: {b.group}", b.against] for b in RATIOS
+    ]
     assert all(row[-1] for row in body)
 
 
@@ -98,7 +100,11 @@ def test_pypy_has_a_column(with_pypy, table):
 
 def test_what_is_missed_is_named_with_its_floor(results, monkeypatch):
     """A miss has a line, with each step of its floor; a budget that is met has none."""
-    monkeypatch.setattr(report, "RATIOS", [Budget("recover", OPEN, HAND, 0.0), Budget("recover", RUNTIME, HAND, 1e9)])
+    monkeypatch.setattr(
+        report,
+        "RATIOS",
+        [Budget("recover", OPEN, HAND, 0.0), Budget("recover", RUNTIME, HAND, 1e9)],
+    )
     first, *others = report.missed_list(results).splitlines()
     number = r"\d+\.\d+"
     assert re.fullmatch(
@@ -122,7 +128,13 @@ def test_floors(results):
 
 def test_a_python_may_be_several_words(tmp_path):
     """A Python is a command, which need not see the files of the process that runs it."""
-    answer = {"implementation": "CPython", "python": "3.99.1", "groups": {}, "wrong": {}, "others": {}}
+    answer = {
+        "implementation": "CPython",
+        "python": "3.99.1",
+        "groups": {},
+        "wrong": {},
+        "others": {},
+    }
     answer |= {"growth": {"pending": {}}}
     script = tmp_path / "a python"
     script.write_text(f"import json, sys\nif '-m' in sys.argv: print(json.dumps({answer!r}))\n")
@@ -136,7 +148,10 @@ def test_in_short(results):
     _, _, *body = rows_of(report.short_table(results))
     cells = {row[0]: row[-1] for row in body}
     assert cells["eight"] == f"{results[0].ratio('return, 8 calls', OPEN):.2f}"
-    assert cells["**`defer_scope`**: one deferred call"] == f"{results[0].ratio('return, 1 call', SCOPE, STACK):.2f}"
+    assert (
+        cells["**`defer_scope`**: one deferred call"]
+        == f"{results[0].ratio('return, 1 call', SCOPE, STACK):.2f}"
+    )
     assert all(re.fullmatch(r"\d+\.\d\d", cell) for cell in cells.values())
 
 
@@ -149,7 +164,13 @@ def test_what_is_missed_is_bold():
 def test_a_ratio_is_of_the_same_round():
     """A ratio is the median of those of the rounds in which both ways took part."""
     group = {HAND: [1.0, 10.0, 1.0], STACK: [2.0, 40.0, None]}
-    process = {"implementation": "CPython", "python": "3.99.1", "wrong": {}, "groups": {"g": group}, "others": {}}
+    process = {
+        "implementation": "CPython",
+        "python": "3.99.1",
+        "wrong": {},
+        "groups": {"g": group},
+        "others": {},
+    }
     found = report.Results([process], {"growth": {"pending": {}}})
     assert found.ratio("g", STACK) == 3.0
     assert found.ratio("g", "no such way") is None
@@ -159,14 +180,23 @@ def test_the_tables_are_put_where_the_document_has_their_marks(results, tmp_path
     """Writing fills each mark of the document, leaves the rest alone, and draws the charts beside it in the page's own colour."""
     pytest.importorskip("matplotlib", reason="needs the extra 'bench'")
     document = tmp_path / "page.md"
-    document.write_text("".join(f"before {name}\n<!-- {name} -->\nold\n<!-- end -->\n" for name in MARKS) + "the end\n")
+    document.write_text(
+        "".join(f"before {name}\n<!-- {name} -->\nold\n<!-- end -->\n" for name in MARKS)
+        + "the end\n"
+    )
     readme = tmp_path / "readme.md"
     readme.write_text("before\n<!-- costs -->\nold\n<!-- end -->\nafter\n")
     report.write(results, document, readme)
-    assert readme.read_text() == f"before\n<!-- costs -->\n\n{report.short_table(results)}\n\n<!-- end -->\nafter\n"
+    assert (
+        readme.read_text()
+        == f"before\n<!-- costs -->\n\n{report.short_table(results)}\n\n<!-- end -->\nafter\n"
+    )
     text = document.read_text()
     assert "old" not in text
-    assert re.findall("^(?:before|the) .*", text, re.MULTILINE) == [*(f"before {name}" for name in MARKS), "the end"]
+    assert re.findall("^(?:before|the) .*", text, re.MULTILINE) == [
+        *(f"before {name}" for name in MARKS),
+        "the end",
+    ]
     assert report.floors_table(results) in text
     for name in ("benchmarks.svg", "benchmarks-growth.svg"):
         svg = (tmp_path / name).read_text()

@@ -21,9 +21,17 @@ class Source(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """The section is called "Examples:" by griffe, which takes any other for a note."""
         if obj.docstring is not None:
-            obj.docstring.value = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
+            obj.docstring.value = re.sub(
+                r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE
+            )
 
-    def on_function_instance(self, *, node: ast.AST | griffe.ObjectNode, func: griffe.Function, **_: Any) -> None:  # noqa: ARG002
+    def on_function_instance(
+        self,
+        *,
+        node: ast.AST | griffe.ObjectNode,  # noqa: ARG002
+        func: griffe.Function,
+        **_: Any,
+    ) -> None:
         """Our `overload` is typing's only for a type checker; griffe goes by where a decorator comes from."""
         if any(str(decorator.value) == "overload" for decorator in func.decorators):
             self.overloads.setdefault(func.path, []).append(func)

@@ -20,10 +20,21 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 TUTORIAL = "Tutorial"
-COOKBOOK = ["files", "locks-and-threads", "sqlite", "postgresql", "processes-and-sockets"]  # first, and then all others
+COOKBOOK = [
+    "files",
+    "locks-and-threads",
+    "sqlite",
+    "postgresql",
+    "processes-and-sockets",
+]  # first, and then all others
 HOW_TO = ["exitstack.md", "checker.md"]  # after the cookbook, whose pages are those of its folder
 REFERENCE = ["reference.md", "rules.md", "go-cases.md"]
-EXPLANATION = ["how-it-works.md", "go-runtime.md", "comparison.md", "benchmarks.md"]  # first, and then all others
+EXPLANATION = [
+    "how-it-works.md",
+    "go-runtime.md",
+    "comparison.md",
+    "benchmarks.md",
+]  # first, and then all others
 PROJECT = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 
 
@@ -50,10 +61,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in docs/."""
     root = Path(config.config_file_path).parent
     front, tutorial = split(root.joinpath("README.md").read_text(encoding="utf-8"))
-    texts = {page: root.joinpath(name).read_text(encoding="utf-8") for page, name in PROJECT.items()}
+    texts = {
+        page: root.joinpath(name).read_text(encoding="utf-8") for page, name in PROJECT.items()
+    }
     for name, text in {"index.md": front, "tutorial.md": tutorial, **texts}.items():
         files.append(File.generated(config, name, content=text))
-    in_tutorial.update(slugify(heading, "-") for heading in re.findall(r"^#+ (.*)$", tutorial, re.MULTILINE))
+    in_tutorial.update(
+        slugify(heading, "-") for heading in re.findall(r"^#+ (.*)$", tutorial, re.MULTILINE)
+    )
     return files
 
 
@@ -67,12 +82,16 @@ def split(readme: str) -> tuple[str, str]:
         msg = f"README.md has no section {TUTORIAL!r}"
         raise PluginError(msg)
     # Its first example stays, so that the front page shows what all this is.
-    example = re.search(r"^```python\n.*?^```\n(\n```text\n.*?^```\n)?", found[1], re.DOTALL | re.MULTILINE)
+    example = re.search(
+        r"^```python\n.*?^```\n(\n```text\n.*?^```\n)?", found[1], re.DOTALL | re.MULTILINE
+    )
     if example is None:
         msg = f"the section {TUTORIAL!r} of README.md has no code"
         raise PluginError(msg)
     link = "[The tutorial](tutorial.md) goes on from here, to databases, recovering and asyncio, with code that runs."
-    front = f"{readme[: found.start()]}## {TUTORIAL}\n\n{example[0]}\n{link}\n\n{readme[found.end() :]}"
+    front = (
+        f"{readme[: found.start()]}## {TUTORIAL}\n\n{example[0]}\n{link}\n\n{readme[found.end() :]}"
+    )
     raised = re.sub(r"^###(?=#* )", "##", found[1], flags=re.MULTILINE)
     return front, f"# {TUTORIAL}\n{raised}"
 
@@ -84,9 +103,14 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
         to_root, markdown = "", markdown.replace("](docs/", "](")
     else:
         to_root = f"{up}../"
-    for name, target in {"README.md": "index.md", **{name: page for page, name in PROJECT.items()}}.items():
+    for name, target in {
+        "README.md": "index.md",
+        **{name: page for page, name in PROJECT.items()},
+    }.items():
         pattern = rf"\]\({re.escape(to_root + name)}(?:#([\w-]+))?(?=\))"
-        markdown = re.sub(pattern, lambda found, target=target: _link(up, target, found[1]), markdown)
+        markdown = re.sub(
+            pattern, lambda found, target=target: _link(up, target, found[1]), markdown
+        )
     return markdown
 
 

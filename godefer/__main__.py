@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the subcommand that *arguments* name; the result is the exit status."""
     options = _parser().parse_args(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # source may have what the encoding of a pipe lacks
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # source may have what the encoding of a pipe lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int = options.run(options)
@@ -31,9 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-_COLOURS = (
-    "Colours are used on a terminal; NO_COLOR in the environment takes them away, FORCE_COLOR has them in a pipe too."
-)
+_COLOURS = "Colours are used on a terminal; NO_COLOR in the environment takes them away, FORCE_COLOR has them in a pipe too."
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,9 +93,22 @@ def _parser() -> argparse.ArgumentParser:
         default=["."],
         help="files, and directories; the current one if there is none",
     )
-    check.add_argument("--select", metavar="CODES", action="append", default=[], help="check only these: GDF001,GDF01")
-    check.add_argument("--ignore", metavar="CODES", action="append", default=[], help="do not check these")
-    check.add_argument("--output-format", choices=["text", "json", "github"], default="text", help="text by default")
+    check.add_argument(
+        "--select",
+        metavar="CODES",
+        action="append",
+        default=[],
+        help="check only these: GDF001,GDF01",
+    )
+    check.add_argument(
+        "--ignore", metavar="CODES", action="append", default=[], help="do not check these"
+    )
+    check.add_argument(
+        "--output-format",
+        choices=["text", "json", "github"],
+        default="text",
+        help="text by default",
+    )
     check.set_defaults(run=_check)
     return parser
 
@@ -110,7 +123,9 @@ def _explain(options: argparse.Namespace) -> int:
     from godefer import _report  # noqa: PLC0415  # only this subcommand needs it
 
     try:
-        report = _report.report(options.target, _report.Paint(sys.stdout), with_lowered=options.lowered)
+        report = _report.report(
+            options.target, _report.Paint(sys.stdout), with_lowered=options.lowered
+        )
     except _report.NothingToExplainError as mistake:
         sys.stderr.write(f"python -m godefer explain: {mistake}\n")
         return 2
@@ -122,7 +137,9 @@ def _check(options: argparse.Namespace) -> int:
     from godefer.lint import _files, _output  # noqa: PLC0415  # only this subcommand needs the parser
 
     try:
-        selection = _files.Selection(*(_listed(given) for given in (options.select, options.ignore)))
+        selection = _files.Selection(
+            *(_listed(given) for given in (options.select, options.ignore))
+        )
     except _files.UnknownRuleError as mistake:
         sys.stderr.write(f"python -m godefer check: no rule begins with {str(mistake)!r}\n")
         return 2

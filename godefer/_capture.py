@@ -1,4 +1,4 @@
-"""One deferred call in lowered code: how it is captured at its statement, and made where the function exits."""
+"""One deferred call in lowered code: its capture at the statement, and the call at an exit."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Captured:
-    """The parts of one deferred call. *prefix* tells its hidden locals from those of other calls."""
+    """The parts of one deferred call. *prefix* marks its hidden locals."""
 
     def __init__(self, site: Site, prefix: str) -> None:
         self.site = site
         self.callee = site.callee
-        self.starred = any(isinstance(argument, ast.Starred) for argument in site.positional) or any(
-            keyword.arg is None for keyword in site.keywords
-        )
+        self.starred = any(
+            isinstance(argument, ast.Starred) for argument in site.positional
+        ) or any(keyword.arg is None for keyword in site.keywords)
         self.names = () if self.starred else tuple(keyword.arg or "" for keyword in site.keywords)
         self.values: list[ast.expr]
         if self.starred:
@@ -49,7 +49,7 @@ class Captured:
         return 0 if self.starred else len(self.values) - len(self.names)
 
     def capture(self, slot: str, *, conditional: bool) -> list[ast.stmt]:
-        """Return the statements that evaluate callee and arguments into slots, left to right (D1)."""
+        """Return the statements that evaluate callee and arguments, left to right (D1)."""
         at = self.site.glue
         stmts = shapes.CAPTURE.fill(at, SLOT="@callee" if conditional else slot, VALUE=self.callee)
         for name, value in zip(self.slots, self.values, strict=True):
@@ -67,12 +67,14 @@ class Captured:
         ]
 
     def call(self, callee: ast.expr, arguments: Sequence[ast.expr]) -> ast.Call:
-        """Return the call of *callee* with the captured *arguments*, at the position of its statement."""
+        """Return the call of *callee* with the captured *arguments*."""
         at = self.site.call
         if self.starred:
             args: list[ast.expr] = [ast.Starred(arguments[0], ast.Load(), **at)]
             empty = isinstance(self.values[1], ast.Constant)
-            return ast.Call(callee, args, [] if empty else [ast.keyword(None, arguments[1], **at)], **at)
+            return ast.Call(
+                callee, args, [] if empty else [ast.keyword(None, arguments[1], **at)], **at
+            )
         named = zip(self.names, arguments[self.positionals :], strict=True)
         keywords = [ast.keyword(name, value, **at) for name, value in named]
         return ast.Call(callee, list(arguments[: self.positionals]), keywords, **at)
@@ -84,8 +86,13 @@ class Captured:
         return made(site, call, asynchronous=asynchronous, callee=shapes.load(slot, site.glue))
 
 
-def made(site: Site, call: ast.Call, *, asynchronous: bool, callee: ast.expr | None) -> list[ast.stmt]:
-    """Return the statements that make a call and deal with what it gives (D6); those of a list have no *callee* to blame."""
+def made(
+    site: Site, call: ast.Call, *, asynchronous: bool, callee: ast.expr | None
+) -> list[ast.stmt]:
+    """Return the statements that make a call and deal with its result (D6).
+
+    The call of a list has no *callee* to blame.
+    """
     if not asynchronous:
         shape = shapes.LIST_EXIT if callee is None else shapes.EXIT
         return shape.fill(site.glue, CALL=call, CALLEE=callee)

@@ -1,4 +1,4 @@
-"""The compiler of open-coded functions: verified source, lowered, compiled, its marks replaced by what they stand for."""
+"""The compiler of open-coded functions: verified source, lowered and compiled."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ _MARK = re.compile(f"'({'|'.join(RUNTIME)})'")
 _ASYNC_GENERATOR = 0x200  # inspect.CO_ASYNC_GENERATOR
 
 
-def compile_lowered(fn: FunctionType, meant: Meaning, result: Result) -> tuple[CodeType, Plan, frozenset[int]] | str:
-    """Return the open-coded code of *fn*, its plan and its exits; or the reason why there is none."""
+def compile_lowered(
+    fn: FunctionType, meant: Meaning, result: Result
+) -> tuple[CodeType, Plan, frozenset[int]] | str:
+    """Return the open-coded code of *fn*, its plan and its exits; or why there is none."""
     code = fn.__code__
     if any(isinstance(const, str) and const in RUNTIME for const in code.co_consts):
         return "it holds a string that is one of the marks of lowered code"
@@ -34,9 +36,11 @@ def compile_lowered(fn: FunctionType, meant: Meaning, result: Result) -> tuple[C
     if isinstance(outcome, str):
         return outcome
     made = outcome.code
-    consts = tuple(RUNTIME.get(const, const) if type(const) is str else const for const in made.co_consts)
-    # The flags of both: PyPy closes a generator that is dropped only if its code has a `yield` inside of a `try`, which
-    # lowering adds.
+    consts = tuple(
+        RUNTIME.get(const, const) if type(const) is str else const for const in made.co_consts
+    )
+    # The flags of both: PyPy closes a generator that is dropped only if its code has a `yield`
+    # inside of a `try`, which lowering adds.
     made = made.replace(co_consts=consts, co_flags=made.co_flags | code.co_flags)
     return made, outcome.plan, outcome.exits
 
@@ -52,11 +56,24 @@ class LoweredCode:
 
 
 def lowered(
-    code: CodeType, module_globals: dict[str, Any], meant: Meaning, result: Result, *, want_text: bool = True
+    code: CodeType,
+    module_globals: dict[str, Any],
+    meant: Meaning,
+    result: Result,
+    *,
+    want_text: bool = True,
 ) -> LoweredCode | str:
     """Return the lowered code of a function; or the reason why there is none."""
     reason = ""
-    for nesting in (NESTING, 6, 5, 4, 3, 2, 1):  # fewer, if the function's own blocks leave no room for more
+    for nesting in (
+        NESTING,
+        6,
+        5,
+        4,
+        3,
+        2,
+        1,
+    ):  # fewer, if the function's own blocks leave no room for more
         source = find(code, module_globals)
         if isinstance(source, str):
             return source
@@ -83,7 +100,7 @@ def lowered(
 
 
 def _compile(source: Source, calls: set[Range]) -> tuple[CodeType, frozenset[int]]:
-    """Compile lowered source, and find the instructions that come from *calls*, which have positions of their own."""
+    """Compile lowered source, and find the instructions of *calls* by their positions."""
     shift = source.shift
     made = source.compile()
     places = {(line + shift, end + shift, start, stop) for line, end, start, stop in calls}
@@ -94,11 +111,12 @@ def _compile(source: Source, calls: set[Range]) -> tuple[CodeType, frozenset[int
 
 
 def _compile_marked(source: Source, calls: set[Range]) -> tuple[CodeType, frozenset[int]]:
-    """`_compile`, where code has no columns: *calls* are first compiled with lines that nothing else has."""
+    """Do the same where code has no columns: first compile *calls* on lines of their own."""
     marked = [
         node
         for node in {id(node): node for node in ast.walk(source.node)}.values()
-        if isinstance(node, ast.expr) and (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset) in calls
+        if isinstance(node, ast.expr)
+        and (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset) in calls
     ]
     _move(marked, _MARKED)
     lines = source.compile().co_positions()
@@ -123,8 +141,12 @@ def names_of(meant: Meaning, shift: int) -> Names:
 
 
 def _keep_names(node: ast.FunctionDef | ast.AsyncFunctionDef, code: CodeType) -> None:
-    """Mention the closure variables, of which `defer` itself may now be unused, so that the function keeps its cells."""
-    kept: list[ast.stmt] = [ast.Expr(ast.Name(name, ast.Load())) for name in code.co_freevars if name != "__class__"]
+    """Mention the closure variables, so that the function keeps the cells of unused ones."""
+    kept: list[ast.stmt] = [
+        ast.Expr(ast.Name(name, ast.Load())) for name in code.co_freevars if name != "__class__"
+    ]
     if kept:
-        never = ast.If(ast.Constant(0), kept, [], lineno=-1, col_offset=-1, end_lineno=-1, end_col_offset=-1)
+        never = ast.If(
+            ast.Constant(0), kept, [], lineno=-1, col_offset=-1, end_lineno=-1, end_col_offset=-1
+        )
         node.body.append(ast.fix_missing_locations(never))

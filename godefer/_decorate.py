@@ -90,7 +90,9 @@ def _decorated(fn: Any, result: Result) -> Any:
         return kind(_decorated(fn.__func__, result))
     if isinstance(fn, property):
         accessors = (fn.fget, fn.fset, fn.fdel)
-        return kind(*(accessor and _decorated(accessor, result) for accessor in accessors), fn.__doc__)
+        return kind(
+            *(accessor and _decorated(accessor, result) for accessor in accessors), fn.__doc__
+        )
     if isinstance(fn, MethodType):
         func = _decorated(fn.__func__, result)
         return fn if func is fn.__func__ else MethodType(func, fn.__self__)

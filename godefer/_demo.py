@@ -53,7 +53,9 @@ def transfer(db: sqlite3.Connection, giver: str, taker: str, amount: int) -> Non
     errdefer(db.rollback)
     okdefer(db.commit)  # runs first: if it fails, the rollback follows
     for account, change in ((giver, -amount), (taker, amount)):
-        found = db.execute("UPDATE account SET balance = balance + ? WHERE name = ?", (change, account))
+        found = db.execute(
+            "UPDATE account SET balance = balance + ? WHERE name = ?", (change, account)
+        )
         if found.rowcount != 1:
             raise LookupError(f"no account named {account!r}")
 
@@ -138,27 +140,37 @@ def _files(report: _Report, directory: Path) -> None:
     report.happened("copy(source, target)", happened)
     content = source.read_bytes()
     report.check(f"the copy has the same {len(content):,} bytes", target.read_bytes() == content)
-    report.check_deferred("last opened, first closed", happened, f"close {target.name}", f"close {source.name}")
+    report.check_deferred(
+        "last opened, first closed", happened, f"close {target.name}", f"close {source.name}"
+    )
 
 
 def _database(report: _Report, directory: Path) -> None:
     report.step("Move money in a SQLite database: all of it or none", transfer)
     path = directory / "bank.db"
     _create_bank(path)
-    report.check("before: checking 100, savings 0", _balances(path) == {"checking": 100, "savings": 0})
+    report.check(
+        "before: checking 100, savings 0", _balances(path) == {"checking": 100, "savings": 0}
+    )
 
     happened = _transfer(path, "savings")
     report.happened("transfer(db, 'checking', 'savings', 30)", happened)
-    report.check("after: checking 70, savings 30", _balances(path) == {"checking": 70, "savings": 30})
+    report.check(
+        "after: checking 70, savings 30", _balances(path) == {"checking": 70, "savings": 30}
+    )
     report.check_deferred("committed, not rolled back", happened, "COMMIT")
 
     happened = _transfer(path, "pension")
     report.happened("transfer(db, 'checking', 'pension', 30), with no such account", happened)
     report.check(
-        "30 had left checking by then", happened[1].what.startswith("UPDATE account SET balance = balance + -30")
+        "30 had left checking by then",
+        happened[1].what.startswith("UPDATE account SET balance = balance + -30"),
     )
     report.check_deferred("rolled back, not committed", happened, "ROLLBACK")
-    report.check("still checking 70, savings 30: nothing is lost", _balances(path) == {"checking": 70, "savings": 30})
+    report.check(
+        "still checking 70, savings 30: nothing is lost",
+        _balances(path) == {"checking": 70, "savings": 30},
+    )
 
 
 @with_defers
@@ -185,7 +197,9 @@ def _transfer(path: Path, taker: str) -> list[_Event]:
 
     def told(sql: str) -> None:
         caller = sys._getframe(1)
-        while caller.f_code.co_filename.endswith("_sqlite3.py") and caller.f_back is not None:  # PyPy's is in Python
+        while (
+            caller.f_code.co_filename.endswith("_sqlite3.py") and caller.f_back is not None
+        ):  # PyPy's is in Python
             caller = caller.f_back
         happened.append(_Event(sql.strip(), deferred=_by_defer(caller)))
 
@@ -215,7 +229,11 @@ def _lock(report: _Report, directory: Path) -> None:
         sorted(number for numbers in drawn for number in numbers) == list(range(1, last + 1)),
     )
 
-    happened = [event for events in _in_threads(1, lambda: _draw_none(counter, lock, last)) for event in events]
+    happened = [
+        event
+        for events in _in_threads(1, lambda: _draw_none(counter, lock, last))
+        for event in events
+    ]
     report.happened("draw_ticket(counter, lock, 100), once more", happened)
     report.check_deferred("the lock is released", happened, "release the lock")
     report.check("it is free, though every thread left by an exception", not lock.locked())
@@ -241,7 +259,9 @@ def _draw_all(counter: Path, lock: threading.Lock, last: int) -> list[int]:
 
 def _in_threads(count: int, work: Callable[[], T]) -> list[T]:
     results: list[T] = []
-    threads = [threading.Thread(target=lambda: results.append(work()), daemon=True) for _ in range(count)]
+    threads = [
+        threading.Thread(target=lambda: results.append(work()), daemon=True) for _ in range(count)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -266,12 +286,16 @@ def _recover(report: _Report, directory: Path) -> None:
         with _watching(load) as happened:
             loaded[name] = load(directory / name, problems)
         report.happened(f"load({name}) returned {loaded[name]!r}", happened)
-    report.check("the good file is loaded", loaded.pop("good.json") == {"version": 1, "colour": "green"})
+    report.check(
+        "the good file is loaded", loaded.pop("good.json") == {"version": 1, "colour": "green"}
+    )
     report.check("the others returned None", set(loaded.values()) == {None})
     report.say("       problems:")
     for problem in problems:
         report.say(f"         {problem}")
-    report.check("their three problems were recovered", [p.split(":")[0] for p in problems] == list(loaded))
+    report.check(
+        "their three problems were recovered", [p.split(":")[0] for p in problems] == list(loaded)
+    )
 
 
 def _asyncio(report: _Report, directory: Path) -> None:
@@ -321,10 +345,14 @@ async def _downloads(report: _Report, directory: Path) -> None:
             await asyncio.sleep(0.001)
         task.cancel()
         await asyncio.wait([task])
-    happened.append(_Event("raised CancelledError" if task.cancelled() else "was not cancelled", deferred=False))
+    happened.append(
+        _Event("raised CancelledError" if task.cancelled() else "was not cancelled", deferred=False)
+    )
     report.happened("download(port, 'half.txt') as a task, cancelled half-way", happened)
     report.check("the task is cancelled", task.cancelled())
-    report.check("no file is left, neither half.txt nor half.part", not list(directory.glob("half.*")))
+    report.check(
+        "no file is left, neither half.txt nor half.part", not list(directory.glob("half.*"))
+    )
     report.check_deferred(
         "closed, removed, hung up, in this order",
         happened,
@@ -456,7 +484,11 @@ class _Report:
         self.say(f"   {call}:")
         width = max((len(event.what) for event in events if event.deferred), default=0)
         for number, event in enumerate(events, 1):
-            mark = " " * (width - len(event.what)) + "  " + self.paint("33", "deferred") if event.deferred else ""
+            mark = (
+                " " * (width - len(event.what)) + "  " + self.paint("33", "deferred")
+                if event.deferred
+                else ""
+            )
             self.say(f"     {number:2}  {event.what}{mark}")
 
     def check(self, what: str, held: bool) -> None:  # noqa: FBT001  # a call reads like a sentence

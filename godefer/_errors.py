@@ -10,7 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, FrameType, FunctionType
 
-DECORATE_NEXT_TO_DEF = "put @with_defers on the line right above its own `def`, below any other decorator"
+DECORATE_NEXT_TO_DEF = (
+    "put @with_defers on the line right above its own `def`, below any other decorator"
+)
 
 
 class DeferError(RuntimeError):
@@ -82,7 +84,9 @@ def _what(frame: FrameType) -> str:
     return "not decorated with @with_defers"
 
 
-_OPTIMIZED = 0x1  # inspect.CO_OPTIMIZED: set for functions, clear for modules, class bodies and exec'd text
+_OPTIMIZED = (
+    0x1  # inspect.CO_OPTIMIZED: set for functions, clear for modules, class bodies and exec'd text
+)
 
 
 def _instead(statement: str, frame: FrameType) -> str:
@@ -170,10 +174,17 @@ def bad_result(fn: FunctionType, result: object) -> DeferError | None:
     code = fn.__code__
     names = (result,) if isinstance(result, str) else result
     parameters = code.co_varnames[
-        : code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 0x4) + bool(code.co_flags & 0x8)
+        : code.co_argcount
+        + code.co_kwonlyargcount
+        + bool(code.co_flags & 0x4)
+        + bool(code.co_flags & 0x8)
     ]
     wrong = ""
-    if not isinstance(names, tuple) or not names or not all(isinstance(name, str) for name in names):
+    if (
+        not isinstance(names, tuple)
+        or not names
+        or not all(isinstance(name, str) for name in names)
+    ):
         wrong = "result must be a name, or a tuple of names, such as result='err' or result=('n', 'err')"
     elif len(set(names)) != len(names):
         wrong = "the names must differ"
@@ -252,7 +263,9 @@ def not_exception_types(types_given: tuple[object, ...]) -> TypeError | None:
     """P3: what `recover(...)` was given, if one of it is not an exception type."""
     for given in types_given:
         if not (isinstance(given, type) and issubclass(given, BaseException)):
-            return TypeError(f"recover() takes exception types, such as recover(OSError), not {given!r}")
+            return TypeError(
+                f"recover() takes exception types, such as recover(OSError), not {given!r}"
+            )
     return None
 
 
@@ -273,7 +286,9 @@ def none_called() -> TypeError:
 
 def not_decorated(fn: object) -> DeferError:
     """R4: `explain` was asked about a function that is not decorated."""
-    return DeferError(f"{callable_name(fn)} is not decorated with @with_defers, so there is nothing to explain")
+    return DeferError(
+        f"{callable_name(fn)} is not decorated with @with_defers, so there is nothing to explain"
+    )
 
 
 def not_awaitable(method: str, received: object) -> TypeError:

@@ -127,7 +127,10 @@ def explain(fn: Callable[..., Any]) -> Explanation:
             reason=decision.reason,
             defers=()
             if plan is None
-            else tuple(DeferSite(line=line, statement=statement, shape=shape) for line, statement, shape in plan),
+            else tuple(
+                DeferSite(line=line, statement=statement, shape=shape)
+                for line, statement, shape in plan
+            ),
             lowered="" if plan is None else lowered_text(candidate, decision),
         )
     raise _errors.not_decorated(fn)
@@ -164,6 +167,8 @@ def static_attribute(thing: object, name: str) -> Any:
     from inspect import getattr_static  # noqa: PLC0415  # slow to import
 
     found = getattr_static(thing, name)
-    if isinstance(found, (GetSetDescriptorType, MemberDescriptorType)) and not isinstance(thing, type):
+    if isinstance(found, (GetSetDescriptorType, MemberDescriptorType)) and not isinstance(
+        thing, type
+    ):
         return found.__get__(thing)  # a slot, in which a built-in type keeps it
     return found

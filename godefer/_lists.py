@@ -1,4 +1,4 @@
-"""The shape *list*: pending calls as linked tuples in one hidden local, drained at the exit (`_shapes.LIST`)."""
+"""The shape *list*: pending calls as linked tuples, drained at the exit (`_shapes.LIST`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
     from godefer._scan import Site
 
-_WHEN = {"defer": ALWAYS, "errdefer": FAILING, "okdefer": RETURNING, "using": EXIT, "ausing": ASYNC_EXIT}
+_WHEN = {
+    "defer": ALWAYS,
+    "errdefer": FAILING,
+    "okdefer": RETURNING,
+    "using": EXIT,
+    "ausing": ASYNC_EXIT,
+}
 
 
 class PendingList:
@@ -25,11 +31,16 @@ class PendingList:
     The normal exit ends with the position *entry* (`_Lowering.entry`).
     """
 
-    def __init__(self, sites: Sequence[Site], number: int, entry: shapes.Position, *, asynchronous: bool) -> None:
+    def __init__(
+        self, sites: Sequence[Site], number: int, entry: shapes.Position, *, asynchronous: bool
+    ) -> None:
         self.entry = entry
         self.asynchronous = asynchronous
         self.pending, self.record = f"@pending{number}", f"@record{number}"
-        self.calls = [(site, None if site.enters else Captured(site, f"{number}_{i}")) for i, site in enumerate(sites)]
+        self.calls = [
+            (site, None if site.enters else Captured(site, f"{number}_{i}"))
+            for i, site in enumerate(sites)
+        ]
         self.single = len(sites) == 1
         for site in sites:
             site.shape = "list"
@@ -43,13 +54,26 @@ class PendingList:
     @property
     def hidden(self) -> Iterable[str]:
         """All hidden locals of the list."""
-        return self.pending, self.record, "@callee", "@entered", "@returned", "@handed", "@error", *self.slots
+        return (
+            self.pending,
+            self.record,
+            "@callee",
+            "@entered",
+            "@returned",
+            "@handed",
+            "@error",
+            *self.slots,
+        )
 
     def pushes(self) -> dict[int, list[ast.stmt]]:
-        """Return, for the id of each site's statement, the statements that put its call on the list."""
-        return {id(site.node): self._push(i, site, call) for i, (site, call) in enumerate(self.calls)}
+        """Return what puts each site's call on the list, by the id of the site's statement."""
+        return {
+            id(site.node): self._push(i, site, call) for i, (site, call) in enumerate(self.calls)
+        }
 
-    def region(self, body: list[ast.stmt], recovered: list[ast.stmt], reraise: list[ast.stmt]) -> list[ast.stmt]:
+    def region(
+        self, body: list[ast.stmt], recovered: list[ast.stmt], reraise: list[ast.stmt]
+    ) -> list[ast.stmt]:
         """Return *body* with the list pending.
 
         Args:
@@ -79,7 +103,7 @@ class PendingList:
         )
 
     def _drain(self, *, skipping: str) -> list[ast.stmt]:
-        """Take the calls off the list and make them, but for those whose statement does not run on this exit."""
+        """Take the calls off the list and make them, except those of the statement *skipping*."""
         at = shapes.NOWHERE
         if self.single:
             site, call = self.calls[0]
@@ -95,13 +119,22 @@ class PendingList:
                 taken = [_item(2 + j, site.call) for j in range(1 + count)]
                 exit_ = self._make(site, call, taken, skipping)
                 number = ast.Constant(i, **at)
-                chain = shapes.IF_SITE.fill(at, NUMBER=number, EXIT=exit_, OTHERWISE=chain) if chain else exit_
+                chain = (
+                    shapes.IF_SITE.fill(at, NUMBER=number, EXIT=exit_, OTHERWISE=chain)
+                    if chain
+                    else exit_
+                )
             take += chain
         drain = shapes.DRAIN.fill(at, PENDING=self.pending, TAKE=take)
         return [*drain, ast.Pass(**self.entry)]
 
-    def _make(self, site: Site, call: Captured | None, values: Sequence[ast.expr], skipping: str) -> list[ast.stmt]:
-        after = [*shapes.clear(self.slots, site.call), *shapes.NEXT.fill(site.call, PENDING=self.pending)]
+    def _make(
+        self, site: Site, call: Captured | None, values: Sequence[ast.expr], skipping: str
+    ) -> list[ast.stmt]:
+        after = [
+            *shapes.clear(self.slots, site.call),
+            *shapes.NEXT.fill(site.call, PENDING=self.pending),
+        ]
         callee, *arguments = values
         if site.statement == skipping:
             return after
@@ -113,7 +146,10 @@ class PendingList:
 
     def _push(self, number: int, site: Site, call: Captured | None) -> list[ast.stmt]:
         at = site.glue
-        first = [shapes.load(self.pending, at), *([] if self.single else [ast.Constant(number, **at)])]
+        first = [
+            shapes.load(self.pending, at),
+            *([] if self.single else [ast.Constant(number, **at)]),
+        ]
         if call is not None:
             (checked,) = shapes.CHECKED_CALLEE.fill(at, VALUE=call.callee)
             entry = shapes.pack([*first, checked.value, *call.values], at)  # type: ignore[attr-defined]
@@ -149,7 +185,7 @@ def _item(index: int, at: shapes.Position) -> ast.expr:
 
 
 def _describe(site: Site, call: Captured | None) -> tuple[Any, ...]:
-    """Return when a site's call runs, its line, and how its arguments are stored, for `_panicking.record`."""
+    """Return when a site's call runs, its line, and the form of its arguments."""
     when = _WHEN[site.statement]
     if call is None:
         return when, site.line, 0, (), False

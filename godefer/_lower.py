@@ -1,20 +1,23 @@
-"""Where each deferred call goes: a function's AST in, the AST of the same function with its deferred calls inlined out.
+"""Lowering: a function's AST in, the same AST with its deferred calls at its exits out.
 
-Pure: no exec, no inspect, nothing is looked up. The caller says which names mean godefer's; the answer is a `Plan`, or a
-reason (a string) why the function cannot be lowered. `_shapes` shows what the lowered code looks like.
+Pure: no exec, no inspect, nothing is looked up. The caller says which names mean godefer's; the
+answer is a `Plan`, or a reason (a string) why the function cannot be lowered. `_shapes` shows
+what the lowered code looks like.
 
-*Inline*: the statement is at the top level of the body, so its call is pending from there on. The rest of the function goes into
-a ``try``: the position in the code shows which calls are pending. `errdefer` has the ``except`` alone, and `using` is a native
-``with`` around the rest.
+*Inline*: the statement is at the top level of the body, so its call is pending from there on. The
+rest of the function goes into a ``try``: the position in the code shows which calls are pending.
+`errdefer` has the ``except`` alone, and `using` is a native ``with`` around the rest.
 
-*Conditional*: the statement is inside an ``if``, ``match``, ``try`` or ``with``, but in no loop. The ``try`` is around the whole
-top-level statement, and a slot is None until the call is pending.
+*Conditional*: the statement is inside an ``if``, ``match``, ``try`` or ``with``, but in no loop.
+The ``try`` is around the whole top-level statement, and a slot is None until the call is pending.
 
-*List*: the statement is in a loop, or there are more than the interpreter's limit of nested blocks allows (`_lists`).
+*List*: the statement is in a loop, or there are more than the interpreter's limit of nested
+blocks allows (`_lists`).
 
-Rejected: one shape for inline and conditional (1.2 times the time of a return); lists for all (3 times); an ``except`` and a
-``finally`` for the first call, too (1.65 instead of 1.35 times the time of a hand-written exit by an exception); the ``finally``
-alone for all calls: a recovery has to leave it by a ``break``, which copies the exits further out, twice at each level.
+Rejected: one shape for inline and conditional (1.2 times the time of a return); lists for all (3
+times); an ``except`` and a ``finally`` for the first call, too (1.65 instead of 1.35 times the
+time of a hand-written exit by an exception); the ``finally`` alone for all calls: a recovery has
+to leave it by a ``break``, which copies the exits further out, twice at each level.
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ if TYPE_CHECKING:
     Range = tuple[int, int, int, int]  # first and last line, first and last column
 
 
-# Each `return` gets a copy of the exit of each statement, as in Go, which stops at 15; a copy takes about 100 bytes.
+# Each `return` gets a copy of the exit of each statement, as in Go, which stops at 15; a copy
+# takes about 100 bytes.
 COPIES = 2000
 
 NESTING = 8  # slots nested at most, as in Go; two blocks each of the interpreter's twenty
@@ -78,7 +82,8 @@ def lower(
         nesting: How many slots may be nested before the others go into a list.
 
     Returns:
-        What was done; or the reason why the function cannot be lowered, and *node* is then as it was.
+        The plan and the exits; or the reason why the function cannot be lowered, and *node* is
+        then as it was.
     """
     head = 1 if ast.get_docstring(node, clean=False) is not None else 0
     named: Named | None = result if result is None or isinstance(result, str) else tuple(result)
@@ -91,11 +96,18 @@ def lower(
         return "there is no defer statement in its body"
     returns = len(own_returns(node.body)) + 1
     if returns * len(found.sites) > COPIES:
-        return f"{len(found.sites)} statements and {returns} ways to return would make its code too large"
+        count = len(found.sites)
+        return f"{count} statements and {returns} ways to return would make its code too large"
     body = node.body[head:]
-    keeps = named is None and not asynchronous_generator and _returns.recovery_can_return(body, found.sites)
+    keeps = (
+        named is None
+        and not asynchronous_generator
+        and _returns.recovery_can_return(body, found.sites)
+    )
     asynchronous = isinstance(node, ast.AsyncFunctionDef)
-    lowering = _Lowering(body, _line_of(node), asynchronous=asynchronous, nesting=nesting, keeps=keeps)
+    lowering = _Lowering(
+        body, _line_of(node), asynchronous=asynchronous, nesting=nesting, keeps=keeps
+    )
     node.body[head:] = lowering.function(body, found, named)
     return Lowered(found.sites)
 
@@ -112,18 +124,22 @@ class _Lowering:
         nesting: int,
         keeps: bool,
     ) -> None:
-        # The line of the `def` ends the outermost region. The interpreter's own code after that, which returns, has the same
-        # line; it would have none after a test of what is pending.
+        # The line of the `def` ends the outermost region. The interpreter's own code after that,
+        # which returns, has the same line; it would have none after a test of what is pending.
         self.entry = entry
         self.asynchronous = asynchronous
         self.nesting = nesting
         self.keeps = keeps  # does `@value` hold what a `return` evaluated?
-        self.catches = catches(body)  # can the body go on after an exception, which may then hold this frame (D9)?
+        self.catches = catches(
+            body
+        )  # can the body go on after an exception, which may then hold this frame (D9)?
         self.number = 0  # of the next slot or list
         self.hidden: dict[str, None] = {}  # the hidden locals; a set, in order
         self.guarded = True  # is the next region the one that the guard is right around?
-        self.settles = False  # has the guard to see to a recovery, if only to one that an interrupt kept from notice?
-        self.guards_itself = False  # is the outermost region a list, which unbinds the hidden locals?
+        self.settles = False  # has a call its own region, so that the guard may find a recovery?
+        self.guards_itself = (
+            False  # is the outermost region a list, which unbinds the hidden locals?
+        )
         self.breaks = False  # is there a `break` by which a recovery further in leaves?
 
     def function(self, body: list[ast.stmt], found: Scan, named: Named | None) -> list[ast.stmt]:
@@ -133,7 +149,9 @@ class _Lowering:
         at = _start(rest[0], sites[0]) if rest else shapes.NOWHERE
         if named is not None:
             before = _returns.assign_named(before, named, pending=False)
-            rest, sites = _rewritten(rest, sites, partial(_returns.assign_named, result=named, pending=True))
+            rest, sites = _rewritten(
+                rest, sites, partial(_returns.assign_named, result=named, pending=True)
+            )
         elif self.keeps:
             rest, sites = _rewritten(rest, sites, _returns.keep_value)
         falls_off = bool(rest) and not isinstance(rest[-1], (ast.Return, ast.Raise))
@@ -146,8 +164,10 @@ class _Lowering:
             return [*start, *before, ast.Return(value, **at)]
         return [*start, *before, *shapes.NAMED_RESULTS.fill(at, BODY=lowered, RESULT=value)]
 
-    def guard(self, region: list[ast.stmt], at: shapes.Position, *, falls_off: bool) -> list[ast.stmt]:
-        """Return *region* with what unbinds the hidden locals, and makes a recovery return, around it."""
+    def guard(
+        self, region: list[ast.stmt], at: shapes.Position, *, falls_off: bool
+    ) -> list[ast.stmt]:
+        """Return *region* with the guard around it, which unbinds the hidden locals."""
         if not (self.hidden or self.keeps):
             return region
         value = ["@value"] if self.keeps else []
@@ -163,19 +183,21 @@ class _Lowering:
                 )
             unbind = shapes.unbind(self.hidden, at)
             region = shapes.GUARD.fill(at, BODY=region, UNBIND=unbind, SETTLE_FIRST=settle)
-        if falls_off:  # the interpreter's own `return` has the line of the code before it, which may have none
+        if (
+            falls_off
+        ):  # the interpreter's own `return` has the line of the code before it, which may have none
             region = [*region, ast.Return(None, **at)]
         if self.breaks:
             region = [*shapes.LEAVING.fill(at, GUARD=region), *self.left(at)]
         return [*shapes.clear(start, shapes.NOWHERE), *region]
 
     def left(self, at: shapes.Position) -> list[ast.stmt]:
-        """Return the statements that end a function which has recovered, and has no call left to make."""
+        """Return the end of a function that has recovered and has no call left to make."""
         give = shapes.GIVE.fill(at) if self.keeps else []
         return [*shapes.unbind(self.hidden, at), *give]
 
     def block(self, body: list[ast.stmt], of_statement: Sequence[Sequence[Site]]) -> list[ast.stmt]:
-        """Return the statements of the function's top level, from the first with a site on in that site's region."""
+        """Return *body*, from the first statement with a site on in that site's region."""
         for i, sites in enumerate(of_statement):
             if not sites:
                 continue
@@ -185,15 +207,21 @@ class _Lowering:
             crowded = self.nesting < 1 and (self.nesting < 0 or any(sites_after))
             if crowded or any(s.in_loop or (s.enters and s.node is not statement) for s in sites):
                 self.nesting += len(sites) - 1
-                every = [*sites, *(s for later in sites_after for s in later)] if crowded else list(sites)
+                every = (
+                    [*sites, *(s for later in sites_after for s in later)]
+                    if crowded
+                    else list(sites)
+                )
                 return body[:i] + self.listed(statement, rest, sites_after, every, crowded=crowded)
             if sites[0].node is statement:
                 return body[:i] + self.inline(sites[0], rest, sites_after)
             return body[:i] + self.conditional(statement, rest, sites_after, sites)
         return body
 
-    def inline(self, site: Site, rest: list[ast.stmt], after: Sequence[Sequence[Site]]) -> list[ast.stmt]:
-        """Return the capture of an inline call, and the *rest* of the function with the call pending."""
+    def inline(
+        self, site: Site, rest: list[ast.stmt], after: Sequence[Sequence[Site]]
+    ) -> list[ast.stmt]:
+        """Return the capture of an inline call, and the *rest* with the call pending."""
         if site.enters:
             return self.entered(site, rest, after)
         region = self.region(site, site.glue)
@@ -201,15 +229,20 @@ class _Lowering:
         return [*region.capture(), *region.around(body)]
 
     def conditional(
-        self, statement: ast.stmt, rest: list[ast.stmt], after: Sequence[Sequence[Site]], sites: Sequence[Site]
+        self,
+        statement: ast.stmt,
+        rest: list[ast.stmt],
+        after: Sequence[Sequence[Site]],
+        sites: Sequence[Site],
     ) -> list[ast.stmt]:
-        """Return a statement with sites in it, and the *rest* of the function, with their calls pending."""
+        """Return a statement with sites in it, and the *rest*, with their calls pending."""
         at = _start(statement, [])
         regions = [self.region(site, at) for site in sites]
         slots = [region.slot for region in regions]
         self.hide("@callee")
         body = replace(
-            [statement], {id(site.node): region.capture() for site, region in zip(sites, regions, strict=True)}
+            [statement],
+            {id(site.node): region.capture() for site, region in zip(sites, regions, strict=True)},
         )
         body += self.block(rest, after)
         for region in reversed(regions):
@@ -228,7 +261,9 @@ class _Lowering:
             self.hide("@failing", "@recovered")
         return region
 
-    def entered(self, site: Site, rest: list[ast.stmt], after: Sequence[Sequence[Site]]) -> list[ast.stmt]:
+    def entered(
+        self, site: Site, rest: list[ast.stmt], after: Sequence[Sequence[Site]]
+    ) -> list[ast.stmt]:
         """`using` is a native `with` around the rest (D11)."""
         self.guarded = False
         node, at = site.node, shapes.position(site.node)
@@ -241,7 +276,10 @@ class _Lowering:
         elif isinstance(node, ast.Assign):
             target = ast.Name("@entered", ast.Store(), **at)
             self.hide("@entered")
-            first = [ast.Assign(node.targets, shapes.load("@entered", at), **at), *shapes.clear(["@entered"], at)]
+            first = [
+                ast.Assign(node.targets, shapes.load("@entered", at), **at),
+                *shapes.clear(["@entered"], at),
+            ]
         inner = [*first, *self.block(rest, after)] or [ast.Pass(**shapes.NOWHERE)]
         suppressed: list[ast.stmt] = []
         if self.hidden or self.keeps:  # only what was suppressed gets to the end of the `with`
@@ -259,9 +297,9 @@ class _Lowering:
         *,
         crowded: bool,
     ) -> list[ast.stmt]:
-        """Return a statement with sites in it, and the *rest*, with their calls, or all that follow, in a list.
+        """Return a statement with sites in it, and the *rest*, with their calls in a list.
 
-        A list that nothing is around unbinds the hidden locals itself: there may be no room for a guard.
+        The outermost list unbinds the hidden locals itself: there may be no room for a guard.
         """
         outermost = self.guards_itself = self.guarded
         self.guarded = False
@@ -271,10 +309,14 @@ class _Lowering:
         self.hide(*pending.hidden)
         pushes = pending.pushes()
         body = (
-            replace([statement, *rest], pushes) if crowded else replace([statement], pushes) + self.block(rest, after)
+            replace([statement, *rest], pushes)
+            if crowded
+            else replace([statement], pushes) + self.block(rest, after)
         )
         if not outermost:
-            return pending.region(body, self.recovered(sites[0].glue), shapes.RERAISE.fill(shapes.NOWHERE))
+            return pending.region(
+                body, self.recovered(sites[0].glue), shapes.RERAISE.fill(shapes.NOWHERE)
+            )
         at = _start(statement, sites)
         value = ["@value"] if self.keeps else []
         reraise = [*shapes.unbind([*self.hidden, *value], at), *shapes.RERAISE.fill(at)]
@@ -295,7 +337,13 @@ class _Region:
     """The part of a function in which one call, captured in a *slot*, is pending."""
 
     def __init__(
-        self, lowering: _Lowering, call: Captured, slot: str, begin: shapes.Position, *, outermost: bool
+        self,
+        lowering: _Lowering,
+        call: Captured,
+        slot: str,
+        begin: shapes.Position,
+        *,
+        outermost: bool,
     ) -> None:
         self.lowering = lowering
         self.call = call
@@ -322,7 +370,11 @@ class _Region:
         if self.first:
             return shapes.FIRST_DEFER.fill(at, REST=body, EXIT=self.if_pending(returning))
         glue = self.site.glue
-        done = shapes.clear([self.slot], glue) if self.conditional else shapes.DONE.fill(glue, SLOT=self.slot)
+        done = (
+            shapes.clear([self.slot], glue)
+            if self.conditional
+            else shapes.DONE.fill(glue, SLOT=self.slot)
+        )
         recovered = [*done, *self.lowering.recovered(glue)]
         settle = shapes.SETTLE.fill(self.site.glue, RECOVERED=recovered)
         return _SHAPES[self.site.statement].fill(
@@ -335,7 +387,11 @@ class _Region:
 
     def failing(self, at: shapes.Position) -> list[ast.stmt]:
         """Return the statements that note that the function is failing."""
-        return shapes.ASYNC_FAILING.fill(self.begin) if self.lowering.asynchronous else shapes.FAILING.fill(at)
+        return (
+            shapes.ASYNC_FAILING.fill(self.begin)
+            if self.lowering.asynchronous
+            else shapes.FAILING.fill(at)
+        )
 
     def if_pending(self, stmts: list[ast.stmt]) -> list[ast.stmt]:
         """Return *stmts*, run only if the call is pending."""
@@ -351,18 +407,25 @@ _SHAPES = {"defer": shapes.DEFER, "errdefer": shapes.ERRDEFER, "okdefer": shapes
 def _line_of(node: Function) -> shapes.Position:
     """Return the position of the word ``def``."""
     line, column = node.lineno, node.col_offset
-    return {"lineno": line, "col_offset": column, "end_lineno": line, "end_col_offset": column + len("def")}
+    return {
+        "lineno": line,
+        "col_offset": column,
+        "end_lineno": line,
+        "end_col_offset": column + len("def"),
+    }
 
 
 def _start(statement: ast.stmt, sites: Sequence[Site]) -> shapes.Position:
-    """Return the position at which a statement begins: that of its decorator, if one of the *sites* is the statement."""
+    """Return the position at which a statement begins: of a deferred function, its decorator."""
     return sites[0].glue if sites and sites[0].node is statement else shapes.position(statement)
 
 
 def _rewritten(
-    body: Iterable[ast.stmt], of_statement: Iterable[list[Site]], rewrite: Callable[[list[ast.stmt]], list[ast.stmt]]
+    body: Iterable[ast.stmt],
+    of_statement: Iterable[list[Site]],
+    rewrite: Callable[[list[ast.stmt]], list[ast.stmt]],
 ) -> tuple[list[ast.stmt], list[list[Site]]]:
-    """Return *body* and the sites of its statements, with each statement rewritten, possibly as several."""
+    """Return *body* rewritten, statement by statement, and the sites of each new one."""
     rewritten: list[ast.stmt] = []
     sites_of: list[list[Site]] = []
     for statement, sites in zip(body, of_statement, strict=True):

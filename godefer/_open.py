@@ -77,7 +77,9 @@ class _ByIdentity:
         self._items[key] = (ref(code, lambda _: self._items.pop(key, None)), value)
 
 
-_cache = _ByIdentity()  # the original code -> (what its names meant, result, the open code or the reason)
+_cache = (
+    _ByIdentity()
+)  # the original code -> (what its names meant, result, the open code or the reason)
 _decisions = _ByIdentity()  # the code of a wrapper -> Decision
 
 _ELSEWHERE = "it is run so in the process that decorated it"
@@ -115,7 +117,9 @@ def open_code(fn: FunctionType, result: Result = None) -> CodeType | str:
     if cached is not None and cached[0] == meant and cached[1] == result:
         outcome: CodeType | str = cached[2]
         return outcome
-    if result is None and not any(meant):  # without the names there is no statement, and no need to look at the source
+    if result is None and not any(
+        meant
+    ):  # without the names there is no statement, and no need to look at the source
         outcome = "there is no defer statement in its body"
     else:
         from godefer._compile import compile_lowered  # noqa: PLC0415  # see above
@@ -138,5 +142,7 @@ def lowered_text(fn: FunctionType, decision: Decision) -> str:
         return "# it was compiled in another process"
     from godefer._compile import lowered  # noqa: PLC0415  # see above
 
-    outcome = lowered(decision.original, fn.__globals__, meaning(fn, decision.original), decision.result)
+    outcome = lowered(
+        decision.original, fn.__globals__, meaning(fn, decision.original), decision.result
+    )
     return f"# {outcome}" if isinstance(outcome, str) else outcome.text

@@ -1,10 +1,12 @@
 """Helpers that an open-coded function calls when it fails.
 
-The function makes its deferred calls itself, on every exit (`_shapes`). The calls of a list are the exception: when the function
-fails, the runtime's own loops make them, from a frame record with a node for each.
+The function makes its deferred calls itself, on every exit (`_shapes`). The calls of a list are
+the exception: when the function fails, the runtime's own loops make them, from a frame record
+with a node for each.
 
-Lists (the calls deferred in loops) arrive as `_lower` links them: tuples ``(link, site, fn, *arguments)`` or, where the list
-has a single site, ``(link, fn, *arguments)``; *sites* says what each site's arguments are. Like nodes, they are linked backwards.
+Lists (the calls deferred in loops) arrive as `_lower` links them: tuples ``(link, site, fn,
+*arguments)`` or, where the list has a single site, ``(link, fn, *arguments)``; *sites* says what
+each site's arguments are. Like nodes, they are linked backwards.
 """
 
 from __future__ import annotations
@@ -17,7 +19,16 @@ from godefer._record import RETURNING, _defer, newdefer, restore, save
 from godefer._results import awaitable, awaited, drop
 from godefer._statements import MISSING, special_pair
 from godefer._traceback import hide, passes_again
-from godefer._unwind import DRIVING, adrive, drive, in_flight, plays, recoveries, remember_exit, take
+from godefer._unwind import (
+    DRIVING,
+    adrive,
+    drive,
+    in_flight,
+    plays,
+    recoveries,
+    remember_exit,
+    take,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,15 +50,16 @@ class NoneType:
 none = NoneType()
 
 
-# In place of a call that has been made. It takes any arguments, and is written in C, so that a debugger does not step into it.
+# In place of a call that has been made. It takes any arguments, and is written in C, so that a
+# debugger does not step into it.
 noop = "".format
 
 
 def raised(callee: Any = None) -> None:
-    """A call that the open-coded function that calls this has made at its exit raised the exception being handled.
+    """Handle the exception that a call raised, at an exit of the open-coded caller of this.
 
-    If the function was exiting by another one, note what it replaces (`_unwind.remember_exit`). If *callee* is None, say so
-    (D7).
+    If the function was exiting by another one, note what it replaces (`_unwind.remember_exit`).
+    If *callee* is None, say so (D7).
     """
     exc = _exception()
     frame = _getframe(1)
@@ -59,16 +71,18 @@ def raised(callee: Any = None) -> None:
         was = in_flight(frame, exc.__context__)  # type: ignore[union-attr]
     if was is not None:
         remember_exit(was, exc, recovered=recovered)  # type: ignore[arg-type]
-    if (callee is None or callee is none) and isinstance(exc, TypeError) and exc.__traceback__.tb_next is None:  # type: ignore[union-attr]
-        _errors.add_called_not_passed(exc, None)
+    if (callee is None or callee is none) and isinstance(exc, TypeError):
+        tb = exc.__traceback__
+        if tb is not None and tb.tb_next is None:  # the call itself failed
+            _errors.add_called_not_passed(exc, None)
 
 
 def goes_on(recovered: Any) -> None:
-    """Raise the exit that a recovered exception had aborted (P3); nothing if that is not the exception being handled.
+    """Raise the exit that a recovered exception had aborted (P3), if that one is handled now.
 
     Args:
-        recovered: What `recover` left in `recoveries`: the exception and the exit, or an exception that another one has
-            replaced meanwhile.
+        recovered: What `recover` left in `recoveries`: the exception and the exit, or an
+            exception that another one has replaced meanwhile.
     """
     if type(recovered) is not tuple or recovered[0] is not _exception():
         return
@@ -82,15 +96,16 @@ def goes_on(recovered: Any) -> None:
 
 
 def going() -> None:
-    """An answer of `settle`: the exception goes on. A function, since that is pickled by reference with the code that compares with it."""
+    """Sentinel: the exception propagates. A function, so that it pickles by reference."""
 
 
 def unwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
     """Run a list of calls because of the exception being handled; `settle` tells how that went.
 
-    *holder* holds the list and None; once it has been taken, None and the frame record; at the end also the exception that goes on, if any. The
-    outcome is left there, neither returned nor raised: a coroutine that is closed while it waits in here would lose what it
-    returns, and the interpreter would change the ``__context__`` of what it raises.
+    *holder* holds the list and None; once it has been taken, None and the frame record; at the
+    end also the exception that goes on, if any. The outcome is left there, neither returned nor
+    raised: a coroutine that is closed while it waits in here would lose what it returns, and the
+    interpreter would change the ``__context__`` of what it raises.
     """
     frame = record(holder[0], sites, sys._getframe(1))
     holder[:] = (None, frame)
@@ -161,8 +176,9 @@ async def aunwind_list(holder: list[Any], sites: tuple[Site, ...]) -> None:
 def settle(holder: list[Any]) -> Any:
     """What `unwind_list` left.
 
-    `going` if the exception being handled goes on, which the open-coded function can raise again itself;
-    None after a recovery: `finish` makes the calls that remain. An exception that has taken over is raised from here.
+    `going` if the exception being handled goes on, which the open-coded function can raise again
+    itself; None after a recovery: `finish` makes the calls that remain. An exception that has
+    taken over is raised from here.
     """
     error = holder[2]
     holder.clear()
@@ -181,7 +197,7 @@ def settle(holder: list[Any]) -> Any:
 
 
 def finish(frame: Frame) -> None:
-    """Run the calls that a recovery left, as on a normal return; `settle_finish` raises what goes on."""
+    """Run the calls that a recovery left, as on a normal return."""
     frame[3] = (drive(frame, None, panicking=False),)
 
 

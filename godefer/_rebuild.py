@@ -27,7 +27,9 @@ def make_function(code: CodeType, original: FunctionType) -> FunctionType:
     consts = tuple(code if const is placeholder else const for const in factory.co_consts)
     cells = dict(zip(original.__code__.co_freevars, original.__closure__ or (), strict=True))
     closure = tuple(cells[name] for name in factory.co_freevars)
-    make = FunctionType(factory.replace(co_consts=consts), original.__globals__, closure=closure or None)
+    make = FunctionType(
+        factory.replace(co_consts=consts), original.__globals__, closure=closure or None
+    )
     function: FunctionType = make(original.__defaults__, original.__kwdefaults__)
     copy_identity(original, function)
     return function

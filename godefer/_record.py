@@ -115,7 +115,9 @@ def restore(exc: BaseException, saved: Saved) -> None:
 
 def restore_context(exc: BaseException, saved: Saved) -> None:
     """Undo what raising *exc* once more has done to ``__context__``; its traceback shall lead through here."""
-    if exc.__context__ is not saved[0]:  # where None was assigned, needed or not, PyPy sets no context any more
+    if (
+        exc.__context__ is not saved[0]
+    ):  # where None was assigned, needed or not, PyPy sets no context any more
         set_context(exc, saved[0])
     if saved[1] is not None:
         set_context(saved[1], exc)

@@ -69,7 +69,9 @@ def report(target: str, paint: Paint, *, with_lowered: bool = False) -> str:
             f"{qualname} of {name} is not decorated; {DECORATE_NEXT_TO_DEF}; "
             f"`{_COMMAND} {name}` lists the functions that are"
         )
-    return "\n\n".join(_in_full(function, paint, with_lowered=with_lowered) for function in functions)
+    return "\n\n".join(
+        _in_full(function, paint, with_lowered=with_lowered) for function in functions
+    )
 
 
 def _in_full(function: FunctionType, paint: Paint, *, with_lowered: bool) -> str:
@@ -81,9 +83,14 @@ def _in_full(function: FunctionType, paint: Paint, *, with_lowered: bool) -> str
     shapes = dict.fromkeys(site.shape for site in explanation.defers)
     if shapes:
         width = max(map(len, shapes))
-        parts.append("\n".join(f"  {paint('33', f'{shape:{width}}')}  {_SHAPES[shape]}" for shape in shapes))
+        parts.append(
+            "\n".join(f"  {paint('33', f'{shape:{width}}')}  {_SHAPES[shape]}" for shape in shapes)
+        )
     if with_lowered and explanation.lowered:
-        parts += ["lowered source (names that begin with @ are godefer's):", _lowered(explanation.lowered, paint)]
+        parts += [
+            "lowered source (names that begin with @ are godefer's):",
+            _lowered(explanation.lowered, paint),
+        ]
     return "\n\n".join(parts)
 
 
@@ -114,7 +121,9 @@ def _source(function: FunctionType, explanation: Explanation, paint: Paint) -> s
     if isinstance(source, str):
         return ""
     last = (source.node.end_lineno or 0) + source.shift
-    lines = linecache.getlines(code.co_filename, function.__globals__)[code.co_firstlineno - 1 : last]
+    lines = linecache.getlines(code.co_filename, function.__globals__)[
+        code.co_firstlineno - 1 : last
+    ]
     lines = [line.rstrip().expandtabs() for line in lines]
     beside: dict[int, list[str]] = {}
     for site in explanation.defers:
@@ -129,13 +138,18 @@ def _source(function: FunctionType, explanation: Explanation, paint: Paint) -> s
     for number, line in enumerate(lines, code.co_firstlineno):
         shapes = "; ".join(beside.get(number, ()))
         mark = " " * (width - len(line)) + paint("33", f"  <- {shapes}") if shapes else ""
-        out.append(f"  {paint('2', f'{number:{gutter}}')}  {paint('33' if shapes else '', line)}{mark}".rstrip())
+        out.append(
+            f"  {paint('2', f'{number:{gutter}}')}  {paint('33' if shapes else '', line)}{mark}".rstrip()
+        )
     return "\n".join(out)
 
 
 def _lowered(text: str, paint: Paint) -> str:
     """The lowered source, what godefer has added in another colour."""
-    return "\n".join(paint("36" if "@" in line.replace("@with_defers", "") else "", line) for line in text.splitlines())
+    return "\n".join(
+        paint("36" if "@" in line.replace("@with_defers", "") else "", line)
+        for line in text.splitlines()
+    )
 
 
 def _listed(holder: ModuleType | type) -> list[FunctionType]:
@@ -162,7 +176,9 @@ def _functions(holder: ModuleType | type, module: str) -> Iterator[FunctionType]
                     holders.append(vars(value))  # type: ignore[arg-type]  # a read-only dictionary, of which none is written
                 continue
             for function in decorated_functions(value):
-                if function.__module__ == module and (id(function) == id(value) or id(function) not in seen):
+                if function.__module__ == module and (
+                    id(function) == id(value) or id(function) not in seen
+                ):
                     seen.add(id(function))
                     yield function
 
@@ -172,11 +188,17 @@ def _import(name: str) -> ModuleType:
         dotted = name.removesuffix(".py").replace("\\", "/").strip("./").replace("/", ".")
         raise NothingToExplainError(f"{name} is a file; name the module as `import` does: {dotted}")
     if not all(part.isidentifier() for part in name.split(".")):
-        raise NothingToExplainError(f"{name!r} is no module's name; write pkg.mod or pkg.mod:function")
+        raise NothingToExplainError(
+            f"{name!r} is no module's name; write pkg.mod or pkg.mod:function"
+        )
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+        if (
+            isinstance(error, ModuleNotFoundError)
+            and error.name
+            and f"{name}.".startswith(f"{error.name}.")
+        ):
             raise NothingToExplainError(_not_found(name, error.name)) from None
         raise NothingToExplainError(
             f"importing {name} failed with {type(error).__name__}: {error}; `python -c 'import {name}'` shows where"
@@ -206,7 +228,9 @@ def _find(module: ModuleType, qualname: str) -> object:
                 f"call godefer.explain() on it there"
             )
         if isinstance(found, type) and part.startswith("__") and not part.endswith("__"):
-            name = f"_{found.__name__.lstrip('_')}{part}"  # a private name, as the compiler writes it
+            name = (
+                f"_{found.__name__.lstrip('_')}{part}"  # a private name, as the compiler writes it
+            )
         path.append(part)
         try:
             found = static_attribute(found, name)

@@ -32,7 +32,9 @@ def awaitable(result: object) -> bool:
 
 def is_generator_coroutine(result: object) -> TypeGuard[GeneratorType[Any, Any, Any]]:
     """Is *result* a generator made by a function under ``types.coroutine``?"""
-    return isinstance(result, GeneratorType) and bool(result.gi_code.co_flags & 0x100)  # CO_ITERABLE_COROUTINE
+    return isinstance(result, GeneratorType) and bool(
+        result.gi_code.co_flags & 0x100
+    )  # CO_ITERABLE_COROUTINE
 
 
 def awaited(method: str, received: object) -> Awaitable[Any]:

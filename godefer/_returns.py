@@ -1,4 +1,4 @@
-"""The `return` statements of a lowered function: what it has evaluated is kept for a recovery (P4), or is a named result (N)."""
+"""The `return` statements of a lowered function: kept values (P4) and named results (N)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def recovery_can_return(body: Sequence[ast.stmt], sites: Sequence[Site]) -> bool:
-    """Return whether a call can recover what another one has raised after a `return` was evaluated (P4)."""
+    """Return whether a call can recover an exception that follows a `return` (P4)."""
     calls = len(sites) + sum(site.in_loop for site in sites)
     return calls > 1 and any(own_returns(body))
 
@@ -27,8 +27,9 @@ def recovery_can_return(body: Sequence[ast.stmt], sites: Sequence[Site]) -> bool
 def keep_value(body: Sequence[ast.stmt], *, leaving: bool = False) -> list[ast.stmt]:
     """Let each ``return x`` assign ``@value``, which a recovery returns.
 
-    A `return` can be overtaken, by what the exit of a `with` or a `finally` around it raises, or by a `break` or `continue`
-    in that `finally` (*leaving*). Then it has not happened, and the value is None again.
+    A `return` can be overtaken, by what the exit of a `with` or a `finally` around it raises, or
+    by a `break` or `continue` in that `finally` (*leaving*). Then it has not happened, and the
+    value is None again.
     """
     kept: list[ast.stmt] = []
     for node in body:
@@ -46,13 +47,15 @@ def keep_value(body: Sequence[ast.stmt], *, leaving: bool = False) -> list[ast.s
             final = getattr(node, "finalbody", None)
             for block in blocks(node):
                 block[:] = keep_value(block, leaving=leaving or block is final)
-            overtaken = (isinstance(node, (ast.With, ast.AsyncWith)) or final) and any(own_returns([node]))
+            overtaken = (isinstance(node, (ast.With, ast.AsyncWith)) or final) and any(
+                own_returns([node])
+            )
             kept += shapes.OVERTAKEN.fill(at, STATEMENT=[node]) if overtaken else [node]
     return kept
 
 
 def assign_named(body: Sequence[ast.stmt], result: Named, *, pending: bool) -> list[ast.stmt]:
-    """Let each ``return x`` assign the named results. While no call is *pending*, it returns them at once."""
+    """Let each ``return x`` assign the named results, and return them if no call is *pending*."""
     assigned: list[ast.stmt] = []
     for node in body:
         if isinstance(node, ast.Return):

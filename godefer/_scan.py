@@ -1,9 +1,11 @@
 """Where the statements of godefer stand in a function's own scope, or why that cannot be told.
 
-Pure, as `_lower` is: `Names` says which names mean what. A site is a statement of its own: ``defer(…)``, ``errdefer(…)``, ``okdefer(…)``,
-``using(…)`` and ``await ausing(…)``, the last two with or without a target. Any other use of the names in the function's own scope
-(as a value, in a comprehension, in an expression) is a reason for the runtime way. Nested functions, lambdas, generator expressions and
-classes are scopes of their own, in which a `defer` is not this function's (D3): they are left alone.
+Pure, as `_lower` is: `Names` says which names mean what. A site is a statement of its own:
+``defer(…)``, ``errdefer(…)``, ``okdefer(…)``, ``using(…)`` and ``await ausing(…)``, the last two
+with or without a target. Any other use of the names in the function's own scope (as a value, in a
+comprehension, in an expression) is a reason for the runtime way. Nested functions, lambdas,
+generator expressions and classes are scopes of their own, in which a `defer` is not this
+function's (D3): they are left alone.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _LEAVES = frozenset((ast.Constant, ast.Load, ast.Store))
 # Most statements have none, and each is asked several times.
-_WITH_BLOCKS = frozenset(kind for kind in ast.stmt.__subclasses__() if {"body", "cases"} & {*kind._fields})
+_WITH_BLOCKS = frozenset(
+    kind for kind in ast.stmt.__subclasses__() if {"body", "cases"} & {*kind._fields}
+)
 
 
 class Names:
@@ -61,7 +65,9 @@ class Site:
         shift: What to add to the lines of the nodes.
     """
 
-    def __init__(self, statement: str, node: ast.stmt, head: ast.expr, *, in_loop: bool, shift: int) -> None:
+    def __init__(
+        self, statement: str, node: ast.stmt, head: ast.expr, *, in_loop: bool, shift: int
+    ) -> None:
         self.statement = statement
         self.node = node
         self.in_loop = in_loop
@@ -88,16 +94,20 @@ class Site:
         return {**_position(last), "lineno": first.lineno, "col_offset": first.col_offset}
 
     def stored(self, stmts: list[ast.stmt]) -> list[ast.stmt]:
-        """Return *stmts*, which use the callee, with what a statement on a function needs around them."""
+        """Return *stmts*; of a deferred function, between its definition and ``name = None``."""
         node = self.node
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             return stmts
         del node.decorator_list[0]
         nothing = ast.Constant(None, **self.glue)
-        return [node, *stmts, ast.Assign([ast.Name(node.name, ast.Store(), **self.glue)], nothing, **self.glue)]
+        return [
+            node,
+            *stmts,
+            ast.Assign([ast.Name(node.name, ast.Store(), **self.glue)], nothing, **self.glue),
+        ]
 
     def assigned(self, name: str) -> list[ast.stmt]:
-        """Return the assignment of *name* to the targets of a statement that enters a context manager."""
+        """Return the assignment of *name* to the targets of a `using`, if it has some."""
         value = ast.Name(name, ast.Load(), **self.call)
         if isinstance(self.node, ast.Assign):
             return [ast.Assign(self.node.targets, value, **self.call)]
@@ -122,7 +132,7 @@ def _position(node: ast.expr) -> Position:
 
 
 class Scan:
-    """What a function's body holds: the sites of each statement at its top level, and all of them."""
+    """The sites of each statement at the top level of a function's body, and all of them."""
 
     def __init__(self) -> None:
         self.of_statement: list[list[Site]] = []
@@ -180,7 +190,9 @@ class _Scanner:
                 self.expressions((*node.bases, *(keyword.value for keyword in node.keywords)))
             else:
                 self.expressions(node.args.defaults)
-                self.expressions(default for default in node.args.kw_defaults if default is not None)
+                self.expressions(
+                    default for default in node.args.kw_defaults if default is not None
+                )
         elif site is not None:
             self.expressions([site.callee, *site.positional])
             self.expressions(keyword.value for keyword in site.keywords)
@@ -196,7 +208,8 @@ class _Scanner:
             for name in node.names:
                 if name in self.names.statements:
                     raise Unclear(
-                        f"{name} is declared {type(node).__name__.lower()} at line {node.lineno + self.names.shift}"
+                        f"{name} is declared {type(node).__name__.lower()} "
+                        f"at line {node.lineno + self.names.shift}"
                     )
         for _, value in ast.iter_fields(node):
             for child in value if isinstance(value, list) else (value,):
@@ -208,9 +221,15 @@ class _Scanner:
                     self.compound(child, in_loop=in_loop)
 
     def importing(self, node: ast.Import | ast.ImportFrom) -> None:
-        modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+        modules = (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+        )
         if any(module.partition(".")[0] == "godefer" for module in modules):
-            raise Unclear(f"godefer is imported in the body, at line {node.lineno + self.names.shift}")
+            raise Unclear(
+                f"godefer is imported in the body, at line {node.lineno + self.names.shift}"
+            )
 
     def expressions(self, nodes: Iterable[ast.expr]) -> None:
         stack: list[ast.AST] = list(nodes)
@@ -229,13 +248,19 @@ class _Scanner:
                 statement = self.meaning(node)
                 if statement is not None:
                     raise Unclear(
-                        f"{statement} is used as a value, or inside an expression, at line {node.lineno + self.names.shift}"
+                        f"{statement} is used as a value, or inside an expression, "
+                        f"at line {node.lineno + self.names.shift}"
                     )
                 if isinstance(node, ast.Name):
                     continue
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FRAME_READERS:
+            elif (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in _FRAME_READERS
+            ):
                 raise Unclear(
-                    f"{node.func.id}() could see or need the names of the body, at line {node.lineno + self.names.shift}"
+                    f"{node.func.id}() could see or need the names of the body, "
+                    f"at line {node.lineno + self.names.shift}"
                 )
             for name in node._fields:  # ast.iter_child_nodes, but for its generators
                 child = getattr(node, name, None)
@@ -277,7 +302,9 @@ class _Scanner:
             return None
         return Site(statement, node, call.func, in_loop=in_loop, shift=self.names.shift)
 
-    def decorator_site(self, node: ast.FunctionDef | ast.AsyncFunctionDef, *, in_loop: bool) -> Site | None:
+    def decorator_site(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef, *, in_loop: bool
+    ) -> Site | None:
         for head in node.decorator_list[:1]:
             statement = self.meaning(head)
             if statement is not None and not statement.endswith("using"):
@@ -286,13 +313,16 @@ class _Scanner:
 
 
 def check_result(body: Sequence[ast.stmt], result: Sequence[str], shift: int) -> None:
-    """A name that ``except … as`` deletes at the end of its clause would be gone when the result is read."""
+    """Raise `Unclear` if an ``except … as`` deletes a named result at the end of its clause."""
     stack: list[ast.stmt] = list(body)
     while stack and result:
         node = stack.pop()
         for handler in getattr(node, "handlers", ()):
             if handler.name in result:
-                msg = f"`except ... as {handler.name}` at line {handler.lineno + shift} deletes that name at its end: use another one there"
+                msg = (
+                    f"`except ... as {handler.name}` at line {handler.lineno + shift} "
+                    f"deletes that name at its end: use another one there"
+                )
                 raise Unclear(msg)
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             stack += [child for block in blocks(node) for child in block]
@@ -326,7 +356,7 @@ def own_returns(body: Sequence[ast.stmt]) -> list[ast.Return]:
 
 
 def catches(body: Sequence[ast.stmt]) -> bool:
-    """Can *body* go on after an exception: is there a `try` or a `with` in the function's own scope?"""
+    """Return whether *body* can go on after an exception: it has a `try` or a `with`."""
     stack = list(body)
     while stack:
         node = stack.pop()

@@ -188,11 +188,16 @@ class defer_scope(Pending):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> bool:
         frame, error = self._frame, exc
         try:
-            if not self._awaits:  # no function in between: at the end of the stack there is no room for one
+            if (
+                not self._awaits
+            ):  # no function in between: at the end of the stack there is no room for one
                 if exc is None:
                     error = deferreturn(frame)
                 elif frame[0] is not None and _exception() is exc:
@@ -242,7 +247,10 @@ class defer_scope(Pending):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> bool:
         frame, error = self._frame, exc
         try:
@@ -251,7 +259,9 @@ class defer_scope(Pending):
                     error = await self._aleave(exc, error)
                     if frame[0] is None:  # else another thread has deferred
                         break
-            except BaseException as e:  # it was closed while it waited; or it could not begin, as in `__exit__`
+            except (
+                BaseException
+            ) as e:  # it was closed while it waited; or it could not begin, as in `__exit__`
                 error = e
                 while frame[0] is not None:
                     try:
@@ -282,7 +292,9 @@ class defer_scope(Pending):
             restore_context(error, saved)
             del error, saved
 
-    def _leave(self, exc: BaseException | None, error: BaseException | None) -> BaseException | None:
+    def _leave(
+        self, exc: BaseException | None, error: BaseException | None
+    ) -> BaseException | None:
         """Run the calls that are left, because of *error* if there is one; *exc* is what has left the block. Returns what is in flight then."""
         frame = self._frame
         if self._awaits and frame[0] is not None:
@@ -299,7 +311,9 @@ class defer_scope(Pending):
         finally:
             error = exc = None
 
-    async def _aleave(self, exc: BaseException | None, error: BaseException | None) -> BaseException | None:
+    async def _aleave(
+        self, exc: BaseException | None, error: BaseException | None
+    ) -> BaseException | None:
         """`_leave`, awaiting what can be awaited (D6)."""
         frame = self._frame
         panicking = error is not None
@@ -321,7 +335,9 @@ class defer_scope(Pending):
         finally:
             error = exc = None
 
-    def _unchained(self, error: BaseException | None, exc: BaseException | None) -> BaseException | None:
+    def _unchained(
+        self, error: BaseException | None, exc: BaseException | None
+    ) -> BaseException | None:
         """*error*, raised on a normal exit after *exc* was recovered, and not chained to that (P4)."""
         link, seen = error, set()
         while link is not None and exc is not None and id(link) not in seen:

@@ -39,7 +39,9 @@ class Pending:
 
     def __init__(self) -> None:
         self._frame: Frame = [None, None, None, None]
-        self._outer: BaseException | None = None  # what was being handled when the block was entered
+        self._outer: BaseException | None = (
+            None  # what was being handled when the block was entered
+        )
         self._state = NEW
         self._awaits = False  # is there an asynchronous context manager's exit among the calls?
 
@@ -204,7 +206,11 @@ class Pending:
         sp = _getframe()
         sp = sp.f_back or sp
         if self._state in {ENDED, ENTERED}:  # while it was being entered, by another task
-            error = _errors.scope_ended("defer.ausing()", sp) if self._state == ENDED else _errors.scope_not_async(sp)
+            error = (
+                _errors.scope_ended("defer.ausing()", sp)
+                if self._state == ENDED
+                else _errors.scope_not_async(sp)
+            )
             try:
                 raise error
             except DeferError as late:
@@ -217,7 +223,13 @@ class Pending:
         return value
 
     def _push(  # noqa: PLR0913, PLR0917  # the fields of the node
-        self, statement: str, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, sp: FrameType
+        self,
+        statement: str,
+        when: int,
+        fn: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        sp: FrameType,
     ) -> None:
         d = newdefer()
         d.when = when

@@ -1,15 +1,19 @@
 """The shapes of lowered code, as Python source (R1).
 
-A shape is the source text of what `_lower` puts into a function. It is parsed once and filled in for each statement:
+A shape is the source text of what `_lower` puts into a function. It is parsed once and filled in
+for each statement:
 
-- ``CAPITALS`` are placeholders: as a statement of its own for statements, elsewhere for an expression or a name;
+- ``CAPITALS`` are placeholders: as a statement of its own for statements, elsewhere for an
+expression or a name;
 - ``_name`` is a hidden local, ``@name`` in the lowered code, which no source can write;
 - any other name is something of the runtime, a constant of the code (`_panicking.RUNTIME`);
-- ``await`` is for async functions: a synchronous function has the helper without its ``a``, and no ``await``.
+- ``await`` is for async functions: a synchronous function has the helper without its ``a``, and
+no ``await``.
 
-`Shape.fill` gives the added code the line of the `defer` statement it is there for, so that a frame has a line at every
-moment (P6). Only ``try``, ``while`` and a comparison with a constant have none: they call nothing, so nobody sees a frame stop
-there, and their line would be traced although the code that they lead to does not run.
+`Shape.fill` gives the added code the line of the `defer` statement it is there for, so that a
+frame has a line at every moment (P6). Only ``try``, ``while`` and a comparison with a constant
+have none: they call nothing, so nobody sees a frame stop there, and their line would be traced
+although the code that they lead to does not run.
 """
 
 from __future__ import annotations
@@ -23,10 +27,16 @@ if TYPE_CHECKING:
 
     Position = dict[str, Any]
 
-# No position: no line event. For code that cannot call anything, so that nobody sees a frame stop there.
+# No position: no line event. For code that cannot call anything, so that nobody sees a frame stop
+# there.
 NOWHERE: Position = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_col_offset": -1}
 
-_TWINS = {"unwind_list", "finish", "go_on", "enter"}  # helpers that an async function has others for
+_TWINS = {
+    "unwind_list",
+    "finish",
+    "go_on",
+    "enter",
+}  # helpers that an async function has others for
 _LOAD, _STORE, _DEL = ast.Load(), ast.Store(), ast.Del()
 
 
@@ -47,7 +57,9 @@ class Shape:
 
 
 class _Filling:
-    def __init__(self, at: Position, parts: dict[str, Any], *, asynchronous: bool, traced: bool) -> None:
+    def __init__(
+        self, at: Position, parts: dict[str, Any], *, asynchronous: bool, traced: bool
+    ) -> None:
         self.at = at
         self.traced = traced
         self.parts = parts
@@ -56,7 +68,11 @@ class _Filling:
     def statements(self, nodes: list[ast.stmt]) -> list[ast.stmt]:
         filled: list[ast.stmt] = []
         for node in nodes:
-            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Name) and node.value.id.isupper():
+            if (
+                isinstance(node, ast.Expr)
+                and isinstance(node.value, ast.Name)
+                and node.value.id.isupper()
+            ):
                 filled += self.parts[node.value.id]
             else:
                 filled.append(self.node(node))
@@ -172,8 +188,8 @@ SLOT = _callee if _callee is not None else none
 _callee = None
 """)
 
-# The call at an exit (D6). Nearly every call gives None. The tests before `drop` call nothing that is written in Python,
-# so a debugger has nothing to step into.
+# The call at an exit (D6). Nearly every call gives None. The tests before `drop` call nothing
+# that is written in Python, so a debugger has nothing to step into.
 EXIT = Shape("""\
 try:
     if (_returned := CALL) is not None:
@@ -214,8 +230,8 @@ finally:
     EXIT
 """)
 
-# A further one. `_failing` keeps the `finally` from a second call. A recovery resets it, and the calls further out are then
-# made as on a normal return (P4).
+# A further one. `_failing` keeps the `finally` from a second call. A recovery resets it, and the
+# calls further out are then made as on a normal return (P4).
 DEFER = Shape("""\
 try:
     REST
@@ -252,15 +268,16 @@ finally:
 
 FAILING = Shape("_failing = True")
 
-# A coroutine that is resumed by throw() does not see the exception that its caller is handling (python/cpython#108668), so
-# `recover` finds it here. An interrupt of `exception` leaves None, and the call to the `finally`.
+# A coroutine that is resumed by throw() does not see the exception that its caller is handling
+# (python/cpython#108668), so `recover` finds it here. An interrupt of `exception` leaves None,
+# and the call to the `finally`.
 ASYNC_FAILING = Shape("""\
 _failing = None
 _failing = exception()
 """)
 
-# After a call that was made because of an exception: has it recovered that? If so, and the exception had aborted an exit, the
-# exit goes on (P3).
+# After a call that was made because of an exception: has it recovered that? If so, and the
+# exception had aborted an exit, the exit goes on (P3).
 SETTLE = Shape("""\
 if recoveries.pending:
     _recovered = take(getframe(), None)
@@ -285,7 +302,8 @@ break
 # The whole function
 # ==================
 
-# Around all regions: a function that fails, or has recovered, leaves no hidden local bound (P6, D9).
+# Around all regions: a function that fails, or has recovered, leaves no hidden local bound (P6,
+# D9).
 GUARD = Shape("""\
 try:
     BODY
@@ -295,7 +313,8 @@ except:
     raise
 """)
 
-# The call of FIRST_DEFER may have recovered. A further one has not; but an interrupt may have come before that was noticed.
+# The call of FIRST_DEFER may have recovered. A further one has not; but an interrupt may have
+# come before that was noticed.
 SETTLE_FIRST = Shape("""\
 try:
     SETTLE
@@ -303,7 +322,8 @@ finally:
     UNBIND_LATE
 """)
 
-# A recovery further in leaves by a `break`, to unbind them too. It returns what a `return` had evaluated (P4).
+# A recovery further in leaves by a `break`, to unbind them too. It returns what a `return` had
+# evaluated (P4).
 LEAVING = Shape("""\
 while True:
     GUARD
@@ -334,7 +354,8 @@ finally:
 
 RETURN = Shape("return VALUE")
 
-# A `return` can be overtaken, by what the exit of a `with` or a `finally` around it raises: it has not happened then.
+# A `return` can be overtaken, by what the exit of a `with` or a `finally` around it raises: it
+# has not happened then.
 OVERTAKEN = Shape("""\
 try:
     STATEMENT
@@ -346,8 +367,9 @@ except:
 # Lists: calls in loops, or more of them than blocks can be nested
 # ================================================================
 
-# Pending calls are linked tuples, drained at the exit. An exception hands those that are left to the runtime's own loops. The
-# outermost `try` is for an interrupt that comes when those have ended, while calls are left after a recovery.
+# Pending calls are linked tuples, drained at the exit. An exception hands those that are left to
+# the runtime's own loops. The outermost `try` is for an interrupt that comes when those have
+# ended, while calls are left after a recovery.
 LIST = Shape("""\
 PENDING = None
 RECORD = None
@@ -429,10 +451,11 @@ finally:
     RECORD = None
 """)
 
-# ``while PENDING is not None: TAKE``, in which the line begins with the call: a tracer that raises there stops one call.
-# An interrupt cannot leave it unseen by the `try` around it. The interpreter looks for signals at the jump backwards. The
-# one that 3.13 and 3.14 make for a condition is in no `try` at all, but that of `continue` is. On 3.11 and 3.12 the
-# instruction before the loop counts, so there is one that belongs to it.
+# ``while PENDING is not None: TAKE``, in which the line begins with the call: a tracer that
+# raises there stops one call. An interrupt cannot leave it unseen by the `try` around it. The
+# interpreter looks for signals at the jump backwards. The one that 3.13 and 3.14 make for a
+# condition is in no `try` at all, but that of `continue` is. On 3.11 and 3.12 the instruction
+# before the loop counts, so there is one that belongs to it.
 DRAIN = Shape("""\
 if PENDING is not None:
     _taken = None
@@ -466,7 +489,11 @@ else:
 
 # The first test is for the usual case. The next two call nothing that is written in Python.
 AWAITABLE = Shape("""\
-type(_returned) is coroutine or hasattr(type(_returned), "__await__") or type(_returned) is generator and awaitable(_returned)
+(
+    type(_returned) is coroutine
+    or hasattr(type(_returned), "__await__")
+    or type(_returned) is generator and awaitable(_returned)
+)
 """)
 
 LIST_EXIT = Shape("""\

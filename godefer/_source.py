@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 _NESTED = 0x10  # inspect.CO_NESTED
-_ITERABLE_COROUTINE = 0x100  # inspect.CO_ITERABLE_COROUTINE: set by types.coroutine, after compilation
+_ITERABLE_COROUTINE = (
+    0x100  # inspect.CO_ITERABLE_COROUTINE: set by types.coroutine, after compilation
+)
 _NOWHERE: dict[str, Any] = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
 _FUTURES = 0
 for _feature in futures.all_feature_names:
@@ -51,14 +53,18 @@ class Source:
     def compile(self) -> CodeType:
         """The code of the function as its definition now is. Raises SyntaxError, as `compile` does."""
         code = self.code
-        imports: list[ast.stmt] = [ast.Import([ast.alias(name, **_NOWHERE)], **_NOWHERE) for name in self.imports]
+        imports: list[ast.stmt] = [
+            ast.Import([ast.alias(name, **_NOWHERE)], **_NOWHERE) for name in self.imports
+        ]
         module = ast.Module([*imports, skeleton(self.node, code)], [])
         compiled = _compile_quietly(module, code.co_filename, code.co_flags & _FUTURES)
         for candidate in _codes(compiled):
             first = candidate.co_firstlineno + self.shift
             if candidate.co_qualname == code.co_qualname and first == code.co_firstlineno:
                 moved = _moved(candidate, self.shift)
-                return moved.replace(co_flags=moved.co_flags | (code.co_flags & _ITERABLE_COROUTINE))
+                return moved.replace(
+                    co_flags=moved.co_flags | (code.co_flags & _ITERABLE_COROUTINE)
+                )
         msg = f"{code.co_qualname} is not found where its name says"
         raise SyntaxError(msg)
 
@@ -78,7 +84,9 @@ _FILTERS = RLock()
 
 def _moved(code: CodeType, by: int) -> CodeType:
     """*code*, and the code in it, that many lines further down."""
-    consts = tuple(_moved(const, by) if isinstance(const, CodeType) else const for const in code.co_consts)
+    consts = tuple(
+        _moved(const, by) if isinstance(const, CodeType) else const for const in code.co_consts
+    )
     return code.replace(co_firstlineno=code.co_firstlineno + by, co_consts=consts)
 
 
@@ -128,7 +136,9 @@ def _look_imported(code: CodeType, module_globals: dict[str, Any]) -> Iterator[s
     """
     here = module_globals.get("__name__")
     for name in {
-        name for part in (code, *_codes(code)) for name in (*part.co_names, *part.co_varnames, *part.co_freevars)
+        name
+        for part in (code, *_codes(code))
+        for name in (*part.co_names, *part.co_varnames, *part.co_freevars)
     }:
         value = module_globals.get(name)
         if isinstance(value, ModuleType) or getattr(value, "__module__", here) != here:
@@ -166,7 +176,9 @@ def parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
     first = code.co_firstlineno - 1
     indent = _indent(lines[first])
     last = max(first + 1, last_line(code))
-    while last < len(lines) and (not lines[last].strip() or _indent(lines[last]) > indent or _is_comment(lines[last])):
+    while last < len(lines) and (
+        not lines[last].strip() or _indent(lines[last]) > indent or _is_comment(lines[last])
+    ):
         last += 1
     text = "".join(lines[first:last])
     prefix = "if 1:\n" if indent else ""
@@ -180,7 +192,9 @@ def parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
     if not body or not isinstance(body[0], (ast.FunctionDef, ast.AsyncFunctionDef)):
         return "it is not made by a `def` statement at the beginning of a line"
     shift = first - 1 if indent else first
-    if sys.version_info >= (3, 13) and "class" in text:  # the code of a class has its line as a constant, too
+    if (
+        sys.version_info >= (3, 13) and "class" in text
+    ):  # the code of a class has its line as a constant, too
         ast.increment_lineno(body[0], shift)
         shift = 0
     return body[0], shift
@@ -188,8 +202,13 @@ def parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
 
 def last_line(code: CodeType) -> int:
     """The last line that an instruction of *code*, or of code inside it, comes from."""
-    last = max((end for _, end, _, _ in code.co_positions() if end is not None), default=code.co_firstlineno)
-    return max([last, *(last_line(inner) for inner in code.co_consts if isinstance(inner, CodeType))])
+    last = max(
+        (end for _, end, _, _ in code.co_positions() if end is not None),
+        default=code.co_firstlineno,
+    )
+    return max(
+        [last, *(last_line(inner) for inner in code.co_consts if isinstance(inner, CodeType))]
+    )
 
 
 def skeleton(node: ast.stmt, code: CodeType) -> ast.stmt:
@@ -205,13 +224,17 @@ def skeleton(node: ast.stmt, code: CodeType) -> ast.stmt:
         if parts[i] == "<locals>":
             i -= 1
             names = outside if i + 1 == functions[0] else []
-            parameters = ast.arguments([], [ast.arg(name, None, **_NOWHERE) for name in names], None, [], [], None, [])
+            parameters = ast.arguments(
+                [], [ast.arg(name, None, **_NOWHERE) for name in names], None, [], [], None, []
+            )
             node = _define(ast.FunctionDef, parts[i], parameters, [node])
         else:
             node = _define(ast.ClassDef, parts[i], None, [node])
             # A generic class (PEP 695), whose method is nested in the scope of its parameters, used or not.
             if i == 0 and sys.version_info >= (3, 12) and not functions and code.co_flags & _NESTED:
-                node.type_params = [ast.TypeVar(name, None, **_NOWHERE) for name in outside or ["_"]]
+                node.type_params = [
+                    ast.TypeVar(name, None, **_NOWHERE) for name in outside or ["_"]
+                ]
         i -= 1
     return node
 

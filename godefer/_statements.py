@@ -299,7 +299,9 @@ def special_pair(thing: object, enter: str, leave: str) -> tuple[Any, Any]:
     """The two special methods of a context manager, looked up in the order of this version's `with` statement."""
     for base in type(thing).__mro__:
         names = base.__dict__
-        if enter in names and leave in names:  # the same class has both: one walk, which is most of what `using` costs
+        if (
+            enter in names and leave in names
+        ):  # the same class has both: one walk, which is most of what `using` costs
             if EXIT_FIRST:
                 last = _bound(names[leave], thing)
                 return _bound(names[enter], thing), last
@@ -331,7 +333,9 @@ def has_body(fn: object) -> TypeGuard[FunctionType]:
     return isinstance(fn, FunctionType) and isinstance(fn.__code__, CodeType)
 
 
-def _deferproc(statement: str, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _deferproc(
+    statement: str, when: int, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
     frame, sp = findframe(statement, _getframe(2))
     _push(frame, when, fn, args, kwargs or None, sp.f_lasti)
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from godefer._record import _defer
 
-WRAPPER = "<godefer wrapper>"  # the file name of every wrapper's code, of which no line is the user's
+WRAPPER = (
+    "<godefer wrapper>"  # the file name of every wrapper's code, of which no line is the user's
+)
 
 # The code of the runtime that can be at the beginning of a traceback, by its identity, and the files that it is in: what a code object hashes
 # is all that it consists of.
@@ -38,7 +40,9 @@ def hide(*codes: CodeType) -> None:
 hide(drop.__code__, awaited.__code__)
 
 
-def blame(exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseException | None) -> None:
+def blame(
+    exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseException | None
+) -> None:
     """Let the traceback of what the call raised lead through the `defer` statement that ordered it (P6).
 
     Args:
@@ -51,7 +55,9 @@ def blame(exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseExce
     if not isinstance(
         sp, CodeType
     ):  # an open-coded function: it is in the traceback, where another line of it may be missing
-        set_traceback(exc, TracebackType(tb, sp, _instruction(sp.f_code, -d.pc), -d.pc) if d.pc else tb)
+        set_traceback(
+            exc, TracebackType(tb, sp, _instruction(sp.f_code, -d.pc), -d.pc) if d.pc else tb
+        )
         return
     line = _errors.line_at(sp, d.pc)
     if tb is None and isinstance(exc, TypeError):  # it was the call itself that failed (D7)
@@ -72,7 +78,9 @@ def add_note(exc: BaseException, note: str) -> None:
     notes = attributes(exc).get("__notes__")
     if notes is None and not any("__notes__" in vars(cls) for cls in type(exc).__mro__):
         attributes(exc)["__notes__"] = [note]
-    elif isinstance(notes, list) and note not in notes:  # an exception that is raised each time has it already
+    elif (
+        isinstance(notes, list) and note not in notes
+    ):  # an exception that is raised each time has it already
         notes.append(note)
 
 
@@ -89,7 +97,9 @@ def without_runtime_frames(tb: TracebackType | None) -> TracebackType | None:
     """*tb* without the frames at its beginning that are the runtime's."""
     while tb is not None:
         code = tb.tb_frame.f_code
-        if code.co_filename not in _files or (code.co_filename != WRAPPER and id(code) not in _runtime):
+        if code.co_filename not in _files or (
+            code.co_filename != WRAPPER and id(code) not in _runtime
+        ):
             break
         tb = tb.tb_next
     return tb
@@ -104,7 +114,10 @@ def before_pep_479(exc: BaseException) -> BaseException:
     cause = exc.__cause__
     if type(exc) is not RuntimeError or not isinstance(cause, (StopIteration, StopAsyncIteration)):
         return exc
-    made = {f"{kind} raised {type(cause).__name__}" for kind in ("generator", "coroutine", "async generator")}
+    made = {
+        f"{kind} raised {type(cause).__name__}"
+        for kind in ("generator", "coroutine", "async generator")
+    }
     return cause if str(exc) in made and without_runtime_frames(exc.__traceback__) is None else exc
 
 

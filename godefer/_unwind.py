@@ -146,7 +146,9 @@ def panic(value: object) -> NoReturn:
         ...     print(e.value)
         no route
     """
-    if isinstance(value, BaseException) or (isinstance(value, type) and issubclass(value, BaseException)):
+    if isinstance(value, BaseException) or (
+        isinstance(value, type) and issubclass(value, BaseException)
+    ):
         raise value
     raise Panic(value)
 
@@ -189,16 +191,20 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
         raise error
     exc = _exception()
     if exc is not None and exc.__context__ is None and not recovered:
-        # The usual case, and the one that people time: an open-coded function is handling it, and has called the caller.
+        # The usual case: an open-coded function is handling it, and has called the caller.
         try:
-            called_by = _getframe(2)
-            if exc.__traceback__.tb_frame is called_by and called_by.f_lasti in called_by.f_code.co_consts[-1].exits:  # type: ignore[union-attr]
+            called_by, tb = _getframe(2), exc.__traceback__
+            if (
+                tb is not None
+                and tb.tb_frame is called_by
+                and called_by.f_lasti in called_by.f_code.co_consts[-1].exits
+            ):
                 if isinstance(exc, types or Exception):
                     recovered[called_by] = exc
                     return exc
                 return None
-        except (AttributeError, IndexError, ValueError):  # not open-coded, or at the beginning of the stack
-            pass
+        except (AttributeError, IndexError, ValueError):
+            pass  # not open-coded, or at the beginning of the stack
     exc, frame, p = _recoverable(function_frame(_getframe(1)), exc)
     if exc is None or not isinstance(exc, types or Exception):
         return None
@@ -304,7 +310,9 @@ def deferreturn(frame: Frame) -> BaseException | None:
                 elif d.when == EXIT:
                     d.fn(None, None, None)
                 d.when = ALWAYS
-            elif (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
+            elif (
+                result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)
+            ) is not None:
                 drop(result)
                 result = None
             frame[2] = d.fn = d.kwargs = d.link = d.sp = (
@@ -339,7 +347,9 @@ async def adeferreturn(frame: Frame) -> BaseException | None:
                 result = None
             elif d.when == FAILING:
                 pass
-            elif (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
+            elif (
+                result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)
+            ) is not None:
                 if awaitable(result):
                     await result
                 result = None
@@ -358,7 +368,9 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
     Returns *exc* when all have run; what one of them raised; or, when one recovered, None, or the exit that goes on after all (P3).
     Go: ``gopanic`` in ``runtime/panic.go``.
     """
-    kind = type(exc)  # before any call is taken off the list: this is one, too, see "Interrupts" above
+    kind = type(
+        exc
+    )  # before any call is taken off the list: this is one, too, see "Interrupts" above
     try:
         while True:  # see "Threads" above
             if (d := frame[0]) is None:
@@ -367,7 +379,9 @@ def gopanic(frame: Frame, exc: BaseException | None) -> BaseException | None:
             frame[2] = d
             if d.when <= FAILING:
                 d.panic = exc
-                if (result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)) is not None:
+                if (
+                    result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)
+                ) is not None:
                     drop(result)
                 if d.panic is None:
                     return recovery(frame, exc)
@@ -454,7 +468,9 @@ def drive(frame: Frame, error: BaseException | None, *, panicking: bool) -> Base
             try:
                 raise error
             except BaseException as again:
-                if again is not error:  # an interrupt at the jump to here, which 3.12 takes for one in this `try`
+                if (
+                    again is not error
+                ):  # an interrupt at the jump to here, which 3.12 takes for one in this `try`
                     raise
                 restore(error, saved)
                 saved = None  # type: ignore[assignment]
@@ -470,7 +486,9 @@ def drive(frame: Frame, error: BaseException | None, *, panicking: bool) -> Base
         error = None
 
 
-async def adrive(frame: Frame, error: BaseException | None, *, panicking: bool) -> BaseException | None:
+async def adrive(
+    frame: Frame, error: BaseException | None, *, panicking: bool
+) -> BaseException | None:
     """`drive`, for an async function; what this returns is in the frame record as well, see `adeferreturn`."""
     while frame[0] is not None:
         try:

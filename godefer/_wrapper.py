@@ -93,9 +93,14 @@ def _template(fn: FunctionType) -> CodeType:
         text = _source(fn, prefix)
         made = innermost(compile(text, WRAPPER, "exec", dont_inherit=True, optimize=0), 2)
         if made.co_freevars != code.co_freevars:
-            raise _errors.internal(f"wrap: the wrapper of {code.co_qualname} has other closure variables")
+            raise _errors.internal(
+                f"wrap: the wrapper of {code.co_qualname} has other closure variables"
+            )
         # Names that no source can write: they cannot be taken for the function's own.
-        own = tuple(f"@{name.removeprefix(prefix)}" if name.startswith(prefix) else name for name in made.co_varnames)
+        own = tuple(
+            f"@{name.removeprefix(prefix)}" if name.startswith(prefix) else name
+            for name in made.co_varnames
+        )
         _templates[shape] = made.replace(co_varnames=own)
     return _templates[shape]
 
@@ -116,9 +121,13 @@ def _source(fn: FunctionType, prefix: str) -> str:
     elif flags & _GENERATOR:
         run = _RUN_GENERATOR.format(call=call, suspend="yield _godefer_result")
     # A frame that an exception has left shows no variable of the wrapper's own (P6).
-    names = ", ".join(f"_godefer_{name}" for name in (*_LOCALS, *(_SUSPENDING_LOCALS if suspends else ())))
+    names = ", ".join(
+        f"_godefer_{name}" for name in (*_LOCALS, *(_SUSPENDING_LOCALS if suspends else ()))
+    )
     unbind = f"{names.replace(', ', ' = ')} = None\ndel {names}"
-    last_resort = _LAST_RESORT.format(returning=RETURNING, await_call=_indent(_AWAIT_CALL, 12) if awaits else "pass")
+    last_resort = _LAST_RESORT.format(
+        returning=RETURNING, await_call=_indent(_AWAIT_CALL, 12) if awaits else "pass"
+    )
     not_begun = _NOT_BEGUN.format(last_resort=_indent(last_resort, 4))
     if awaits:
         not_begun = _CLOSED_OR.format(not_begun=_indent(not_begun, 4))
@@ -132,7 +141,9 @@ def _source(fn: FunctionType, prefix: str) -> str:
             ),
             12,
         ),
-        deferreturn=f"await @adeferreturn(_godefer_frame); {_ENDED}" if awaits else "@deferreturn(_godefer_frame)",
+        deferreturn=f"await @adeferreturn(_godefer_frame); {_ENDED}"
+        if awaits
+        else "@deferreturn(_godefer_frame)",
         panic_again=_indent(_PANIC_AGAIN_AWAITING if awaits else _PANIC_AGAIN, 24),
         not_begun=_indent(not_begun, 16),
         unbind=_indent(unbind, 16),
@@ -279,7 +290,9 @@ except @BaseException as _godefer_again:
     @restore(_godefer_error, _godefer_saved)
     _godefer_saved = None
     _godefer_error = @gopanic(_godefer_frame, _godefer_error)"""
-_PANIC_AGAIN_AWAITING = f"_godefer_error = await @agopanic(_godefer_frame, _godefer_error); {_ENDED}"
+_PANIC_AGAIN_AWAITING = (
+    f"_godefer_error = await @agopanic(_godefer_frame, _godefer_error); {_ENDED}"
+)
 
 # In what suspends, the exception may be in place of another, with which the loop then begins.
 _PANICKING_SUSPENDING = """\

@@ -21,7 +21,9 @@ from tests import jobs
 WAYS = ["open-coded", "runtime"]
 TASKS = 50  # at once, in one event loop
 INTERVAL = 0.1  # seconds between two looks at the memory
-WARM_UP = 0.3  # this part of the time does not count: caches, stacks and the allocator's arenas fill up
+WARM_UP = (
+    0.3  # this part of the time does not count: caches, stacks and the allocator's arenas fill up
+)
 SAMPLES = 10  # of those that count, at least
 GROWTH = 1.0  # MiB that are no growth: the allocator's own coming and going
 
@@ -30,9 +32,18 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="python -m tests.soak", description=__doc__.partition(": ")[2].partition(".")[0]
     )
-    parser.add_argument("--seconds", type=float, default=60, help="how long, each way (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=3, help="besides that of the tasks (default: %(default)s)")
-    parser.add_argument("--way", choices=[*WAYS, "both"], default="both", help="how it is run (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="how long, each way (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=3, help="besides that of the tasks (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--way",
+        choices=[*WAYS, "both"],
+        default="both",
+        help="how it is run (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
     failed = False
     for way in WAYS if options.way == "both" else [options.way]:
@@ -55,7 +66,9 @@ def soak(way, seconds, threads):
             worker.start()
         memory = []
         counted = 0
-        while (now := time.monotonic() - began) < seconds or counted < SAMPLES:  # a busy machine gives few turns
+        while (
+            now := time.monotonic() - began
+        ) < seconds or counted < SAMPLES:  # a busy machine gives few turns
             memory.append((now, rss()))
             counted += now >= WARM_UP * seconds
             time.sleep(INTERVAL)
@@ -163,7 +176,9 @@ class Report:
         if self.growth() > GROWTH:
             found.append(f"the memory grew by {self.growth():.2f} MiB")
         if self.pool > _record.POOL_SIZE:
-            found.append(f"the pool has {self.pool} nodes, more than its bound of {_record.POOL_SIZE}")
+            found.append(
+                f"the pool has {self.pool} nodes, more than its bound of {_record.POOL_SIZE}"
+            )
         return found
 
     def __str__(self):

@@ -70,7 +70,9 @@ def test_asend_before_the_start(agen, events):
 
     async def main():
         g = agen()
-        with pytest.raises(TypeError, match="can't send non-None value to a just-started async generator"):
+        with pytest.raises(
+            TypeError, match="can't send non-None value to a just-started async generator"
+        ):
             await g.asend(1)
         assert events == []
         assert [item async for item in g] == [1, 2]

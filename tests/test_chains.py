@@ -109,7 +109,9 @@ def cuts_the_context_of_the_one_in_flight(new, i):
 
 
 def stops_an_iteration(new, i):
-    raise new(StopIteration(i))  # which a generator or coroutine turns into RuntimeError when it leaves (PEP 479)
+    raise new(
+        StopIteration(i)
+    )  # which a generator or coroutine turns into RuntimeError when it leaves (PEP 479)
 
 
 CLEANUPS = [
@@ -135,7 +137,11 @@ CLEANUPS = [
 
 # The same body with the same clean-ups, by hand and deferred.
 
-FLAVORS = {"function": ("def", ""), "generator": ("def", "yield"), "coroutine": ("async def", "await asyncio.sleep(0)")}
+FLAVORS = {
+    "function": ("def", ""),
+    "generator": ("def", "yield"),
+    "coroutine": ("async def", "await asyncio.sleep(0)"),
+}
 
 
 def by_hand(flavor, n):
@@ -241,11 +247,17 @@ def shape(left, made):
         rows.append(
             (
                 type(error),
-                str(error) if not isinstance(error, BaseExceptionGroup) else [number(e) for e in error.exceptions],
+                str(error)
+                if not isinstance(error, BaseExceptionGroup)
+                else [number(e) for e in error.exceptions],
                 number(error.__context__),
                 number(error.__cause__),
                 error.__suppress_context__,
-                [note for note in getattr(error, "__notes__", []) if not note.startswith("deferred at ")],
+                [
+                    note
+                    for note in getattr(error, "__notes__", [])
+                    if not note.startswith("deferred at ")
+                ],
             )
         )
     return rows
@@ -257,7 +269,9 @@ def compare(flavor, deferring, hand, cleanups, raises, inside_except):
     assert ours == theirs, [cleanup.__name__ for cleanup in cleanups]
 
 
-WHERE = pytest.mark.parametrize("inside_except", [False, True], ids=["outside", "inside an except of the caller"])
+WHERE = pytest.mark.parametrize(
+    "inside_except", [False, True], ids=["outside", "inside an except of the caller"]
+)
 BODY = pytest.mark.parametrize("raises", [None, LookupError, StopIteration])
 
 
@@ -267,7 +281,9 @@ BODY = pytest.mark.parametrize("raises", [None, LookupError, StopIteration])
 @pytest.mark.parametrize("cleanup", CLEANUPS, ids=lambda cleanup: cleanup.__name__)
 def test_ten_calls_that_fail_alike(way, flavor, inside_except, raises, cleanup):
     """Ten clean-ups that fail in the same way leave the chain that ten nested `finally` blocks leave (D5)."""
-    compare(flavor, deferred(way, flavor), by_hand(flavor, 10), [cleanup] * 10, raises, inside_except)
+    compare(
+        flavor, deferred(way, flavor), by_hand(flavor, 10), [cleanup] * 10, raises, inside_except
+    )
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
@@ -281,7 +297,11 @@ def test_ten_calls_that_fail_differently(way, flavor, inside_except, raises):
     if sys.implementation.name == "pypy" and way.name == "runtime" and flavor != "function":
         # Once a `__context__` was assigned None, PyPy sets none there any more. The runtime way has to assign it to a StopIteration
         # that it takes back from PEP 479's RuntimeError; the difference shows if a later clean-up raises that very object again.
-        cleanups = [cleanup for cleanup in CLEANUPS if cleanup not in {raises_the_oldest, raises_the_second_oldest}]
+        cleanups = [
+            cleanup
+            for cleanup in CLEANUPS
+            if cleanup not in {raises_the_oldest, raises_the_second_oldest}
+        ]
     for _ in range(300):
         compare(flavor, deferring, hand, choose.choices(cleanups, k=10), raises, inside_except)
 
@@ -354,7 +374,10 @@ def test_a_stop_iteration_that_leaves_a_body(way, flavor, where):
         finally:
             note(seen)
 
-    functions = {"generator": (generator, generator_by_hand), "coroutine": (coroutine, coroutine_by_hand)}
+    functions = {
+        "generator": (generator, generator_by_hand),
+        "coroutine": (coroutine, coroutine_by_hand),
+    }
     results = []
     for function in functions[flavor]:
         seen = []

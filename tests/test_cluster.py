@@ -21,7 +21,11 @@ def client():
     """A cluster of one worker, in a process of its own, that can be reached from this machine alone, and leaves no process."""
     with (
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1"
+            n_workers=1,
+            threads_per_worker=2,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            host="127.0.0.1",
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -277,7 +281,12 @@ def test_a_task_that_is_cancelled_before_it_begins(way, client, notes, tmp_path)
     (tmp_path / "go").touch()
     client.gather(running)
     assert client.submit(int, pure=False).result() == 0
-    assert sorted(noted()) == ["running 0 begins", "running 0 exits", "running 1 begins", "running 1 exits"]
+    assert sorted(noted()) == [
+        "running 0 begins",
+        "running 0 exits",
+        "running 1 begins",
+        "running 1 exits",
+    ]
 
 
 def test_a_worker_that_is_restarted(client, task, notes):
@@ -299,7 +308,15 @@ def test_a_worker_that_is_restarted(client, task, notes):
     (after,) = client.run(os.getpid).values()
     assert before != after
     assert not alive(before)
-    assert noted() == [*["begins"] * 2, "recovers None", "fails", "exits", "recovers None", "returns", "exits"]
+    assert noted() == [
+        *["begins"] * 2,
+        "recovers None",
+        "fails",
+        "exits",
+        "recovers None",
+        "returns",
+        "exits",
+    ]
 
 
 def test_a_worker_that_is_retired(task, notes):
@@ -333,7 +350,8 @@ def test_a_worker_that_is_retired(task, notes):
     assert found.pop(0) == "begins here"
     found.remove("begins here")  # the other worker may be faster than the one that is closing
     assert found == [
-        f"{note} here" for note in ("recovers None", "fails", "exits", "recovers None", "returns", "exits")
+        f"{note} here"
+        for note in ("recovers None", "fails", "exits", "recovers None", "returns", "exits")
     ]
 
 

@@ -22,13 +22,19 @@ COMMAND = [sys.executable, "-m", "godefer"]
 
 # Where the tests themselves are run may have its own wishes.
 PLAIN = {
-    name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR", "PYTHONIOENCODING"}
+    name: value
+    for name, value in os.environ.items()
+    if name not in {"NO_COLOR", "FORCE_COLOR", "PYTHONIOENCODING"}
 }
 
 
 def run_command(*arguments, **environment):
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, env={**PLAIN, **environment}, timeout=120
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        env={**PLAIN, **environment},
+        timeout=120,
     )
 
 
@@ -36,7 +42,9 @@ def run_on_terminal(*arguments, cwd=None, **environment):
     """What the command writes to a terminal of its own."""
     pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
     leader, follower = pty.openpty()
-    process = subprocess.Popen([*COMMAND, *arguments], stdout=follower, cwd=cwd, env={**PLAIN, **environment})
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], stdout=follower, cwd=cwd, env={**PLAIN, **environment}
+    )
     os.close(follower)
     written = b""
     while select.select([leader], [], [], 120)[0]:
@@ -88,7 +96,9 @@ def test_demo_on_a_terminal_has_colours():
     assert "\x1b[33m    defer(src.close)\x1b[0m" in written
 
 
-@pytest.mark.parametrize("environment", [{"NO_COLOR": "1", "TERM": "xterm"}, {"NO_COLOR": "", "TERM": "dumb"}])
+@pytest.mark.parametrize(
+    "environment", [{"NO_COLOR": "1", "TERM": "xterm"}, {"NO_COLOR": "", "TERM": "dumb"}]
+)
 def test_demo_on_a_terminal_without_colours(environment):
     """NO_COLOR, and a terminal that knows no colours, are respected."""
     status, written = run_on_terminal("demo", **environment)
@@ -170,7 +180,9 @@ def test_demo_notices_a_directory_that_cannot_be_made(monkeypatch, tmp_path):
 
 def test_a_reader_that_stops_reading_is_no_error_message():
     """`python -m godefer demo | head -1` ends with status 1 and without a traceback."""
-    process = subprocess.Popen([*COMMAND, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     process.stdout.close()
     assert process.stderr.read() == ""
     process.stderr.close()
@@ -198,7 +210,11 @@ def test_version(monkeypatch, capsys):
 
 def test_help_names_the_subcommands(capsys):
     """`--help` says what there is, and `demo --help` what the demo does."""
-    for arguments, text in ((["--help"], "demo"), (["demo", "--help"], "SQLite"), (["explain", "--help"], "--lowered")):
+    for arguments, text in (
+        (["--help"], "demo"),
+        (["demo", "--help"], "SQLite"),
+        (["explain", "--help"], "--lowered"),
+    ):
         with pytest.raises(SystemExit) as exit_:
             command_line.main(arguments)
         assert exit_.value.code == 0
@@ -409,7 +425,11 @@ def test_explain_shows_the_lowered_source_of_a_whole_module(package):
     status, out, err = explain(package, "pkg.mod", "--lowered")
     assert (status, err) == (0, "")
     heads = [line for line in out.splitlines() if line.endswith((": open-coded", ": runtime"))]
-    assert heads == [line for line in LISTING.format(file=package / "pkg" / "mod.py").splitlines() if line[0] != " "]
+    assert heads == [
+        line
+        for line in LISTING.format(file=package / "pkg" / "mod.py").splitlines()
+        if line[0] != " "
+    ]
     assert out.count("lowered source") == 7
 
 
@@ -455,7 +475,13 @@ def test_explain_puts_two_statements_of_a_line_beside_it(package):
 def test_explain_on_a_terminal_has_colours(package):
     """On a terminal the lines that defer stand out, and so does what godefer added to the lowered source."""
     status, written = run_on_terminal(
-        "explain", "pkg.mod:copy", "--lowered", cwd=package, NO_COLOR="", TERM="xterm", GODEFER_OPEN_CODED="1"
+        "explain",
+        "pkg.mod:copy",
+        "--lowered",
+        cwd=package,
+        NO_COLOR="",
+        TERM="xterm",
+        GODEFER_OPEN_CODED="1",
     )
     assert status == 0
     assert "\x1b[33m    defer(source.close)\x1b[0m" in written
@@ -471,7 +497,9 @@ def test_explain_shows_a_class_as_it_does_a_module(package):
     assert explain(package, "pkg.mod:Store") == (0, "".join(listing[:6]), "")
     assert explain(package, "pkg.mod:Store.Cursor") == (0, listing[0], "")
     assert explain(package, "pkg.mod:Store", "--lowered")[1].count("lowered source") == 4
-    assert explain(package, "pkg.other:Store")[1] == "".join(listing[:6])  # imported from where it is defined
+    assert explain(package, "pkg.other:Store")[1] == "".join(
+        listing[:6]
+    )  # imported from where it is defined
 
 
 def test_explain_shows_tabs_as_they_look(package):
@@ -492,7 +520,8 @@ def test_explain_shows_tabs_as_they_look(package):
 def test_explain_shows_what_the_encoding_lacks(package):
     """Where the encoding of stdout lacks a character of the source, its escape is shown instead."""
     (package / "pkg" / "quay.py").write_text(
-        "from godefer import defer, with_defers\n@with_defers\ndef f():\n    defer(print, '→')\n", encoding="utf-8"
+        "from godefer import defer, with_defers\n@with_defers\ndef f():\n    defer(print, '→')\n",
+        encoding="utf-8",
     )
     status, out, err = explain(package, "pkg.quay:f", PYTHONIOENCODING="ascii")
     assert (status, err) == (0, "")
@@ -501,15 +530,23 @@ def test_explain_shows_what_the_encoding_lacks(package):
 
 @pytest.mark.parametrize(
     ("environment", "coloured"),
-    [({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False), ({"FORCE_COLOR": ""}, False)],
+    [
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        ({"FORCE_COLOR": ""}, False),
+    ],
 )
 def test_colours_in_a_pipe(package, environment, coloured):
     """FORCE_COLOR has colours in a pipe, unless NO_COLOR takes them away."""
-    assert ("\x1b[32mopen-coded\x1b[0m" in explain(package, "pkg.mod", **environment)[1]) is coloured
+    assert (
+        "\x1b[32mopen-coded\x1b[0m" in explain(package, "pkg.mod", **environment)[1]
+    ) is coloured
     assert ("\x1b[" in run_command("demo", **environment).stdout) is coloured
 
 
-@pytest.mark.parametrize("environment", [{"NO_COLOR": "1", "TERM": "xterm"}, {"NO_COLOR": "", "TERM": "dumb"}])
+@pytest.mark.parametrize(
+    "environment", [{"NO_COLOR": "1", "TERM": "xterm"}, {"NO_COLOR": "", "TERM": "dumb"}]
+)
 def test_explain_on_a_terminal_without_colours(package, environment):
     """NO_COLOR, and a terminal that knows no colours, are respected."""
     status, written = run_on_terminal("explain", "pkg.mod", cwd=package, **environment)
@@ -533,13 +570,18 @@ def test_explain_finds_what_a_name_holds(package, name, functions):
     """Methods, both functions of a property, private names, caches, aliases, partials and callable objects are found."""
     status, out, err = explain(package, f"pkg.mod:{name}")
     assert (status, err) == (0, "")
-    assert [line.split()[0] for line in out.splitlines() if line.endswith(": open-coded")] == functions
+    assert [
+        line.split()[0] for line in out.splitlines() if line.endswith(": open-coded")
+    ] == functions
 
 
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("nowhere", "there is no module named nowhere; run this where `python -c 'import nowhere'` works: "),
+        (
+            "nowhere",
+            "there is no module named nowhere; run this where `python -c 'import nowhere'` works: ",
+        ),
         ("pkg.nowhere", "there is no module named pkg.nowhere; run this where "),
         ("pkg.mod.copy", "pkg.mod.copy is no module; write pkg.mod:copy\n"),
         ("pkg.mod.Store.open", "pkg.mod.Store is no module; write pkg.mod:Store.open\n"),
@@ -571,7 +613,10 @@ def test_explain_finds_what_a_name_holds(package, name, functions):
             "decorator; `python -m godefer explain pkg.mod` lists the functions that are\n",
         ),
         ("pkg.mod:__name__", "__name__ of pkg.mod is no function, but of type str; "),
-        ("pkg.mod:Idle", "no function or method that Idle itself defines is decorated; put @with_defers on the line "),
+        (
+            "pkg.mod:Idle",
+            "no function or method that Idle itself defines is decorated; put @with_defers on the line ",
+        ),
         ("pkg.mod:made_up", "made_up of pkg.mod is not decorated; "),
         (
             "pkg.other",
@@ -615,7 +660,9 @@ def test_explain_returns_its_exit_status(package, monkeypatch, capsys):
             status = command_line.main(["explain", target])
             out, err = capsys.readouterr()
             found = target in targets[:5]
-            assert (status, bool(out), bool(err)) == ((0, True, False) if found else (2, False, True)), target
+            assert (status, bool(out), bool(err)) == (
+                (0, True, False) if found else (2, False, True)
+            ), target
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] == "pkg"]:
             del sys.modules[name]

@@ -25,7 +25,11 @@ def test_what_a_command_names_is_there(command):
         assert set(names.split(",")) <= set(extras)
     for module, rest in re.findall(r"-m ((?:tests|benchmarks)\.\w+)(.*)", command):
         found = importlib.util.find_spec(module)
-        main = Path(found.origin).with_name("__main__.py") if found.submodule_search_locations else Path(found.origin)
+        main = (
+            Path(found.origin).with_name("__main__.py")
+            if found.submodule_search_locations
+            else Path(found.origin)
+        )
         for option in re.findall(r"--[\w-]+", rest):
             assert f'"{option}"' in main.read_text(encoding="utf-8")
     for path in re.findall(r"(?:^| )((?:tests|benchmarks|docs)/[\w./-]*)", command):

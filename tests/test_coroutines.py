@@ -405,7 +405,9 @@ def test_dropped_half_way(work, events):
 
 def test_never_awaited(work, events):
     """A decorated coroutine that is never awaited is warned of under its own name, and deferred nothing (A)."""
-    with pytest.warns(RuntimeWarning, match=r"coroutine 'work\.<locals>\.work' was never awaited") as warned:
+    with pytest.warns(
+        RuntimeWarning, match=r"coroutine 'work\.<locals>\.work' was never awaited"
+    ) as warned:
         work()
         gc.collect()
     assert len(warned) == 1

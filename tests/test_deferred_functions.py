@@ -784,9 +784,7 @@ def test_a_function_is_itself(way):
 def test_type_parameters(way):
     """It may have type parameters (D12)."""
     log = []
-    text = (
-        "def f():\n    @defer\n    def cleanup[T](x: T = 1) -> T:\n        log.append(T.__name__)\n    return cleanup\n"
-    )
+    text = "def f():\n    @defer\n    def cleanup[T](x: T = 1) -> T:\n        log.append(T.__name__)\n    return cleanup\n"
     assert way(made(text, log=log, defer=defer))() is None
     assert log == ["T"]
 

@@ -34,11 +34,17 @@ def test_docstring_is_complete(name):
     assert summary.endswith((".", ":")) and "\n" not in summary
     assert re.search(r"^Example:\n    >>> ", rest, re.MULTILINE)
     if not name.startswith("godefer.lint."):
-        assert re.search(r"\((?:rules? |section )?[DPNARS]\d*\b|\bsection [NAS]\)", text), "no rule is named"
+        assert re.search(r"\((?:rules? |section )?[DPNARS]\d*\b|\bsection [NAS]\)", text), (
+            "no rule is named"
+        )
     if inspect.isroutine(thing):
         for argument in inspect.signature(thing).parameters.values():
-            stars = {argument.VAR_POSITIONAL: r"\*", argument.VAR_KEYWORD: r"\*\*"}.get(argument.kind, "")
-            assert argument.name == "self" or re.search(rf"^    {stars}{argument.name}: ", rest, re.MULTILINE)
+            stars = {argument.VAR_POSITIONAL: r"\*", argument.VAR_KEYWORD: r"\*\*"}.get(
+                argument.kind, ""
+            )
+            assert argument.name == "self" or re.search(
+                rf"^    {stars}{argument.name}: ", rest, re.MULTILINE
+            )
 
 
 @pytest.mark.parametrize("name", [*PUBLIC, *METHODS])
@@ -61,10 +67,14 @@ def test_reference_page_has_the_command_line():
     """docs/reference.md has each subcommand, with all of its arguments and options."""
     page = (Path(__file__).parent.parent / "docs" / "reference.md").read_text(encoding="utf-8")
     section = page.partition("## The command line\n")[2].partition("\n## ")[0]
-    (subcommands,) = (action.choices for action in _parser()._actions if isinstance(action.choices, dict))
+    (subcommands,) = (
+        action.choices for action in _parser()._actions if isinstance(action.choices, dict)
+    )
     shown = re.findall(r"^### (\w+)$", section, re.MULTILINE)
     assert shown == list(subcommands)
-    for name, text in zip(shown, re.split(r"^### .*$", section, flags=re.MULTILINE)[1:], strict=True):
+    for name, text in zip(
+        shown, re.split(r"^### .*$", section, flags=re.MULTILINE)[1:], strict=True
+    ):
         for action in subcommands[name]._actions:
             for written in action.option_strings[-1:] or [action.metavar]:
                 assert written == "--help" or f"`{written}" in text
@@ -74,7 +84,9 @@ def test_command_line_has_help_for_everything():
     """Each subcommand, argument and option of the command line has its line of help."""
     for parser in parsers(_parser()):
         assert parser.description
-        assert all(action.help for action in parser._actions if not isinstance(action.choices, dict))
+        assert all(
+            action.help for action in parser._actions if not isinstance(action.choices, dict)
+        )
 
 
 def parsers(parser):
@@ -82,5 +94,7 @@ def parsers(parser):
     for action in parser._actions:
         if isinstance(action.choices, dict):
             for name, found in action.choices.items():
-                assert any(choice.dest == name and choice.help for choice in action._choices_actions)
+                assert any(
+                    choice.dest == name and choice.help for choice in action._choices_actions
+                )
                 yield from parsers(found)

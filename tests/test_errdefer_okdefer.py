@@ -79,7 +79,9 @@ def test_in_every_kind_of_function(way, kind):
     assert ran == ["okdefer", "errdefer"]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError, BaseException])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError, BaseException]
+)
 def test_every_base_exception_is_a_failure(way, error):
     """KeyboardInterrupt and its like are failures as much as any Exception (D10)."""
     ran = []

@@ -106,7 +106,9 @@ def test_all_calls_run_whichever_of_them_fail(way, kind, body):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError, MemoryError])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError, MemoryError]
+)
 def test_no_exception_of_a_call_stops_the_others(way, kind, error):
     """The calls that remain run even if one raises what is not an Exception (D5)."""
     run = _runner(way, kind)

@@ -157,7 +157,9 @@ def test_a_real_interrupt(way, where):
             defer(interrupt)
             okdefer(ran.append, "okdefer")
 
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+    handler = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell may have had it ignored
     try:
         with pytest.raises(KeyboardInterrupt):
             f()
@@ -186,7 +188,9 @@ def test_a_program_that_exits(tmp_path):
             """
         )
     )
-    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (3, "recover: None\nlast\n", "")
 
 

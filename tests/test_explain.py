@@ -85,7 +85,9 @@ def test_runtime():
     assert explanation.line == line_of("def not_open_coded(events):") - 1
     assert explanation.way == "runtime"
     line = line_of("postpone = defer")
-    assert explanation.reason == f"defer is used as a value, or inside an expression, at line {line}"
+    assert (
+        explanation.reason == f"defer is used as a value, or inside an expression, at line {line}"
+    )
     assert explanation.defers == ()
     assert explanation.lowered == ""
 
@@ -125,7 +127,9 @@ def test_lowered():
         defer(print, x, "@home", end="'")
 
     lowered = explain(f).lowered
-    header, docstring, *rest = [line for line in lowered.splitlines() if not line.startswith("@with_defers")]
+    header, docstring, *rest = [
+        line for line in lowered.splitlines() if not line.startswith("@with_defers")
+    ]
     assert header == "def f(x):"
     assert docstring == '    """The doc."""'
     assert rest[:2] == ["    try:", "        @f0 = print"]
@@ -389,7 +393,10 @@ def test_environment(monkeypatch):
         defer(events.append, 1)
 
     explanation = explain(f)
-    assert (explanation.way, explanation.reason) == ("runtime", "the environment says GODEFER_OPEN_CODED=0")
+    assert (explanation.way, explanation.reason) == (
+        "runtime",
+        "the environment says GODEFER_OPEN_CODED=0",
+    )
     assert (explanation.defers, explanation.lowered) == ((), "")
     assert explain(every_shape).way == "open-coded"
     events = []
@@ -455,7 +462,10 @@ def test_no_defer():
     def f():
         return 1
 
-    assert (explain(f).way, explain(f).reason) == ("runtime", "there is no defer statement in its body")
+    assert (explain(f).way, explain(f).reason) == (
+        "runtime",
+        "there is no defer statement in its body",
+    )
     assert f() == 1
 
 

@@ -10,13 +10,16 @@ from tests.faults.__main__ import main
 
 pytestmark = [
     pytest.mark.skipif(
-        platform.python_implementation() != "CPython", reason="a signal is marked as arrived by CPython's C API"
+        platform.python_implementation() != "CPython",
+        reason="a signal is marked as arrived by CPython's C API",
     ),
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-RUNS = [pytest.param(shape, way, id=f"{shape}-{way}") for shape in shapes.SHAPES for way in shape.ways]
+RUNS = [
+    pytest.param(shape, way, id=f"{shape}-{way}") for shape in shapes.SHAPES for way in shape.ways
+]
 
 
 @pytest.mark.parametrize(("shape", "way"), RUNS)
@@ -61,7 +64,11 @@ def test_a_signal_at_a_random_moment_loses_no_call(way):
 
 def test_the_command_prints_the_figures(monkeypatch, capsys):
     """`python -m tests.faults` says how many faults there were, and what was lost."""
-    monkeypatch.setattr(shapes, "SHAPES", [shape for shape in shapes.SHAPES if shape.name in {"inline", "generator"}])
+    monkeypatch.setattr(
+        shapes,
+        "SHAPES",
+        [shape for shape in shapes.SHAPES if shape.name in {"inline", "generator"}],
+    )
     assert main(["--signals", "50", "--pairs", "5"]) == 0
     printed = capsys.readouterr().out
     for words in (

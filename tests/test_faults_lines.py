@@ -7,7 +7,9 @@ import pytest
 from tests.faults import lines, shapes
 from tests.faults.ledger import Fault
 
-RUNS = [pytest.param(shape, way, id=f"{shape}-{way}") for shape in shapes.SHAPES for way in shape.ways]
+RUNS = [
+    pytest.param(shape, way, id=f"{shape}-{way}") for shape in shapes.SHAPES for way in shape.ways
+]
 
 
 @pytest.mark.parametrize(("shape", "way"), RUNS)

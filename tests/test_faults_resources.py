@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[1]
 def figures(module, way):
     """What the process prints."""
     command = [sys.executable, "-W", "ignore", "-m", module, way]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 

@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[1]
 def outcome(way, program):
     """What a program prints, complains of, and ends with."""
     command = [sys.executable, "-m", "tests.faults.suspended", way, program]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     return done.stdout.split("\n"), done.stderr, done.returncode
 
 

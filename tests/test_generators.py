@@ -459,7 +459,9 @@ def test_what_the_caller_handles_is_not_lost(way, events):
             raise KeyError("handled by the caller")
         except KeyError:
             next(g, None)
-    assert events == ["None", "KeyError('handled by the caller')"] * 2 + ["KeyError('handled by the caller')"]
+    assert events == ["None", "KeyError('handled by the caller')"] * 2 + [
+        "KeyError('handled by the caller')"
+    ]
 
 
 def test_generator_state(gen):

@@ -25,7 +25,11 @@ def listed():
 def docstrings(module):
     """The tests of a module, with what they say."""
     tree = ast.parse((TESTS / module).read_text(encoding="utf-8"))
-    functions = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"))
+    functions = (
+        node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    )
     return {function.name: ast.get_docstring(function) for function in functions}
 
 

@@ -96,7 +96,8 @@ def test_a_nil_function_panics_when_it_is_called(way, where):
 
 
 @pytest.mark.skipif(
-    sys.implementation.name == "pypy", reason="PyPy has no reference counts: when a thing dies is the collector's"
+    sys.implementation.name == "pypy",
+    reason="PyPy has no reference counts: when a thing dies is the collector's",
 )
 def test_deferred_calls_keep_nothing_alive(way):
     """What a deferred closure refers to can be collected once the function has exited, in threads too (D9). Mirrors deferfin.go."""

@@ -162,7 +162,14 @@ def test_calls_are_left_where_it_is_recovered_and_above(way):
     with pytest.raises(Panic) as caught:
         one()
     assert chain(caught.value) == ["third panic"]
-    assert log == [("panics anew", None), "first panic", ("recovers", "second panic"), "left", "goes on", "above"]
+    assert log == [
+        ("panics anew", None),
+        "first panic",
+        ("recovers", "second panic"),
+        "left",
+        "goes on",
+        "above",
+    ]
 
 
 def test_three_panics_in_two_functions(way):
@@ -182,7 +189,9 @@ def test_three_panics_in_two_functions(way):
         pt1()
     assert chain(caught.value) == ["panic pt1", "panic pt2", "hello"]
     shown = "".join(traceback.format_exception(caught.value))
-    first, second, third = (shown.index(f"Panic: {name}\n") for name in ("hello", "panic pt2", "panic pt1"))
+    first, second, third = (
+        shown.index(f"Panic: {name}\n") for name in ("hello", "panic pt2", "panic pt1")
+    )
     assert first < second < third
 
 

@@ -165,7 +165,8 @@ def test_a_function_of_a_c_library(way):
 
 
 @pytest.mark.skipif(
-    sys.implementation.name == "pypy", reason="PyPy has no reference counts: when a thing dies is the collector's"
+    sys.implementation.name == "pypy",
+    reason="PyPy has no reference counts: when a thing dies is the collector's",
 )
 @pytest.mark.parametrize("error", [None, ValueError])
 @pytest.mark.parametrize("kind", ["function", "loop", "method", "method in a loop"])

@@ -146,7 +146,10 @@ def made_at_run_time(source, **names):
 
 MADE = {
     "by exec": lambda log: made_at_run_time(
-        "def made(): log.append((sub_call(), recover(), recover()))", log=log, recover=recover, sub_call=sub_call
+        "def made(): log.append((sub_call(), recover(), recover()))",
+        log=log,
+        recover=recover,
+        sub_call=sub_call,
     ),
     "by lambda": lambda log: lambda: log.append((sub_call(), recover(), recover())),
     "from a code object": lambda log: types.FunctionType(

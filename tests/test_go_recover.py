@@ -65,7 +65,12 @@ def test_only_the_deferred_function_itself_recovers_and_once(way):
         panic(1)
 
     f()
-    assert log == [("recursive", None), ("below", None), ("itself", None, 1, None), ("too late", None)]
+    assert log == [
+        ("recursive", None),
+        ("below", None),
+        ("itself", None, 1, None),
+        ("too late", None),
+    ]
 
 
 def test_closures_recover_as_other_functions_do(way):
@@ -188,7 +193,9 @@ def test_what_was_deferred_before_the_recovering_call_runs(way):
     assert events == ["ok"]
 
 
-@pytest.mark.parametrize(("fails", "numbers", "result"), [(True, (1, 2, 3), 106), (False, (4, 5, 6), 15)])
+@pytest.mark.parametrize(
+    ("fails", "numbers", "result"), [(True, (1, 2, 3), 106), (False, (4, 5, 6), 15)]
+)
 def test_a_variadic_deferred_function_recovers(way, fails, numbers, result):
     """A function of any number of arguments recovers, and only if there is a panic (P2, D1). Mirrors recover.go, test8."""
 

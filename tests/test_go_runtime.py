@@ -286,7 +286,11 @@ def test_panics_handed_up_level_by_level(way, levels, target):
     interpreter(0)
     afterwards(10)
     expected = [(level, "again") for level in range(levels - 1, target, -1)]
-    expected += [(target, "recovered"), *((level, None) for level in range(target - 1, -1, -1)), "at the bottom"]
+    expected += [
+        (target, "recovered"),
+        *((level, None) for level in range(target - 1, -1, -1)),
+        "at the bottom",
+    ]
     assert log == expected
 
 
@@ -343,7 +347,11 @@ def test_records_are_not_mixed_up(way):
             assert t.calls == [1, 1, 2, 1]
         (_, first, _), (_, second, _), _ = seen
         assert first is not second
-        assert seen == [("failing", first, tuple(range(9))), ("failing", second, tuple(range(9))), "outer"]
+        assert seen == [
+            ("failing", first, tuple(range(9))),
+            ("failing", second, tuple(range(9))),
+            "outer",
+        ]
 
 
 def test_a_panic_recovered_in_a_deferred_function_of_a_listing_function(way):

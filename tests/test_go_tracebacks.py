@@ -27,7 +27,11 @@ def in_flight():
     error = sys.exception()
     if error is None:
         return None
-    names = [frame.name for frame in traceback.extract_tb(error.__traceback__) if frame.filename == __file__]
+    names = [
+        frame.name
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == __file__
+    ]
     return error.value if isinstance(error, Panic) else type(error), names
 
 
@@ -242,7 +246,11 @@ def test_a_failing_deferred_call_shows_its_statement(way):
 
     with pytest.raises(Panic) as caught:
         f([])
-    lines = [frame.lineno for frame in traceback.extract_tb(caught.value.__traceback__) if frame.name == "f"]
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(caught.value.__traceback__)
+        if frame.name == "f"
+    ]
     if way.name == "open-coded":
         assert lines == [line_of("the statement")]
     else:

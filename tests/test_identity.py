@@ -51,18 +51,24 @@ def functions(decorate):
         defer(print, a)
 
     @decorate
-    async def coroutine_function(a, b=2, /, c: int = 3, *args: str, d, e: "bytes" = b"", **kwargs) -> None:
+    async def coroutine_function(
+        a, b=2, /, c: int = 3, *args: str, d, e: "bytes" = b"", **kwargs
+    ) -> None:
         """The doc."""
         defer(print, a)
 
     @decorate
-    def generator_function(a, b=2, /, c: int = 3, *args: str, d, e: "bytes" = b"", **kwargs) -> None:
+    def generator_function(
+        a, b=2, /, c: int = 3, *args: str, d, e: "bytes" = b"", **kwargs
+    ) -> None:
         """The doc."""
         defer(print, a)
         yield
 
     @decorate
-    async def async_generator_function(a, b=2, /, c: int = 3, *args: str, d, e: "bytes" = b"", **kwargs) -> None:
+    async def async_generator_function(
+        a, b=2, /, c: int = 3, *args: str, d, e: "bytes" = b"", **kwargs
+    ) -> None:
         """The doc."""
         defer(print, a)
         yield
@@ -84,7 +90,9 @@ def pair(request, way):
     return functions(same)[request.param], functions(way)[request.param]
 
 
-@pytest.mark.parametrize("attribute", ["__name__", "__qualname__", "__module__", "__doc__", "__defaults__"])
+@pytest.mark.parametrize(
+    "attribute", ["__name__", "__qualname__", "__module__", "__doc__", "__defaults__"]
+)
 def test_attributes(pair, attribute):
     """Name, qualified name, module, doc and defaults are kept (A)."""
     original, decorated = pair
@@ -97,7 +105,12 @@ def test_attributes_of_the_very_same_function(way):
     def f(a=[], *, b={}) -> list:
         defer(print)
 
-    defaults, kwdefaults, annotations, namespace = f.__defaults__, f.__kwdefaults__, f.__annotations__, f.__globals__
+    defaults, kwdefaults, annotations, namespace = (
+        f.__defaults__,
+        f.__kwdefaults__,
+        f.__annotations__,
+        f.__globals__,
+    )
     decorated = way(f)
     assert decorated.__defaults__[0] is defaults[0]
     assert decorated.__kwdefaults__["b"] is kwdefaults["b"]
@@ -221,7 +234,9 @@ def test_dict(way):
     assert decorated.later == 1
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="inspect.markcoroutinefunction came with 3.12")
+@pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="inspect.markcoroutinefunction came with 3.12"
+)
 def test_marked_coroutine_function(way):
     """A function marked as a coroutine function stays marked (A)."""
 
@@ -334,7 +349,11 @@ def test_postponed_annotations(way, load):
     """Annotations under PEP 563 stay unevaluated strings, whether or not they mean anything (A)."""
     original, decorated = load(FUTURE, same), load(FUTURE, way)
     assert decorated.f.__annotations__ == original.f.__annotations__
-    assert decorated.f.__annotations__ == {"a": "Undefined", "b": "list[int]", "return": "Missing[str]"}
+    assert decorated.f.__annotations__ == {
+        "a": "Undefined",
+        "b": "list[int]",
+        "return": "Missing[str]",
+    }
     assert str(inspect.signature(decorated.f)) == str(inspect.signature(original.f))
 
 
@@ -362,7 +381,8 @@ def g(a: Later) -> list[Later]:
 
 
 @pytest.mark.skipif(
-    sys.version_info < (3, 14), reason="annotations that are evaluated when asked for (PEP 649) came with 3.14"
+    sys.version_info < (3, 14),
+    reason="annotations that are evaluated when asked for (PEP 649) came with 3.14",
 )
 def test_annotations_are_not_evaluated(way, load):
     """Decorating does not evaluate annotations, which may name what is defined only later (A)."""
@@ -550,14 +570,22 @@ print(with_defers(down)(1, events), events, twice is down, down.__name__, down._
 
 def run(*args, way):
     """Run Python in a process of its own, in which every function is run in that way."""
-    env = {**os.environ, "PYTHONPATH": PARENT, "GODEFER_OPEN_CODED": "0" if way.name == "runtime" else "1"}
-    done = subprocess.run([sys.executable, *map(str, args)], env=env, capture_output=True, text=True, check=False)
+    env = {
+        **os.environ,
+        "PYTHONPATH": PARENT,
+        "GODEFER_OPEN_CODED": "0" if way.name == "runtime" else "1",
+    }
+    done = subprocess.run(
+        [sys.executable, *map(str, args)], env=env, capture_output=True, text=True, check=False
+    )
     assert done.stderr == ""
     assert done.returncode == 0
     return done.stdout
 
 
-@pytest.mark.skipif(sys.implementation.name == "pypy", reason="cloudpickle cannot be imported on PyPy")
+@pytest.mark.skipif(
+    sys.implementation.name == "pypy", reason="cloudpickle cannot be imported on PyPy"
+)
 @pytest.mark.parametrize("source", ["file", "text"])
 def test_cloudpickle(way, tmp_path, source):
     """cloudpickle takes decorated functions to another process by value, with closures, globals and kinds (A)."""
@@ -630,7 +658,9 @@ def test_many_parameters(way):
     """A function with hundreds of parameters can be decorated (A)."""
     names = [f"p{i}" for i in range(300)]
     namespace = {"defer": defer}
-    exec(f"def f({', '.join(names)}):\n    defer(str)\n    return [{', '.join(names)}]\n", namespace)
+    exec(
+        f"def f({', '.join(names)}):\n    defer(str)\n    return [{', '.join(names)}]\n", namespace
+    )
     assert with_defers(namespace["f"])(*range(300)) == list(range(300))
 
 

@@ -28,7 +28,9 @@ def modules_after(*statements):
             "print(*sorted(set(sys.modules) - before))",
         ]
     )
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    )
     return done.stdout.split()
 
 
@@ -102,7 +104,10 @@ def test_a_callable_object_imports_wrapt():
 def test_dependencies():
     """At run time godefer needs wrapt and typing-extensions, and nothing else."""
     required = [line for line in importlib.metadata.requires("godefer") if "extra ==" not in line]
-    assert sorted(re.match(r"[\w-]+", line)[0] for line in required) == ["typing-extensions", "wrapt"]
+    assert sorted(re.match(r"[\w-]+", line)[0] for line in required) == [
+        "typing-extensions",
+        "wrapt",
+    ]
 
 
 def test_version():

@@ -60,7 +60,14 @@ def test_recursion_through_a_deferred_call(way):
         defer(events.append, ("first", n))
 
     down(2)
-    assert events == [("first", 2), ("first", 1), ("first", 0), ("last", 0), ("last", 1), ("last", 2)]
+    assert events == [
+        ("first", 2),
+        ("first", 1),
+        ("first", 0),
+        ("last", 0),
+        ("last", 1),
+        ("last", 2),
+    ]
 
 
 def test_two_functions_that_call_each_other(way):

@@ -810,7 +810,13 @@ def each_exit(w):
         raise kind
 
     def run():
-        for kind in (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, BaseException):
+        for kind in (
+            SystemExit,
+            KeyboardInterrupt,
+            GeneratorExit,
+            asyncio.CancelledError,
+            BaseException,
+        ):
             try:
                 f(kind)
             except BaseException as e:
@@ -987,7 +993,8 @@ def check(function):
 
 
 @pytest.mark.skipif(
-    sys.implementation.name == "pypy", reason="PyPy has no reference counts: when a thing dies is the collector's"
+    sys.implementation.name == "pypy",
+    reason="PyPy has no reference counts: when a thing dies is the collector's",
 )
 @pytest.mark.parametrize("name", [name for name in CASES if name not in NAMED])
 def test_a_kept_exception_keeps_no_argument(way, name, collector_disabled):
@@ -996,7 +1003,8 @@ def test_a_kept_exception_keeps_no_argument(way, name, collector_disabled):
 
 
 @pytest.mark.skipif(
-    sys.implementation.name == "pypy", reason="PyPy has no reference counts: when a thing dies is the collector's"
+    sys.implementation.name == "pypy",
+    reason="PyPy has no reference counts: when a thing dies is the collector's",
 )
 @pytest.mark.parametrize("name", NAMED)
 def test_a_kept_exception_keeps_no_argument_with_named_results(name, collector_disabled):

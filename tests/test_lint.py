@@ -2316,7 +2316,9 @@ def test_other_peoples_names(code, snippet):
 def test_what_a_gap_leaves(acquire, release, expected):
     """GDF012 says what becomes of the thing: a file stays open, a lock locked, and a directory is left behind."""
     body = f"    {acquire}\n    work()\n    defer({release})\n"
-    (problem,) = check_source(f"{IMPORTS}import shutil, tempfile\n@with_defers\ndef f(x=None):\n{body}")
+    (problem,) = check_source(
+        f"{IMPORTS}import shutil, tempfile\n@with_defers\ndef f(x=None):\n{body}"
+    )
     assert problem.code == "GDF012"
     assert f"is reached, and {expected}; put" in problem.message
 

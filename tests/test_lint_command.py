@@ -26,9 +26,7 @@ def f(file):
     défi = "é"; defer(file.close())
     defer(file.close)
 """
-MESSAGE = (
-    "file.close() is called here, and defer() is given what it returns, which is no function; write defer(file.close)"
-)
+MESSAGE = "file.close() is called here, and defer() is given what it returns, which is no function; write defer(file.close)"
 
 
 @pytest.fixture
@@ -52,7 +50,9 @@ def check(project, capsys):
 
 
 def run_flake8(*arguments):
-    done = subprocess.run([sys.executable, "-m", "flake8", *arguments], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", "flake8", *arguments], capture_output=True, text=True, timeout=120
+    )
     assert done.stderr == ""
     return done.returncode, done.stdout
 
@@ -176,7 +176,9 @@ def test_an_unknown_rule_is_an_error_of_the_command(project, capsys, given):
 def noqa_lines(source, check, project):
     (project / "a.py").write_text(source)
     ours = re.findall(r"^a\.py:(\d+):", check("a.py")[1], re.MULTILINE)
-    flake8s = re.findall(r"^a\.py:(\d+):", run_flake8("--isolated", "--select", "GDF", "a.py")[1], re.MULTILINE)
+    flake8s = re.findall(
+        r"^a\.py:(\d+):", run_flake8("--isolated", "--select", "GDF", "a.py")[1], re.MULTILINE
+    )
     return [int(n) for n in ours], [int(n) for n in flake8s]
 
 
@@ -211,7 +213,10 @@ def test_noqa(project, check):
 @pytest.mark.parametrize("comment", ["# flake8: noqa", "#   flake8: noqa".replace("   ", " ")])
 def test_noqa_for_a_file(project, check, comment):
     """`# flake8: noqa` on a line of its own takes back the whole file."""
-    assert noqa_lines(f"{comment}\nfrom godefer import defer\ndefer(print)\n", check, project) == ([], [])
+    assert noqa_lines(f"{comment}\nfrom godefer import defer\ndefer(print)\n", check, project) == (
+        [],
+        [],
+    )
 
 
 def test_noqa_for_a_file_and_a_rule(project, check):
@@ -277,7 +282,9 @@ def test_deep_expressions(project, check):
     )
     assert re.findall(r"a\.py:(\d+)", check("a.py")[1]) == ["2", "3", "4", "4"]
     (project / "a.py").write_text(f"import godefer\n{' + '.join(['x'] * 3000)}\n")
-    assert re.search("invalid-syntax: |All checks passed!", check("a.py")[1])  # as deep as the parser can go
+    assert re.search(
+        "invalid-syntax: |All checks passed!", check("a.py")[1]
+    )  # as deep as the parser can go
 
 
 def test_a_place_outside_of_the_lines():
@@ -311,13 +318,17 @@ def test_the_checker_is_not_imported_with_godefer():
     """`import godefer` loads neither the checker nor ast."""
     code = "import sys, godefer; print([m for m in ('ast', 'tokenize', 'godefer.lint') if m in sys.modules])"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, env=env, check=True)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, env=env, check=True
+    )
     assert done.stdout == "[]\n"
 
 
 def test_flake8_has_the_plugin():
     """The plugin is an entry point of the installed package, and flake8 names it."""
-    (point,) = [p for p in importlib.metadata.entry_points(group="flake8.extension") if p.name == "GDF"]
+    (point,) = [
+        p for p in importlib.metadata.entry_points(group="flake8.extension") if p.name == "GDF"
+    ]
     assert point.load() is lint.Flake8Plugin
     assert f"godefer: {godefer.__version__}" in run_flake8("--version")[1].replace("\n", " ")
 

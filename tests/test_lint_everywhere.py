@@ -46,7 +46,11 @@ def test_nothing_is_found_where_godefer_is_not_used(files):
     paths = files()
     assert len(paths) > 300
     everything = _files.Selection()
-    found = {str(path): problems for path in paths if (problems := _files.check_file(str(path), everything))}
+    found = {
+        str(path): problems
+        for path in paths
+        if (problems := _files.check_file(str(path), everything))
+    }
     assert [path for path in found if "godefer" not in Path(path).read_text(errors="replace")] == []
     assert found == {}
 
@@ -79,7 +83,9 @@ class Deferred(ast.NodeTransformer):
         if isinstance(call, ast.Call):
             name = ["defer", "errdefer", "later", "later.ok", "using", "ausing"][self.next() % 6]
             passed = [call] if self.count % 4 == 0 else [call.func, *call.args]
-            node.value = ast.Call(ast.parse(name, mode="eval").body, passed, [] if passed == [call] else call.keywords)
+            node.value = ast.Call(
+                ast.parse(name, mode="eval").body, passed, [] if passed == [call] else call.keywords
+            )
         return node
 
     def visit_FunctionDef(self, node):
@@ -87,13 +93,17 @@ class Deferred(ast.NodeTransformer):
         if self.next() % 2:
             node.decorator_list.append(ast.Name("with_defers", ast.Load()))
         else:
-            item = ast.withitem(ast.parse("defer_scope()", mode="eval").body, ast.Name("later", ast.Store()))
+            item = ast.withitem(
+                ast.parse("defer_scope()", mode="eval").body, ast.Name("later", ast.Store())
+            )
             node.body = [ast.With([item], node.body)]
         return node
 
     def visit_Return(self, node):
         self.generic_visit(node)
-        calls = [ast.Expr(ast.parse(call, mode="eval").body) for call in ("recover()", "defer(print)")]
+        calls = [
+            ast.Expr(ast.parse(call, mode="eval").body) for call in ("recover()", "defer(print)")
+        ]
         return [calls[0], node, calls[1]] if self.next() % 2 else node
 
 
@@ -120,7 +130,9 @@ def test_this_package():
     """godefer's own modules, the demo among them, have no findings."""
     paths = list(_files.python_files([str(PACKAGE)]))
     assert len(paths) > 20
-    assert [problem for path in paths for problem in _files.check_file(path, _files.Selection())] == []
+    assert [
+        problem for path in paths for problem in _files.check_file(path, _files.Selection())
+    ] == []
 
 
 def python_blocks(page):
@@ -134,12 +146,16 @@ def python_blocks(page):
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize("page", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))])
+@pytest.mark.parametrize(
+    "page", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]
+)
 def test_the_documentation(page):
     """The code in the documentation has no findings, but for the helper with which README shows the error of GDF002."""
     found = check_source(python_blocks(ROOT / page), page)
     expected = ["helper"] if page == "README.md" else []
-    assert [re.search(r"GDF002 defer\(\) stands in (\w+)", f"{p.code} {p.message}")[1] for p in found] == expected
+    assert [
+        re.search(r"GDF002 defer\(\) stands in (\w+)", f"{p.code} {p.message}")[1] for p in found
+    ] == expected
 
 
 def test_each_rule_has_its_entry():

@@ -135,7 +135,9 @@ def test_ten_thousand_tasks(way):
     kinds = [asyncio.CancelledError, int, LookupError]
     assert [type(result) for result in results] == [kinds[n % 3] for n in range(TASKS)]
     assert sorted(n for n, what in events if what == "exits") == list(range(TASKS))
-    assert sorted(n for n, what in events if what == "fails") == [n for n in range(TASKS) if n % 3 != 1]
+    assert sorted(n for n, what in events if what == "fails") == [
+        n for n in range(TASKS) if n % 3 != 1
+    ]
     assert len(_record.pool) <= _record.POOL_SIZE
     assert live == {}
 
@@ -188,14 +190,23 @@ def test_failures_keep_memory_flat(way, in_a_loop):
 def test_soak():
     """The soak finds nothing, in each way: memory is flat, no call is lost, the pool is within its bound (D4, D9, R5)."""
     command = [sys.executable, "-m", "tests.soak", "--seconds", str(SOAK_SECONDS)]
-    ended = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(
+        command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=120
+    )
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout + ended.stderr
     assert ended.stdout.count("; 0 wrong\n") == 2
 
 
 def report(**changes):
     flat = [(second / 10, 20 + (second % 3) / 100) for second in range(100)]
-    values = {"way": "runtime", "seconds": 10, "calls": 5, "wrong": [], "memory": flat, "pool": _record.POOL_SIZE}
+    values = {
+        "way": "runtime",
+        "seconds": 10,
+        "calls": 5,
+        "wrong": [],
+        "memory": flat,
+        "pool": _record.POOL_SIZE,
+    }
     return soak.Report(**(values | changes))
 
 
@@ -208,7 +219,9 @@ def test_what_the_soak_finds():
     assert report(memory=growing).problems() == ["the memory grew by 1.26 MiB"]
     assert report(calls=0).problems() == ["no call was made"]
     wrong = ["job_b", "job_a", "job_b"]
-    assert report(wrong=wrong).problems() == ["deferred calls were lost or wrong in 3 calls: job_a, job_b"]
+    assert report(wrong=wrong).problems() == [
+        "deferred calls were lost or wrong in 3 calls: job_a, job_b"
+    ]
     assert "more than its bound" in report(pool=_record.POOL_SIZE + 1).problems()[0]
 
 

@@ -104,7 +104,9 @@ def test_positions():
     lower(node, NAMES)
     added = [part for part in ast.walk(node) if id(part) not in before and hasattr(part, "lineno")]
     calls = {
-        part.func.id: part.lineno for part in added if isinstance(part, ast.Call) and isinstance(part.func, ast.Name)
+        part.func.id: part.lineno
+        for part in added
+        if isinstance(part, ast.Call) and isinstance(part.func, ast.Name)
     }
     assert calls == {"@f0": 2, "@f1": 4, "@taken": 6}
     tests = [part.test for part in added if isinstance(part, ast.If)]
@@ -205,7 +207,9 @@ def test_malformed(malformed, name):
     assert reason == f"{name} is used as a value, or inside an expression, at line 2"
 
 
-@pytest.mark.parametrize("reader", ["locals()", "eval('x')", "exec('x')", "vars()", "dir()", "[dir() for _ in x]"])
+@pytest.mark.parametrize(
+    "reader", ["locals()", "eval('x')", "exec('x')", "vars()", "dir()", "[dir() for _ in x]"]
+)
 def test_frame_readers(reader):
     """Who reads the names of the frame would see the hidden ones, so the function runs the runtime way (R2)."""
     name = next(name for name in ("locals", "eval", "exec", "vars", "dir") if name in reader)
@@ -216,16 +220,26 @@ def test_frame_readers(reader):
 
 @pytest.mark.parametrize(
     "statement",
-    ["import godefer", "import godefer.lint as x", "from godefer import defer", "from godefer.lint import x"],
+    [
+        "import godefer",
+        "import godefer.lint as x",
+        "from godefer import defer",
+        "from godefer.lint import x",
+    ],
 )
 def test_godefer_imported_in_the_body(statement):
     """Names that the body itself binds to godefer's are not known when it is decorated (R2)."""
-    assert refused(f"def f(x):\n    {statement}\n    defer(g)") == "godefer is imported in the body, at line 2"
+    assert (
+        refused(f"def f(x):\n    {statement}\n    defer(g)")
+        == "godefer is imported in the body, at line 2"
+    )
 
 
 def test_other_imports_in_the_body():
     """An import of something else does not matter."""
-    node = parsed("def f(x):\n    import godeferred, os\n    from . import godefer_helper\n    defer(g)")
+    node = parsed(
+        "def f(x):\n    import godeferred, os\n    from . import godefer_helper\n    defer(g)"
+    )
     assert lower(node, NAMES).plan == ((4, "defer", "inline"),)
 
 
@@ -237,7 +251,15 @@ def test_declared_name(declaration):
 
 
 @pytest.mark.parametrize(
-    "body", ["pass", "def inner(): defer(g)", "lambda: defer(g)", '"""defer(g)"""', "defer_(g)", "x.defer(g)"]
+    "body",
+    [
+        "pass",
+        "def inner(): defer(g)",
+        "lambda: defer(g)",
+        '"""defer(g)"""',
+        "defer_(g)",
+        "x.defer(g)",
+    ],
 )
 def test_no_statement(body):
     """Without a statement in its own scope there is nothing to lower."""

@@ -40,7 +40,9 @@ def test_in_a_helper(statement):
         f()
     assert ran == ["of f"]
     message = str(caught.value)
-    assert message.startswith(f"{statement.__name__}() stands in {helper.__qualname__} ({place[0]})")
+    assert message.startswith(
+        f"{statement.__name__}() stands in {helper.__qualname__} ({place[0]})"
+    )
     assert "right above its own `def`" in message
     assert "@with_defers" in message
     assert f"call {statement.__name__}() in that caller's body" in message
@@ -523,12 +525,16 @@ def test_a_defer_that_is_deferred_by_another_name(way):
         defer(d, print, 1)
         raise ValueError
 
-    with pytest.raises(DeferError, match="was itself deferred at .*test_misplaced_defer.py") as raised:
+    with pytest.raises(
+        DeferError, match="was itself deferred at .*test_misplaced_defer.py"
+    ) as raised:
         f(defer)
     assert isinstance(raised.value.__context__, ValueError)
 
 
-@pytest.mark.parametrize("way", ["runtime"], indirect=True)  # an open-coded function has no body of its own
+@pytest.mark.parametrize(
+    "way", ["runtime"], indirect=True
+)  # an open-coded function has no body of its own
 def test_the_body_of_an_async_generator_inside_itself(way):
     """The undecorated body, iterated by the decorated one, is not that: its `defer` attaches to nobody's invocation (D3)."""
 

@@ -10,7 +10,18 @@ import linecache
 
 import pytest
 
-from godefer import DeferError, ausing, defer, errdefer, explain, okdefer, panic, recover, using, with_defers
+from godefer import (
+    DeferError,
+    ausing,
+    defer,
+    errdefer,
+    explain,
+    okdefer,
+    panic,
+    recover,
+    using,
+    with_defers,
+)
 
 
 class Manager:
@@ -676,7 +687,14 @@ def test_return_in_a_loop_a_with_and_a_try():
                     return 5
         return 6
 
-    assert [f(where) for where in ("with", "try", "except", "while", "else", "end")] == [-1, -2, -3, -4, -5, -6]
+    assert [f(where) for where in ("with", "try", "except", "while", "else", "end")] == [
+        -1,
+        -2,
+        -3,
+        -4,
+        -5,
+        -6,
+    ]
     assert events == [None, 0, None, None, 2, None, 3, None, 0] + [None, 0] * 6
 
 
@@ -983,7 +1001,10 @@ def test_a_variable_of_another_scope():
         return inner
 
     for name in ("outer", "module_level", "within"):
-        assert refused(f, name) == f"{name!r} is not a local variable of it; assign to {name} in the body"
+        assert (
+            refused(f, name)
+            == f"{name!r} is not a local variable of it; assign to {name} in the body"
+        )
 
 
 def test_a_parameter():
@@ -995,7 +1016,10 @@ def test_a_parameter():
         return lambda: (a, b)
 
     for name in "abcde":
-        assert refused(f, name) == f"{name!r} is a parameter; name a local variable, which starts as None"
+        assert (
+            refused(f, name)
+            == f"{name!r} is a parameter; name a local variable, which starts as None"
+        )
 
 
 def test_an_async_generator():
@@ -1006,7 +1030,9 @@ def test_an_async_generator():
         defer(int)
         yield n
 
-    assert refused(f, "n") == "an async generator returns no value; write @with_defers without result"
+    assert (
+        refused(f, "n") == "an async generator returns no value; write @with_defers without result"
+    )
 
 
 @pytest.mark.parametrize("result", [3, [], ["n"], (), ("n", 3), "", b"n"])

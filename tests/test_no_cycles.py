@@ -549,7 +549,9 @@ def call(function):
 
 def alive():
     """The arguments that are still there."""
-    for _ in range(0 if COUNTS_REFERENCES else 3):  # what a finalizer has let go of, the next collection frees
+    for _ in range(
+        0 if COUNTS_REFERENCES else 3
+    ):  # what a finalizer has let go of, the next collection frees
         gc.collect()
     return [argument for ref in Argument.kept if (argument := ref()) is not None]
 
@@ -577,7 +579,9 @@ def collector_disabled():
 @pytest.mark.parametrize("make", EXITS, ids=lambda make: make.__name__)
 def test_a_thousand_exits_leave_nothing(way, make):
     """A thousand exits leave no garbage and nothing in the pool's nodes, and their arguments are gone at once (D9)."""
-    before = dict(live)  # empty, but for the coroutines that other tests have dropped and PyPy never closes
+    before = dict(
+        live
+    )  # empty, but for the coroutines that other tests have dropped and PyPy never closes
     function = make(way)
     before = dict(live)  # of other tests, whose threads may be waiting for ever
     call(function)

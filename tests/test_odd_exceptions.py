@@ -215,7 +215,8 @@ def test_an_exit_that_was_suppressed_does_not_come_back(way):
 
 
 at_once = pytest.mark.skipif(
-    sys.implementation.name == "pypy", reason="PyPy has no reference counts: when a thing dies is the collector's"
+    sys.implementation.name == "pypy",
+    reason="PyPy has no reference counts: when a thing dies is the collector's",
 )
 
 

@@ -23,7 +23,9 @@ from hypothesis import strategies as st
 
 import godefer
 
-EXAMPLES = os.environ.get("GODEFER_EXAMPLES")  # a number: that many new ones, instead of always the same few
+EXAMPLES = os.environ.get(
+    "GODEFER_EXAMPLES"
+)  # a number: that many new ones, instead of always the same few
 SETTINGS = settings(
     max_examples=int(EXAMPLES or 100),
     derandomize=EXAMPLES is None,
@@ -32,7 +34,12 @@ SETTINGS = settings(
     suppress_health_check=list(HealthCheck),  # a program takes as many choices as it takes
 )
 
-FUNCTION, GENERATOR, COROUTINE, ASYNC_GENERATOR = KINDS = "function", "generator", "coroutine", "async generator"
+FUNCTION, GENERATOR, COROUTINE, ASYNC_GENERATOR = KINDS = (
+    "function",
+    "generator",
+    "coroutine",
+    "async generator",
+)
 ASYNC = (COROUTINE, ASYNC_GENERATOR)
 GENERATORS = (GENERATOR, ASYNC_GENERATOR)
 LEVELS = 12  # the interpreter allows twenty nested blocks, and the body has its own
@@ -86,7 +93,9 @@ class Calls:
             return None
         error = sys.exception() if self.failing else None
         if when == "using":
-            args = (None, None, None) if error is None else (type(error), error, error.__traceback__)
+            args = (
+                (None, None, None) if error is None else (type(error), error, error.__traceback__)
+            )
         return when, Running(error), fn, args, kwargs
 
     def failed(self, when, call):
@@ -220,7 +229,17 @@ class Stop(BaseException):
     pass
 
 
-ERRORS = (E1, E2, E3, Stop, SystemExit, KeyboardInterrupt, asyncio.CancelledError, GeneratorExit, StopIteration)
+ERRORS = (
+    E1,
+    E2,
+    E3,
+    Stop,
+    SystemExit,
+    KeyboardInterrupt,
+    asyncio.CancelledError,
+    GeneratorExit,
+    StopIteration,
+)
 
 
 @types.coroutine
@@ -438,7 +457,9 @@ class Writer:
         if not self.recovers:
             names = [name for name in names if name not in RECOVERING]
         names += [
-            name for name, kind in self.others.items() if kind == FUNCTION or (kind == COROUTINE and self.kind in ASYNC)
+            name
+            for name, kind in self.others.items()
+            if kind == FUNCTION or (kind == COROUTINE and self.kind in ASYNC)
         ] * 6
         return self.choose(names)
 
@@ -449,7 +470,9 @@ class Writer:
         lines = ["x = n", "def bump(n):", "    nonlocal x", "    x += n", "    log('bump', x)"]
         for _ in range(self.choose([2, 1, 3, 4, 6, 10])):
             lines += self.statement(2, loop=False, handler=False)
-        lines += self.choose([[self.simple("return", handler=False)], [self.simple("raise", handler=False)], []])
+        lines += self.choose(
+            [[self.simple("return", handler=False)], [self.simple("raise", handler=False)], []]
+        )
         return [*lines, *(["if False: yield"] if self.kind in GENERATORS else [])]
 
     def block(self, depth, *, loop, handler):
@@ -459,7 +482,19 @@ class Writer:
         return ["    " + line for line in lines]
 
     def statement(self, depth, *, loop, handler):
-        kinds = ["log", "defer", "defer", "defer", "defer", "defer", "errdefer", "okdefer", "using", "assign", "call"]
+        kinds = [
+            "log",
+            "defer",
+            "defer",
+            "defer",
+            "defer",
+            "defer",
+            "errdefer",
+            "okdefer",
+            "using",
+            "assign",
+            "call",
+        ]
         if self.kind in GENERATORS:
             kinds += ["yield", "yield"]
         if self.kind in ASYNC:
@@ -479,7 +514,13 @@ class Writer:
 
     def deferred(self, statement):
         callee = self.callee()
-        forms = ["({f}, {a})", "({f}, n={a})", "({f}, *[{a}])", "({f}, **{{'n': {a}}})", "(pick({f}), {a})"]
+        forms = [
+            "({f}, {a})",
+            "({f}, n={a})",
+            "({f}, *[{a}])",
+            "({f}, **{{'n': {a}}})",
+            "(pick({f}), {a})",
+        ]
         if callee == "recover":
             forms = ["({f})", "({f}, E1)", "(bump, {a})"]
         elif callee != "None":
@@ -494,7 +535,12 @@ class Writer:
         if kind == "assign":
             return f"x = {self.argument()}"
         if kind == "raise":
-            forms = ["raise E1({n})", "fail({n})", "raise E2({n}) from E3({n})", "raise E3({n}) from None"]
+            forms = [
+                "raise E1({n})",
+                "fail({n})",
+                "raise E2({n}) from E3({n})",
+                "raise E3({n}) from None",
+            ]
             forms += ["raise SystemExit({n})", "raise Stop({n})"]
             if (
                 not self.program_is_async
@@ -502,13 +548,20 @@ class Writer:
                 forms.append("raise StopIteration({n})")
             return self.choose([*forms, *["raise"] * 5 * handler]).format(n=n)
         if kind == "return":
-            forms = ["return", "return None", f"return {n}", "return x", f"return val({n})", f"return fail({n})"]
+            forms = [
+                "return",
+                "return None",
+                f"return {n}",
+                "return x",
+                f"return val({n})",
+                f"return fail({n})",
+            ]
             return "return" if self.kind == ASYNC_GENERATOR else self.choose(forms)
         if kind == "using":
             manager = self.manager(self.choose(["Manager", "generated"]))
-            return self.choose(["using({m})", "x = using({m})", "x: int = using({m})", "y = x = using({m})"]).format(
-                m=manager
-            )
+            return self.choose(
+                ["using({m})", "x = using({m})", "x: int = using({m})", "y = x = using({m})"]
+            ).format(m=manager)
         if kind == "ausing":
             manager = self.manager("AsyncManager")
             return self.choose(["await ausing({m})", "x = await ausing({m})"]).format(m=manager)
@@ -521,7 +574,11 @@ class Writer:
         return self.called(n)
 
     def called(self, n):
-        forms = [f"fail({n})", f"rec({n})", f"bump({n})"] if self.recovers else [f"fail({n})", f"bump({n})"]
+        forms = (
+            [f"fail({n})", f"rec({n})", f"bump({n})"]
+            if self.recovers
+            else [f"fail({n})", f"bump({n})"]
+        )
         for name, kind in self.others.items():
             if kind == FUNCTION:
                 forms += [f"log({name}({n}))"] * 3
@@ -535,16 +592,27 @@ class Writer:
 
     def if_(self, depth, **where):
         lines = [self.choose(["if True:", "if x % 2:", "if False:"]), *self.block(depth, **where)]
-        return [*lines, "else:", *self.block(depth, **where)] if self.choose([False, True]) else lines
+        return (
+            [*lines, "else:", *self.block(depth, **where)] if self.choose([False, True]) else lines
+        )
 
     def match_(self, depth, **where):
-        lines = ["match x % 3:", "    case 0:", *("    " + line for line in self.block(depth, **where))]
+        lines = [
+            "match x % 3:",
+            "    case 0:",
+            *("    " + line for line in self.block(depth, **where)),
+        ]
         return [*lines, "    case x:", *("    " + line for line in self.block(depth, **where))]
 
     def for_(self, depth, *, loop, handler):
-        lines = [f"for x in range({self.choose([2, 1, 3])}):", *self.block(depth, loop=True, handler=handler)]
+        lines = [
+            f"for x in range({self.choose([2, 1, 3])}):",
+            *self.block(depth, loop=True, handler=handler),
+        ]
         return (
-            [*lines, "else:", *self.block(depth, loop=loop, handler=handler)] if self.choose([False, True]) else lines
+            [*lines, "else:", *self.block(depth, loop=loop, handler=handler)]
+            if self.choose([False, True])
+            else lines
         )
 
     def while_(self, depth, *, loop, handler):
@@ -556,7 +624,9 @@ class Writer:
         return [f"with {self.manager()} as x:", *self.block(depth, **where)]
 
     def try_(self, depth, *, loop, handler):
-        caught = self.choose(["except E1:", "except Exception as e:", "except BaseException:", "except:"])
+        caught = self.choose(
+            ["except E1:", "except Exception as e:", "except BaseException:", "except:"]
+        )
         lines = ["try:", *self.block(depth, loop=loop, handler=handler), caught]
         lines += self.block(depth, loop=loop, handler=True)
         if self.choose([False, True]):
@@ -581,8 +651,14 @@ class Program:
         kinds = [FUNCTION, kind, *([COROUTINE] if kind in ASYNC else [])]
         for i in range(choose([1, 1, 2, 3]), 0, -1):
             name, own = f"f{i}", kind if i == 1 else choose(kinds)
-            reachable = {n: k for n, k in others.items() if k in {FUNCTION, own} or (k == COROUTINE and own in ASYNC)}
-            writer = Writer(choose, own, reachable, recovers=self.recovers, program_is_async=kind in ASYNC)
+            reachable = {
+                n: k
+                for n, k in others.items()
+                if k in {FUNCTION, own} or (k == COROUTINE and own in ASYNC)
+            }
+            writer = Writer(
+                choose, own, reachable, recovers=self.recovers, program_is_async=kind in ASYNC
+            )
             self.functions.append((name, own, writer.body()))
             others[name] = own
 
@@ -645,7 +721,9 @@ class Script:
         what, how = next(self.actions, ("send", None))
         # Not thrown into what a coroutine awaits: GeneratorExit. That is closed instead, and answers in an order which depends on
         # the coroutines in between (PEP 380), which are not the same ones in the reference.
-        if (what == "close" or how is GeneratorExit) and (awaiting or awaits_deferred_call(suspended)):
+        if (what == "close" or how is GeneratorExit) and (
+            awaiting or awaits_deferred_call(suspended)
+        ):
             what, how = "send", None
         self.done.append((what, how))
         if what == "throw":
@@ -694,7 +772,11 @@ def drive(kind, function, script):
         while step(getattr(awaited, then), *args):
             then, args = script.next(suspended, awaiting=True)
         end, detail = outcomes[-1]
-        if end == "StopAsyncIteration" or (end == "raised" and IGNORED not in repr(detail)) or what == "close":
+        if (
+            end == "StopAsyncIteration"
+            or (end == "raised" and IGNORED not in repr(detail))
+            or what == "close"
+        ):
             return outcomes
         what, args = script.next(suspended)
 
@@ -742,16 +824,22 @@ def run_all(directory, kind, program, script, monkeypatch):
     results = {}
     for way in ("reference", "open-coded", "runtime"):
         events, unraisable = [], []
-        monkeypatch.setattr(sys, "unraisablehook", lambda args, seen=unraisable: seen.append(show(args.exc_value)))
+        monkeypatch.setattr(
+            sys, "unraisablehook", lambda args, seen=unraisable: seen.append(show(args.exc_value))
+        )
         path = directory / f"{way}_{next(NUMBERS)}.py"
         try:
             if way == "reference":
-                names = load(path, program.reference(), vocabulary(events, reference_recover) | REFERENCE)
+                names = load(
+                    path, program.reference(), vocabulary(events, reference_recover) | REFERENCE
+                )
             else:
                 monkeypatch.setenv("GODEFER_OPEN_CODED", "1" if way == "open-coded" else "0")
                 names = load(path, program.text(), vocabulary(events, godefer.recover) | LIBRARY)
                 for name, _, body in program.functions:
-                    open_coded = way == "open-coded" and any(re.search(r"(defer|using)\(", line) for line in body)
+                    open_coded = way == "open-coded" and any(
+                        re.search(r"(defer|using)\(", line) for line in body
+                    )
                     if hasattr(names[name], "__wrapped__") == open_coded:
                         pytest.fail(f"meant to be run {way}: {godefer.explain(names[name])}")
             actions = Script(script)
@@ -774,14 +862,20 @@ def run_all(directory, kind, program, script, monkeypatch):
 ACTIONS = st.one_of(
     st.tuples(st.just("send"), st.integers(100, 103)),
     st.tuples(st.just("send"), st.none()),
-    st.tuples(st.just("throw"), st.sampled_from([E1, asyncio.CancelledError, E3, KeyboardInterrupt, GeneratorExit])),
+    st.tuples(
+        st.just("throw"),
+        st.sampled_from([E1, asyncio.CancelledError, E3, KeyboardInterrupt, GeneratorExit]),
+    ),
     st.tuples(st.just("close"), st.none()),
 )
 
 
 KINDS_HERE = [
     pytest.param(
-        kind, marks=pytest.mark.skipif(crashes, reason="PyPy crashes in some of these coroutines when written by hand")
+        kind,
+        marks=pytest.mark.skipif(
+            crashes, reason="PyPy crashes in some of these coroutines when written by hand"
+        ),
     )
     for kind in KINDS
     for crashes in [kind == "coroutine" and sys.implementation.name == "pypy"]

@@ -61,7 +61,10 @@ def test_function(events):
         x = using(cm)
         return x
 
-    assert noted(f) == ("open-coded", [(name, "inline") for name in ("defer", "errdefer", "okdefer", "using")])
+    assert noted(f) == (
+        "open-coded",
+        [(name, "inline") for name in ("defer", "errdefer", "okdefer", "using")],
+    )
     assert f(contextlib.nullcontext(4)) == 4
     assert events == [3, 1]
 
@@ -154,7 +157,10 @@ def test_coroutine_function(events):
         x = await ausing(acm)
         return x
 
-    assert noted(f) == ("open-coded", [("defer", "inline"), ("defer", "list"), ("ausing", "inline")])
+    assert noted(f) == (
+        "open-coded",
+        [("defer", "inline"), ("defer", "list"), ("ausing", "inline")],
+    )
     assert asyncio.run(f(contextlib.nullcontext(2))) == 2
     assert events == [1, 1, 1]
 
@@ -392,7 +398,9 @@ def test_runtime_way(function, reason, events):
     assert events in ([0, 1], [0, 1, 2])
 
 
-@pytest.mark.parametrize("call", ["defer()", "defer(*())", "using()", "x = using(1, 2)", "errdefer(k=1)"])
+@pytest.mark.parametrize(
+    "call", ["defer()", "defer(*())", "using()", "x = using(1, 2)", "errdefer(k=1)"]
+)
 def test_malformed(call, load):
     """A statement with missing or wrong arguments raises the TypeError that its call always raises (R2)."""
     f = load(f"from godefer import *\n@with_defers\ndef f():\n    {call}\n").f
@@ -432,7 +440,9 @@ def closing(blocks):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.parametrize(("blocks", "defers"), [(0, 9), (0, 20), (0, 500), (4, 9), (15, 9), (14, 100)])
+@pytest.mark.parametrize(
+    ("blocks", "defers"), [(0, 9), (0, 20), (0, 500), (4, 9), (15, 9), (14, 100)]
+)
 def test_many_blocks_and_defers(blocks, defers, fails, load):
     """More defers or blocks than the interpreter can nest are open-coded with lists (R1)."""
     f = with_defers(load(nested(blocks, defers)).body)
@@ -450,7 +460,9 @@ def test_many_blocks_and_defers(blocks, defers, fails, load):
     assert events == ["body", *reversed(range(defers))]
 
 
-@pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy nests as many blocks as it is given")
+@pytest.mark.skipif(
+    sys.implementation.name == "pypy", reason="PyPy nests as many blocks as it is given"
+)
 def test_blocks_that_leave_no_room(load):
     """A function whose own blocks leave no room for a single one runs the runtime way (R2)."""
     f = with_defers(load(nested(19, 2)).body)
@@ -763,7 +775,8 @@ def test_frames_of_the_normal_path(function):
 
 
 @pytest.mark.parametrize(
-    ("value", "way"), [("0", "runtime"), ("1", "open-coded"), ("", "open-coded"), (None, "open-coded")]
+    ("value", "way"),
+    [("0", "runtime"), ("1", "open-coded"), ("", "open-coded"), (None, "open-coded")],
 )
 def test_environment(value, way, load):
     """GODEFER_OPEN_CODED=0, and only that, turns open coding off, but for named results, which need it (R4, N)."""
@@ -780,7 +793,11 @@ def test_environment(value, way, load):
     if value is not None:
         environment["GODEFER_OPEN_CODED"] = value
     done = subprocess.run(
-        [sys.executable, module.__file__], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, module.__file__],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.stderr == ""
     reason = "the environment says GODEFER_OPEN_CODED=0" if value == "0" else ""

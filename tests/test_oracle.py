@@ -85,9 +85,14 @@ def test_the_same_events_results_and_panics_as_go(directory):
     differences = runner.differences(programs)
     if differences:
         first = differences[0]
-        pytest.fail(f"{len(differences)} runs differ:\n{smallest(programs[first.name], runner, first)}", pytrace=False)
+        pytest.fail(
+            f"{len(differences)} runs differ:\n{smallest(programs[first.name], runner, first)}",
+            pytrace=False,
+        )
     assert runner.runs == 2.5 * PROGRAMS
-    assert min(runner.functions.values()) > 2 * PROGRAMS  # the functions with defers really were run both ways
+    assert (
+        min(runner.functions.values()) > 2 * PROGRAMS
+    )  # the functions with defers really were run both ways
 
 
 def test_every_feature_is_executed(tmp_path):

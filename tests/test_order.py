@@ -170,7 +170,9 @@ def test_keyword_names_that_the_library_could_claim_go_to_the_callee(way):
         defer(log.take, fn=1, self=2, args=3, kwargs=4, sp=5, frame=6, result=7)
 
     f()
-    assert log == [((), {"fn": 1, "self": 2, "args": 3, "kwargs": 4, "sp": 5, "frame": 6, "result": 7})]
+    assert log == [
+        ((), {"fn": 1, "self": 2, "args": 3, "kwargs": 4, "sp": 5, "frame": 6, "result": 7})
+    ]
 
 
 def test_an_argument_that_cannot_be_evaluated_defers_nothing(way):
@@ -237,7 +239,11 @@ def test_every_exit_of_a_function(way, how):
     value, error = EXITS[how]
     with pytest.raises(error) if error else contextlib.nullcontext():
         assert f(how) == value
-    first = {"returns": ["result", 2], "returns early": ["result"], "falls off the end": ["end", 2]}.get(how, [2])
+    first = {
+        "returns": ["result", 2],
+        "returns early": ["result"],
+        "falls off the end": ["end", 2],
+    }.get(how, [2])
     assert log == [*first, 1]
 
 
@@ -265,7 +271,11 @@ def test_every_exit_of_a_coroutine_function(way, how):
     value, error = EXITS[how]
     with pytest.raises(error) if error else contextlib.nullcontext():
         assert asyncio.run(f(how)) == value
-    first = {"returns": ["result", 2], "returns early": ["result"], "falls off the end": ["end", 2]}.get(how, [2])
+    first = {
+        "returns": ["result", 2],
+        "returns early": ["result"],
+        "falls off the end": ["end", 2],
+    }.get(how, [2])
     assert log == [*first, 1]
 
 
@@ -534,7 +544,9 @@ def test_loops(way):
     assert log == expected
 
 
-@pytest.mark.parametrize(("n", "expected"), [(0, ["end"]), (1, ["one", "end"]), (2, ["two", "end"]), (3, ["end"])])
+@pytest.mark.parametrize(
+    ("n", "expected"), [(0, ["end"]), (1, ["one", "end"]), (2, ["two", "end"]), (3, ["end"])]
+)
 def test_conditions(way, n, expected):
     """A statement in a branch that was not taken defers nothing (D8)."""
     log = Log()
@@ -613,7 +625,8 @@ def test_with(way):
 
 
 @pytest.mark.parametrize(
-    ("subject", "expected"), [([1, 2], ["pair 1 2"]), ({"k": 3}, ["key 3"]), ("x", ["other x"]), (7, [])]
+    ("subject", "expected"),
+    [([1, 2], ["pair 1 2"]), ({"k": 3}, ["key 3"]), ("x", ["other x"]), (7, [])],
 )
 def test_match(way, subject, expected):
     """A statement in a `case` block defers with what the pattern bound, if that case was taken (D8)."""
@@ -717,7 +730,9 @@ def _pending(way):
 def test_a_million_pending_calls(way, kind, error):
     """A million calls pending in one invocation all run, in order, without recursion, whatever its kind and exit (D8)."""
     run = _pending(way)[kind]
-    n = 1_000_000 if kind == "function" and not error else 50_000  # no recursion is that deep either
+    n = (
+        1_000_000 if kind == "function" and not error else 50_000
+    )  # no recursion is that deep either
     seen = []
     with pytest.raises(ValueError) if error else contextlib.nullcontext():
         run(n, seen.append, error)

@@ -78,7 +78,9 @@ async def coroutine(seen, fails):
 
 
 @pytest.mark.parametrize(
-    ("fn", "lines"), [(inline, (2, 3, 4)), (conditional, (3, 4, 5)), (coroutine, (2, 3, 4))], ids=lambda p: str(p)
+    ("fn", "lines"),
+    [(inline, (2, 3, 4)), (conditional, (3, 4, 5)), (coroutine, (2, 3, 4))],
+    ids=lambda p: str(p),
 )
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_function_makes_its_calls_itself(fn, lines, fails):
@@ -116,7 +118,9 @@ def test_a_logged_function_name_is_the_function_s(fails):
         transfer()
     except Error:
         assert fails
-    assert out.getvalue().split("\n")[:-1] == (["transfer failed"] if fails else []) + ["transfer left"]
+    assert out.getvalue().split("\n")[:-1] == (["transfer failed"] if fails else []) + [
+        "transfer left"
+    ]
 
 
 # Who may recover
@@ -304,7 +308,9 @@ def test_recovering_without_code_columns(tmp_path):
         )
     )
     command = [sys.executable, "-X", "no_debug_ranges", "program.py"]
-    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    found = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
     assert found.stdout.splitlines() == ["argument None", "recovered OSError()", "open-coded None"]
 
 

@@ -8,8 +8,24 @@ import pytest
 
 from godefer import defer, with_defers
 
-NAMES = ["BaseException", "StopIteration", "StopAsyncIteration", "KeyError", "hasattr", "type", "list", "dict"]
-PREFIXED = ["_godefer_x", "_godefer_frame", "_godefer_result", "__godefer_me", "_godefer_cells", "_godefer_wrapper"]
+NAMES = [
+    "BaseException",
+    "StopIteration",
+    "StopAsyncIteration",
+    "KeyError",
+    "hasattr",
+    "type",
+    "list",
+    "dict",
+]
+PREFIXED = [
+    "_godefer_x",
+    "_godefer_frame",
+    "_godefer_result",
+    "__godefer_me",
+    "_godefer_cells",
+    "_godefer_wrapper",
+]
 
 
 count = itertools.count()
@@ -61,7 +77,13 @@ def test_a_closure_variable_of_any_name(way, name):
 def test_a_generator_with_a_parameter_of_any_name(way, name):
     """A generator with a parameter of any name is exhausted, and thrown into, as without a deferred call."""
     events = []
-    f = way(made(way, f"def f({name}):\n    defer(events.append, {name})\n    yield {name}", events=events))
+    f = way(
+        made(
+            way,
+            f"def f({name}):\n    defer(events.append, {name})\n    yield {name}",
+            events=events,
+        )
+    )
     assert list(f(1)) == [1]
     g = f(2)
     assert next(g) == 2

@@ -44,7 +44,9 @@ def test_a_panic_is_named_for_its_package():
     assert f"{Panic.__module__}.{Panic.__qualname__}" == "godefer.Panic"
 
 
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))]
+)
 def test_a_panic_can_be_copied_and_pickled(duplicate):
     """A Panic keeps its value when it is copied, or sent to another process (P1)."""
     again = duplicate(Panic(["value"]))
@@ -53,7 +55,9 @@ def test_a_panic_can_be_copied_and_pickled(duplicate):
     assert again.args == (["value"],)
 
 
-@pytest.mark.parametrize("error", [ValueError("v"), KeyboardInterrupt(), Panic(1)], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "error", [ValueError("v"), KeyboardInterrupt(), Panic(1)], ids=lambda e: type(e).__name__
+)
 def test_an_exception_is_raised_as_it_is(error):
     """An exception given as value is raised itself, a BaseException too (P1)."""
     with pytest.raises(type(error)) as caught:

@@ -19,7 +19,9 @@ def peer(distribution, module, monkeypatch):
     """The module of a package; those that cannot be installed beside others are looked for below build/, as benchmarks/ does."""
     if (BUILD / distribution).is_dir():
         monkeypatch.syspath_prepend(BUILD / distribution)
-        monkeypatch.setitem(sys.modules, module, sys)  # so that what is imported now is taken out again
+        monkeypatch.setitem(
+            sys.modules, module, sys
+        )  # so that what is imported now is taken out again
         monkeypatch.delitem(sys.modules, module)
     else:
         installed(distribution)

@@ -31,7 +31,9 @@ def events():
 def held(node):
     """What a node holds: every value but None, the empty tuple and plain numbers."""
     values = (getattr(node, name) for name in _record._defer.__slots__)
-    return [value for value in values if value is not None and value != () and type(value) is not int]
+    return [
+        value for value in values if value is not None and value != () and type(value) is not int
+    ]
 
 
 def check(pool):
@@ -291,7 +293,9 @@ class Deferring:
         self.fn(self.name)
 
 
-@pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy runs a `__del__` when it collects, not at once")
+@pytest.mark.skipif(
+    sys.implementation.name == "pypy", reason="PyPy runs a `__del__` when it collects, not at once"
+)
 @runtime_way
 @pytest.mark.parametrize("fails", [False, True])
 def test_del_while_a_node_is_freed(way, pool, events, fails):
@@ -309,7 +313,9 @@ def test_del_while_a_node_is_freed(way, pool, events, fails):
         defer(Deferring(finalizer, "callee"))
         defer(str.format, "", Deferring(finalizer, "argument"))
         defer(str.format, "", key=Deferring(finalizer, "keyword"))
-        okdefer(Deferring(finalizer, "okdefer")) if fails else errdefer(Deferring(finalizer, "errdefer"))
+        okdefer(Deferring(finalizer, "okdefer")) if fails else errdefer(
+            Deferring(finalizer, "errdefer")
+        )
         defer(events.append, "f first")
         if fails:
             raise KeyError
@@ -355,7 +361,10 @@ def test_del_while_a_failing_call_s_node_is_freed(way, pool, events):
     del caught
     gc.collect()
     for name in ("first", "second"):
-        assert [step for who, step in (e for e in events if e != "f exits") if who == name] == ["body", "exits"]
+        assert [step for who, step in (e for e in events if e != "f exits") if who == name] == [
+            "body",
+            "exits",
+        ]
     check(pool)
 
 

@@ -891,7 +891,9 @@ def test_naming_a_type_replaces_exception(way):
         f()
 
 
-@pytest.mark.parametrize("bad", [int, 7, "ValueError", None, ValueError("instance"), (ValueError, KeyError), list[int]])
+@pytest.mark.parametrize(
+    "bad", [int, 7, "ValueError", None, ValueError("instance"), (ValueError, KeyError), list[int]]
+)
 def test_what_is_no_exception_type(way, bad):
     """Something that is no exception type is a TypeError that names it, whatever is in flight (P3)."""
     with pytest.raises(TypeError) as caught:
@@ -945,7 +947,11 @@ def test_an_exit_goes_on_when_what_replaced_it_is_recovered(way, error, kind):
         defer(panic, "in a deferred call")
         raise error
 
-    calls = {"function": function, "generator": lambda: list(generator()), "coroutine": lambda: coroutine().send(None)}
+    calls = {
+        "function": function,
+        "generator": lambda: list(generator()),
+        "coroutine": lambda: coroutine().send(None),
+    }
     with pytest.raises(error) as caught:
         calls[kind]()
     assert type(caught.value) is error

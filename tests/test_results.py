@@ -269,7 +269,9 @@ def test_each_awaitable_is_awaited_before_the_next_call(way, error, kind):
     def future():
         events.append("future made")
         made = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_soon(lambda: (events.append("future done"), made.set_result(None)))
+        asyncio.get_running_loop().call_soon(
+            lambda: (events.append("future done"), made.set_result(None))
+        )
         return made
 
     @way

@@ -23,11 +23,16 @@ def first_cells(title):
     """The names in the first column of the table below a heading."""
     section = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     return {
-        name for cell in re.findall(r"^\|([^|]*)\|", section, re.MULTILINE) for name in re.findall(r"`([\w.]+)`", cell)
+        name
+        for cell in re.findall(r"^\|([^|]*)\|", section, re.MULTILINE)
+        for name in re.findall(r"`([\w.]+)`", cell)
     }
 
 
-FUNCTIONS = {name.rpartition(".")[2] for name in first_cells("The functions") | first_cells("Open-coded defers")}
+FUNCTIONS = {
+    name.rpartition(".")[2]
+    for name in first_cells("The functions") | first_cells("Open-coded defers")
+}
 
 
 @pytest.mark.parametrize("record", OLD_FIELDS)
@@ -46,7 +51,9 @@ def runtime():
     """The folder of Go's runtime, in source."""
     if go() is None:
         pytest.skip(HOW_TO_INSTALL)
-    root = subprocess.run([go(), "env", "GOROOT"], capture_output=True, text=True, check=True).stdout.strip()
+    root = subprocess.run(
+        [go(), "env", "GOROOT"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     return Path(root, "src", "runtime")
 
 
@@ -65,7 +72,9 @@ def test_every_function_that_is(runtime):
     source = (runtime / "panic.go").read_text(encoding="utf-8")
     names = re.findall(r"^func (?:\(.*?\) )?(\w+)", source, re.MULTILINE)
     ours = {
-        name for name in names if re.search(r"[Dd]efer|recover|Goexit|gopanic|printpanics|fatalpanic|nextFrame", name)
+        name
+        for name in names
+        if re.search(r"[Dd]efer|recover|Goexit|gopanic|printpanics|fatalpanic|nextFrame", name)
     }
     assert len(ours) >= 18
     assert ours <= FUNCTIONS

@@ -257,7 +257,10 @@ def test_chains(inside):
             return chain(run(function, *args))
 
     for _ in range(400):
-        calls, error = choose.choices(CALLS, k=choose.randrange(1, 7)), choose.choice([None, TypeError])
+        calls, error = (
+            choose.choices(CALLS, k=choose.randrange(1, 7)),
+            choose.choice([None, TypeError]),
+        )
         expected = outcome(by_hand, calls, error)
         assert outcome(by_scope, calls, error) == expected
         assert outcome(lambda *a: drive(by_async_scope(*a)), calls, error) == expected
@@ -311,7 +314,14 @@ def test_results(events):
             defer.using(Manager(events, "n"))
 
     drive(ablock())
-    assert events == ["enter m", "enter n", ("exit n", None, None), ("exit m", None, None), "b", "a"]
+    assert events == [
+        "enter m",
+        "enter n",
+        ("exit n", None, None),
+        ("exit m", None, None),
+        "b",
+        "a",
+    ]
 
 
 def test_cancelled(events):
@@ -503,7 +513,8 @@ def test_ausing_on_a_with_block(events):
 
 
 @pytest.mark.skipif(
-    sys.implementation.name == "pypy", reason="PyPy has no reference counts: when a thing dies is the collector's"
+    sys.implementation.name == "pypy",
+    reason="PyPy has no reference counts: when a thing dies is the collector's",
 )
 @pytest.mark.parametrize("leave", ["return", "raise", "fail", "recover"])
 def test_nothing_is_kept(leave):

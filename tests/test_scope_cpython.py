@@ -42,7 +42,11 @@ class TestAsyncExitStack(theirs_async.TestAsyncExitStack):
 def cases():
     for case in (TestExitStack, TestAsyncExitStack):
         for name in unittest.TestLoader().getTestCaseNames(case):
-            marks = [pytest.mark.xfail(reason=EXCEPTIONS[name], strict=True)] if name in EXCEPTIONS else []
+            marks = (
+                [pytest.mark.xfail(reason=EXCEPTIONS[name], strict=True)]
+                if name in EXCEPTIONS
+                else []
+            )
             yield pytest.param(case, name, id=f"{case.__name__}-{name}", marks=marks)
 
 

@@ -161,7 +161,13 @@ def test_arguments_of_every_kind(block, events):
     def note(*args, **kwargs):
         events.append((args, kwargs))
 
-    calls = [((), {}), ((1,), {}), ((1, 2), {}), ((), {"a": 1}), ((1, 2), {"fn": 3, "self": 4, "args": 5, "kwargs": 6})]
+    calls = [
+        ((), {}),
+        ((1,), {}),
+        ((1, 2), {}),
+        ((), {"a": 1}),
+        ((1, 2), {"fn": 3, "self": 4, "args": 5, "kwargs": 6}),
+    ]
 
     def body(defer):
         for args, kwargs in calls:
@@ -340,7 +346,9 @@ def test_asynchronous_methods_of_every_kind(how, events):
 def test_an_exit_that_does_not_suppress(nested):
     """After an exit with a false result the exception goes on, the very same (S, D11)."""
     error = ZeroDivisionError()
-    assert run(nested, [Exits(lambda _: False), Exits(lambda _: None)], lambda: fail(error)) is error
+    assert (
+        run(nested, [Exits(lambda _: False), Exits(lambda _: None)], lambda: fail(error)) is error
+    )
 
 
 def test_an_exit_that_suppresses(nested, events):
@@ -427,7 +435,11 @@ def test_a_suppressed_failure_is_over(nested, block):
 
 def test_an_exit_suppresses_what_another_exit_raised(nested, events):
     """An exit gets, and can suppress, what the last of several failing exits raised (S, D11)."""
-    managers = [Exits(lambda e: events.append(e) or True), raises(KeyError("b")), raises(KeyError("a"))]
+    managers = [
+        Exits(lambda e: events.append(e) or True),
+        raises(KeyError("b")),
+        raises(KeyError("a")),
+    ]
     assert run(nested, managers, nothing) is None
     assert chain(events[0]) == ["'b'", "'a'"]
 
@@ -491,7 +503,9 @@ def test_chain_on_the_normal_exit(nested, block):
     """Without an exception in the block the chain is complete, too; ExitStack keeps the last one alone (S, D5, cpython#102201)."""
     names = ["c", "b", "a"]
     assert chain(run(nested, [raises(ValueError(name)) for name in names], nothing)) == names
-    assert chain(run(block, lambda defer: [defer(fail, ValueError(name)) for name in names])) == names
+    assert (
+        chain(run(block, lambda defer: [defer(fail, ValueError(name)) for name in names])) == names
+    )
 
 
 def test_a_context_that_was_set_to_none_stays_none(nested):
@@ -609,8 +623,12 @@ def test_a_runtime_error_through_generators(nested):
     assert original.__cause__ is None
 
 
-@pytest.mark.parametrize("nested", ["using", "ausing", "with"], indirect=True)  # the other passes through coroutines
-@pytest.mark.parametrize("original", [StopIteration("x"), StopAsyncIteration("x")], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "nested", ["using", "ausing", "with"], indirect=True
+)  # the other passes through coroutines
+@pytest.mark.parametrize(
+    "original", [StopIteration("x"), StopAsyncIteration("x")], ids=lambda e: type(e).__name__
+)
 def test_stop_iteration_through_generators(nested, events, original):
     """A StopIteration of the block passes managers that are generators, and reaches who asks for it (S, D11, PEP 479)."""
 
@@ -684,7 +702,9 @@ def test_stop_iteration_in_a_coroutine(events):
 
 def listed():
     """The rows of the page's tables: their test -> the text about ours."""
-    rows = re.findall(r"^\| `(test_\w+)` \|.*\| (.+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(test_\w+)` \|.*\| (.+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
     found = dict(rows)
     assert len(found) == len(rows), "a test is listed twice"
     return found
@@ -693,7 +713,11 @@ def listed():
 def in_module(module):
     """The names of a module's tests."""
     tree = ast.parse((TESTS / module).read_text(encoding="utf-8"))
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+    return {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
 
 
 def test_every_test_of_ours_on_the_page_is_there():
@@ -708,7 +732,10 @@ def test_every_test_of_ours_on_the_page_is_there():
 def test_every_test_of_theirs_is_on_the_page():
     """The page has each test that this Python's own classes TestExitStack and TestAsyncExitStack have."""
     try:
-        modules = [importlib.import_module(f"test.{name}") for name in ("test_contextlib", "test_contextlib_async")]
+        modules = [
+            importlib.import_module(f"test.{name}")
+            for name in ("test_contextlib", "test_contextlib_async")
+        ]
     except ImportError as missing:
         pytest.skip(f"this Python has no tests of contextlib ({missing})")
     classes = [modules[0].TestExitStack, modules[1].TestAsyncExitStack]

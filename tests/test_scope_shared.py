@@ -193,7 +193,12 @@ def test_threads_may_defer_on_a_scope(frequent_switches):
     with defer_scope() as defer:
         in_threads(*(lambda i=i: work(i) for i in range(threads)))
         assert len(defer) == 4 * count * threads
-    assert (always, ok, err, entered) == ([count] * threads, [count] * threads, [0] * threads, [count] * threads)
+    assert (always, ok, err, entered) == (
+        [count] * threads,
+        [count] * threads,
+        [0] * threads,
+        [count] * threads,
+    )
 
 
 @only_with_the_gil
@@ -251,7 +256,9 @@ def test_threads_that_defer_while_the_block_ends(frequent_switches, leave):
         deferred, ran, threads = [], [], []
         try:
             with contextlib.suppress(KeyError):
-                drive(ablock(deferred, ran, threads)) if "async" in leave else block(deferred, ran, threads)
+                drive(ablock(deferred, ran, threads)) if "async" in leave else block(
+                    deferred, ran, threads
+                )
         finally:
             for thread in threads:
                 thread.join()
@@ -266,7 +273,11 @@ def test_what_is_deferred_at_the_last_moment(events, asynchronous, fails):
 
     def late(frame, event, _):
         name = frame.f_code.co_name
-        if event == "return" and name in {"deferreturn", "gopanic", "_leave", "_aleave"} and name not in added:
+        if (
+            event == "return"
+            and name in {"deferreturn", "gopanic", "_leave", "_aleave"}
+            and name not in added
+        ):
             added.append(name)
             scope(events.append, name)
 
@@ -376,7 +387,11 @@ def test_nested_scopes(events):
             inner(lambda: events.append(("inner", str(recover()))))
             outer(events.append, "outer's, deferred in the inner block")
             raise ValueError("first")
-    assert events == [("inner", "first"), "outer's, deferred in the inner block", ("outer", "second")]
+    assert events == [
+        ("inner", "first"),
+        "outer's, deferred in the inner block",
+        ("outer", "second"),
+    ]
 
 
 def test_recursion(events):
@@ -478,7 +493,8 @@ def test_detached_twice_and_closed_twice(events):
 
 
 @pytest.mark.skipif(
-    sys.implementation.name == "pypy", reason="PyPy has no reference counts: when a thing dies is the collector's"
+    sys.implementation.name == "pypy",
+    reason="PyPy has no reference counts: when a thing dies is the collector's",
 )
 def test_a_long_abandoned_scope_is_let_go_of():
     """A scope with many calls that is dropped runs none of them, and needs no stack to go (S, D8, D9)."""
@@ -545,7 +561,9 @@ async def async_block(registered, ran):
         await async_block(registered, ran)
 
 
-@pytest.mark.skipif(sys.implementation.name == "pypy", reason="where PyPy's stack ends is not for a program to know")
+@pytest.mark.skipif(
+    sys.implementation.name == "pypy", reason="where PyPy's stack ends is not for a program to know"
+)
 @pytest.mark.parametrize("depth", range(6))
 @pytest.mark.parametrize("block", [sync_block, async_block])
 def test_the_end_of_the_stack(block, depth):
@@ -639,10 +657,16 @@ def run(function, done, ran):
             coroutine.close()
 
 
-@pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy has no function that marks a signal as arrived")
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # interrupted between being made and being awaited
+@pytest.mark.skipif(
+    sys.implementation.name == "pypy", reason="PyPy has no function that marks a signal as arrived"
+)
+@pytest.mark.filterwarnings(
+    "ignore:coroutine .* was never awaited"
+)  # interrupted between being made and being awaited
 @pytest.mark.parametrize(
-    "function", [returns, fails, recovers, closes, async_returns, async_fails, async_closes], ids=lambda f: f.__name__
+    "function",
+    [returns, fails, recovers, closes, async_returns, async_fails, async_closes],
+    ids=lambda f: f.__name__,
 )
 def test_interrupts(function):
     """An interrupt at any place loses no call, unless it comes before the exit that the statement calls has begun (S, D2)."""

@@ -54,7 +54,12 @@ def python(*arguments, stdin=None, **environment):
     environment = {**os.environ, "PYTHONPATH": ROOT, "PYTHONDONTWRITEBYTECODE": "1", **environment}
     environment.pop("GODEFER_OPEN_CODED", None)
     done = subprocess.run(
-        [sys.executable, *arguments], input=stdin, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, *arguments],
+        input=stdin,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert (done.stderr, done.returncode) == ("", 0)
     return done.stdout
@@ -789,7 +794,12 @@ def encoded(name):
     if name == "one space":
         return text.replace("    ", " ").encode()
     if name == "form feeds":
-        return text.replace("class", "\fclass").replace("    @dec", "    \f    @dec").replace("\n\n", "\n\f\n").encode()
+        return (
+            text.replace("class", "\fclass")
+            .replace("    @dec", "    \f    @dec")
+            .replace("\n\n", "\n\f\n")
+            .encode()
+        )
     if name == "latin-1":
         return ("# -*- coding: latin-1 -*-\n" + text).encode("latin-1")
     if name == "UTF-8 with a mark":
@@ -818,7 +828,9 @@ def encoded(name):
         "one space",
         pytest.param(
             "form feeds",
-            marks=pytest.mark.skipif(PYPY, reason="PyPy does not allow a form feed within an indentation"),
+            marks=pytest.mark.skipif(
+                PYPY, reason="PyPy does not allow a form feed within an indentation"
+            ),
         ),
         "latin-1",
         "UTF-8 with a mark",
@@ -874,7 +886,9 @@ def test_same_name_in_one_file(load):
 
 def test_function_made_anew(load):
     """A function that is defined in each call of another is compiled once: the code is the same object (R1)."""
-    module = load("def make(events):\n    @decorate\n    def f():\n        defer(events.append, 1)\n    return f\n")
+    module = load(
+        "def make(events):\n    @decorate\n    def f():\n        defer(events.append, 1)\n    return f\n"
+    )
     one, other = module.make([]), module.make([])
     assert one.__code__ is other.__code__
     assert explain(one).way == explain(other).way == "open-coded"
@@ -1152,7 +1166,9 @@ def test_bytecode_of_another_process(tmp_path, seed):
     """Bytecode that was written by a process with other hashes is the same code (R1)."""
     (tmp_path / "module.py").write_text(CLASS_IN_BODY)
     python("-m", "compileall", "-q", str(tmp_path), PYTHONHASHSEED=str(100 + seed))
-    out = python("-c", "import module", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}", PYTHONHASHSEED=str(seed))
+    out = python(
+        "-c", "import module", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}", PYTHONHASHSEED=str(seed)
+    )
     assert out == "deferred True\nopen-coded \n"
 
 
@@ -1230,7 +1246,9 @@ def test_syntax_warnings_are_not_repeated(tmp_path):
         assert done.returncode == 0
         return done.stdout, sorted(line for line in done.stderr.splitlines() if "Warning" in line)
 
-    compiling = "import sys, pathlib; compile(pathlib.Path(sys.argv[1]).read_text(), sys.argv[1], 'exec')"
+    compiling = (
+        "import sys, pathlib; compile(pathlib.Path(sys.argv[1]).read_text(), sys.argv[1], 'exec')"
+    )
     _, warnings_once = warned("-c", compiling, str(script))
     out, warnings_running = warned(str(script))
     assert out == "\\d False\nFalse\nopen-coded open-coded\n"
@@ -1261,7 +1279,11 @@ def functions_of(code):
     """The code of each `def` function in *code*; since 3.14 annotations (PEP 649) are code that looks like one."""
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
-            if inner.co_flags & 0x1 and not inner.co_name.startswith("<") and inner.co_name != "__annotate__":
+            if (
+                inner.co_flags & 0x1
+                and not inner.co_name.startswith("<")
+                and inner.co_name != "__annotate__"
+            ):
                 yield inner
             yield from functions_of(inner)
 
@@ -1269,7 +1291,9 @@ def functions_of(code):
 def standard_library():
     root = Path(sysconfig.get_paths()["stdlib"])
     skipped = {"site-packages", "test", "tests", "idle_test", "__pycache__", "lib2to3"}
-    return [path for path in sorted(root.rglob("*.py")) if not skipped & {*path.relative_to(root).parts}]
+    return [
+        path for path in sorted(root.rglob("*.py")) if not skipped & {*path.relative_to(root).parts}
+    ]
 
 
 def accepted(paths):

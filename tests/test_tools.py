@@ -30,7 +30,14 @@ def run(*args, way, cwd, stdin=""):
     env["GODEFER_OPEN_CODED"] = "0" if way.name == "runtime" else "1"
     command = [sys.executable, *map(str, args)]
     return subprocess.run(
-        command, env=env, cwd=cwd, input=stdin, capture_output=True, text=True, timeout=60, check=True
+        command,
+        env=env,
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
 
 
@@ -181,7 +188,10 @@ def traced(way):
 
 
 def body_lines(fn):
-    return [line_here(text, fn) for text in ("y = x + 1", "defer(cleanup", "if x:", "y += 1", "return y")]
+    return [
+        line_here(text, fn)
+        for text in ("y = x + 1", "defer(cleanup", "if x:", "y += 1", "return y")
+    ]
 
 
 def test_settrace(traced):
@@ -229,9 +239,13 @@ def test_monitoring(traced):
         return code.co_filename == __file__ and code.co_name == "f"
 
     callbacks = {
-        monitoring.events.PY_START: lambda code, offset: mine(code) and started.append(code.co_firstlineno),
+        monitoring.events.PY_START: lambda code, offset: (
+            mine(code) and started.append(code.co_firstlineno)
+        ),
         monitoring.events.LINE: lambda code, line: mine(code) and lines.append(line),
-        monitoring.events.PY_RETURN: lambda code, offset, value: mine(code) and returned.append(value),
+        monitoring.events.PY_RETURN: lambda code, offset, value: (
+            mine(code) and returned.append(value)
+        ),
     }
     monitoring.use_tool_id(tool, "test")
     try:
@@ -320,7 +334,11 @@ def test_logging_by_a_deferred_call(way, log):
 
 def user_frames():
     """The frames of this file, from the caller out: function and line."""
-    return [(frame.function, frame.lineno) for frame in inspect.stack()[1:] if frame.filename == __file__]
+    return [
+        (frame.function, frame.lineno)
+        for frame in inspect.stack()[1:]
+        if frame.filename == __file__
+    ]
 
 
 def test_stack_in_the_body(way, events):
@@ -350,7 +368,10 @@ def test_stack_in_a_deferred_call(way, events):
     here = line_here("# the call" + " of f", test_stack_in_a_deferred_call)
     assert events[0] == ("cleanup", line_here("user_frames()", cleanup))
     # The function itself is among them where the call is part of its code, at the line of the statement.
-    assert [frame for frame in events[1:] if frame[0] == "f"] in ([], [("f", line_here("okdefer(cleanup)", f))])
+    assert [frame for frame in events[1:] if frame[0] == "f"] in (
+        [],
+        [("f", line_here("okdefer(cleanup)", f))],
+    )
     assert ("test_stack_in_a_deferred_call", here) in events
 
 
@@ -483,7 +504,8 @@ def test_coverage(way, tmp_path):
         return [
             entry
             for entry in report[key]
-            if (entry if isinstance(entry, int) else entry[0]) > first and not ends_the_function(entry)
+            if (entry if isinstance(entry, int) else entry[0]) > first
+            and not ends_the_function(entry)
         ]
 
     def ends_the_function(entry):

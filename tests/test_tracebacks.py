@@ -124,7 +124,12 @@ def test_decorated_functions_that_call_each_other(way):
         middle()
 
     _, found = failure(outer)
-    assert found == [("outer", "middle()"), ("middle", "return inner()"), ("inner", 'fail("body")'), FAIL]
+    assert found == [
+        ("outer", "middle()"),
+        ("middle", "return inner()"),
+        ("inner", 'fail("body")'),
+        FAIL,
+    ]
 
 
 def test_recursion(way):
@@ -344,9 +349,18 @@ def test_a_failing_context_manager(way):
         return value
 
     for error in (None, KeyError("body")):
-        assert failure(f, error)[1] == [("f", "using(FailingExit())"), ("__exit__", 'fail("exit")'), FAIL]
+        assert failure(f, error)[1] == [
+            ("f", "using(FailingExit())"),
+            ("__exit__", 'fail("exit")'),
+            FAIL,
+        ]
         _, found = failure(drive, g(error))
-        assert found == [DRIVE, ("g", "value = await ausing(FailingExit())"), ("__aexit__", 'fail("exit")'), FAIL]
+        assert found == [
+            DRIVE,
+            ("g", "value = await ausing(FailingExit())"),
+            ("__aexit__", 'fail("exit")'),
+            FAIL,
+        ]
 
 
 def test_a_deferred_call_that_fails_in_a_generator(way):
@@ -409,7 +423,12 @@ def test_a_deferred_call_that_fails_in_an_async_generator(way):
             pass
 
     _, found = failure(drive, iterate())
-    assert found == [DRIVE, ("iterate", "async for _ in g():"), ("g", 'defer(fail_later, "deferred")'), FAIL_LATER]
+    assert found == [
+        DRIVE,
+        ("iterate", "async for _ in g():"),
+        ("g", 'defer(fail_later, "deferred")'),
+        FAIL_LATER,
+    ]
 
 
 def test_a_deferred_function_that_is_decorated(way):
@@ -568,7 +587,10 @@ def test_an_exception_raised_again_by_a_deferred_call(way):
 
     _, found = failure(f)
     _, expected = failure(by_hand)
-    rename = {("by_hand", "again()"): ("f", "defer(again)"), ("by_hand", 'fail("body")'): ("f", 'fail("body")')}
+    rename = {
+        ("by_hand", "again()"): ("f", "defer(again)"),
+        ("by_hand", 'fail("body")'): ("f", 'fail("body")'),
+    }
     assert found == [rename.get(frame, frame) for frame in expected]
 
 
@@ -627,7 +649,9 @@ def test_a_printed_traceback(way, kind):
     error, _ = failure(function) if kind == "function" else failure(drive, coroutine())
     text = "".join(traceback.format_exception(error))
     statement = 'defer(fail, "deferred")' if kind == "function" else 'defer(fail_later, "deferred")'
-    assert text.index(f"in {kind}") < text.index(statement) < text.index("raise ValueError(message)")
+    assert (
+        text.index(f"in {kind}") < text.index(statement) < text.index("raise ValueError(message)")
+    )
     assert f'File "{__file__}"' in text
     assert "ValueError: deferred" in text
 
@@ -648,7 +672,11 @@ def test_each_failing_call_of_a_loop_shows_its_statement_once(way):
         f()
     here = getattr(f, "__wrapped__", f).__code__.co_firstlineno + 3
     for error in (raised.value, raised.value.__context__):
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == __file__]
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename == __file__
+        ]
         found = [(frame.name, frame.lineno) for frame in frames]
         assert [frame for frame in found if frame[0] == "f"] == [("f", here)]
         assert found[-1][0] == "bad"

@@ -23,7 +23,9 @@ def run(*args, way=None, **more):
     env = {**os.environ, "PYTHONPATH": PARENT, **more}
     if way is not None:
         env["GODEFER_OPEN_CODED"] = "0" if way.name == "runtime" else "1"
-    done = subprocess.run([sys.executable, *map(str, args)], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *map(str, args)], env=env, capture_output=True, text=True, check=False
+    )
     assert done.stderr == ""
     assert done.returncode == 0
     return done.stdout.splitlines()
@@ -389,7 +391,9 @@ def test_a_statement_by_another_name_is_named_where_only_using_is_open_coded(tmp
 
     later.append(defer)
     (tmp_path / "empty").touch()
-    with pytest.raises(DeferError, match="was called in .* by a name or an expression that could not be known"):
+    with pytest.raises(
+        DeferError, match="was called in .* by a name or an expression that could not be known"
+    ):
         f(tmp_path / "empty")
 
 

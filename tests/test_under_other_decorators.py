@@ -127,7 +127,12 @@ def test_cache(way, events, cache):
         assert f.cache_info().hits == 1
         f.cache_clear()
         assert f.cache_info().currsize == 0
-    assert events == [("below exits", 1), ("below exits", 2), ("above exits", 1), ("above exits", 2)]
+    assert events == [
+        ("below exits", 1),
+        ("below exits", 2),
+        ("above exits", 1),
+        ("above exits", 2),
+    ]
 
 
 def test_contextmanager(way, events):
@@ -347,7 +352,9 @@ def test_hiding_decorator(events):
     def f(x):
         defer(events.append, x)
 
-    with pytest.raises(DeferError, match="put @with_defers on the line right above its own `def`") as caught:
+    with pytest.raises(
+        DeferError, match="put @with_defers on the line right above its own `def`"
+    ) as caught:
         f(1)
     message = str(caught.value)
     assert "test_hiding_decorator.<locals>.f" in message

@@ -16,7 +16,16 @@ from godefer import DeferError, ausing, defer, errdefer, okdefer, using, with_de
 class Manager:
     """A context manager that writes down all that happens to it."""
 
-    def __init__(self, events, name="cm", *, value="entered", result=None, enter_raises=None, exit_raises=None):
+    def __init__(
+        self,
+        events,
+        name="cm",
+        *,
+        value="entered",
+        result=None,
+        enter_raises=None,
+        exit_raises=None,
+    ):
         self.events = events
         self.name = name
         self.value = value
@@ -121,7 +130,9 @@ def run(coroutine):
         return stop.value
 
 
-PAIRS = pytest.mark.parametrize("pair", [pair_of_functions, pair_of_coroutine_functions], ids=["using", "ausing"])
+PAIRS = pytest.mark.parametrize(
+    "pair", [pair_of_functions, pair_of_coroutine_functions], ids=["using", "ausing"]
+)
 
 CASES = {
     "returns": ({}, None),
@@ -212,7 +223,15 @@ def test_using_takes_turns_with_the_other_statements(way, error):
     with pytest.raises(ValueError) if error else contextlib.nullcontext():
         f()
     middle = "errdefer" if error else "okdefer"
-    assert names(events) == ["enter a", "enter b", "value of b", "exit b", middle, "exit a", "defer 1"]
+    assert names(events) == [
+        "enter a",
+        "enter b",
+        "value of b",
+        "exit b",
+        middle,
+        "exit a",
+        "defer 1",
+    ]
 
 
 def test_ausing_takes_turns_with_the_other_statements(way):
@@ -232,7 +251,16 @@ def test_ausing_takes_turns_with_the_other_statements(way):
         defer(later, first)
 
     asyncio.run(f())
-    assert names(events) == ["enter a", "enter b", "enter c", "value of a", "exit c", "exit b", "exit a", "defer 1"]
+    assert names(events) == [
+        "enter a",
+        "enter b",
+        "enter c",
+        "value of a",
+        "exit c",
+        "exit b",
+        "exit a",
+        "defer 1",
+    ]
 
 
 def test_in_a_loop_and_a_condition(way):

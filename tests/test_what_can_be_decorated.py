@@ -202,7 +202,12 @@ def test_classmethod(way, events):
         pass
 
     assert isinstance(Thing.__dict__["below"], classmethod)
-    assert [Thing.below(), Derived().below(), Thing.above(), Derived.above()] == [Thing, Derived, Thing, Derived]
+    assert [Thing.below(), Derived().below(), Thing.above(), Derived.above()] == [
+        Thing,
+        Derived,
+        Thing,
+        Derived,
+    ]
     assert events == ["below exits", "below exits", "above exits", "above exits"]
 
 
@@ -465,7 +470,9 @@ def test_twice_with_a_decorator_between(way, events, make, run):
     assert events == ["exits"]
 
 
-@pytest.mark.parametrize("decorator", [staticmethod, classmethod, property, functools.cached_property])
+@pytest.mark.parametrize(
+    "decorator", [staticmethod, classmethod, property, functools.cached_property]
+)
 def test_descriptors_twice(way, events, decorator):
     """Decorating below and above a descriptor equals decorating once (A)."""
 
@@ -493,7 +500,9 @@ def test_class(decorate):
     class Thing:
         pass
 
-    with pytest.raises(TypeError, match=r"not the class .*Thing; decorate the methods that call defer"):
+    with pytest.raises(
+        TypeError, match=r"not the class .*Thing; decorate the methods that call defer"
+    ):
         decorate(Thing)
 
 

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 # Directories that hold no code of the project's own, as ruff has them.
 EXCLUDED = frozenset(
-    {"__pycache__", "__pypackages__", "_build", "build", "dist", "node_modules", "site-packages", "venv"}
+    {
+        "__pycache__",
+        "__pypackages__",
+        "_build",
+        "build",
+        "dist",
+        "node_modules",
+        "site-packages",
+        "venv",
+    }
 )
 
 _CODES = r"(?P<codes>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*)"
@@ -94,7 +103,11 @@ def python_files(paths: Iterable[str]) -> Iterator[str]:
                 and name not in EXCLUDED
                 and not Path(directory, name, "pyvenv.cfg").exists()
             )
-            yield from (os.path.normpath(Path(directory, name)) for name in sorted(files) if name.endswith(".py"))
+            yield from (
+                os.path.normpath(Path(directory, name))
+                for name in sorted(files)
+                if name.endswith(".py")
+            )
 
 
 def check_file(path: str, selection: Selection) -> list[Problem]:
@@ -106,7 +119,9 @@ def check_file(path: str, selection: Selection) -> list[Problem]:
     return check_source(source, path, selection)
 
 
-def check_source(source: str | bytes, path: str = "<string>", selection: Selection | None = None) -> list[Problem]:
+def check_source(
+    source: str | bytes, path: str = "<string>", selection: Selection | None = None
+) -> list[Problem]:
     r"""Check the source of a module. One that does not contain the word godefer is not even parsed.
 
     Args:
@@ -135,7 +150,11 @@ def check_source(source: str | bytes, path: str = "<string>", selection: Selecti
     except SyntaxError as error:
         line, column = error.lineno or 1, error.offset or 1
         return [Problem(path, line, column, line, column, "invalid-syntax", error.msg)]
-    except (ValueError, RecursionError, MemoryError) as error:  # null bytes, a wrong coding, nested too deeply
+    except (
+        ValueError,
+        RecursionError,
+        MemoryError,
+    ) as error:  # null bytes, a wrong coding, nested too deeply
         return [Problem(path, 1, 1, 1, 1, "invalid-syntax", str(error) or type(error).__name__)]
     lines = text.splitlines(keepends=True) if "\f" not in text else io.StringIO(text).readlines()
     found = [_problem(path, lines, f.code, f.message, f.node) for f in check_tree(tree)]
@@ -192,7 +211,9 @@ def _without_noqa(problems: list[Problem], text: str) -> list[Problem]:
     return [
         problem
         for problem in problems
-        if not problem.code.startswith((*everywhere, *_taken_back(_NOQA, comments.get(problem.line, []))))
+        if not problem.code.startswith(
+            (*everywhere, *_taken_back(_NOQA, comments.get(problem.line, [])))
+        )
     ]
 
 

@@ -20,13 +20,29 @@ _WITHS = (ast.With, ast.AsyncWith)
 
 # What a file or a connection gives by these stays valid when it is closed.
 _PLAIN_RESULT = frozenset(
-    {"read", "readline", "readlines", "recv", "send", "sendall", "write", "writelines", "seek", "tell", "flush"}
+    {
+        "read",
+        "readline",
+        "readlines",
+        "recv",
+        "send",
+        "sendall",
+        "write",
+        "writelines",
+        "seek",
+        "tell",
+        "flush",
+    }
 )
 
 # What reads all of a file, or writes to it, and keeps it for nothing.
 _READERS = frozenset(
     {
-        *(f"{module}.{name}" for module in ("json", "pickle", "marshal", "plistlib") for name in ("load", "dump")),
+        *(
+            f"{module}.{name}"
+            for module in ("json", "pickle", "marshal", "plistlib")
+            for name in ("load", "dump")
+        ),
         *(f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset", "sorted")),
         "hashlib.file_digest",
         "shutil.copyfileobj",
@@ -34,7 +50,9 @@ _READERS = frozenset(
     }
 )
 
-_LOCKS = frozenset({"asyncio.Lock", "multiprocessing.Lock", "threading.Lock"})  # who has it waits for ever for it
+_LOCKS = frozenset(
+    {"asyncio.Lock", "multiprocessing.Lock", "threading.Lock"}
+)  # who has it waits for ever for it
 
 
 # GDF003
@@ -49,8 +67,16 @@ def once_per_turn(module: Module, site: Site) -> Iterator[Finding]:
     if not isinstance(loop, _LOOPS) or not _goes_on(module, loop, site.frame):
         return
     if site.statement == "using":
-        target = statement.targets[0] if isinstance(statement, ast.Assign) and len(statement.targets) == 1 else None
-        name = target if isinstance(target, ast.Name) and opens_for_itself(module, site.callee) else None
+        target = (
+            statement.targets[0]
+            if isinstance(statement, ast.Assign) and len(statement.targets) == 1
+            else None
+        )
+        name = (
+            target
+            if isinstance(target, ast.Name) and opens_for_itself(module, site.callee)
+            else None
+        )
         done = name is not None and _done_within(module, loop, name, site)
     else:
         name = closed(site)
@@ -60,12 +86,12 @@ def once_per_turn(module: Module, site: Site) -> Iterator[Finding]:
     if name is not None and done:
         what = f"each `{name.id}` stays open until {site.frame.name} exits; to close it"
     elif name is not None and _locked_in(module, loop, name, site):
-        what = (
-            f"`{name.id}` stays locked until {site.frame.name} exits, so the second turn waits for ever; to release it"
-        )
+        what = f"`{name.id}` stays locked until {site.frame.name} exits, so the second turn waits for ever; to release it"
     if what:
         kind = "while" if isinstance(loop, ast.While) else "for"
-        inside = f"at the end of its turn, write `with defer_scope() as defer:` inside of the `{kind}`"
+        inside = (
+            f"at the end of its turn, write `with defer_scope() as defer:` inside of the `{kind}`"
+        )
         yield Finding("GDF003", f"{site.shown} in a loop: {what} {inside}", site.node)
 
 
@@ -76,7 +102,11 @@ def _goes_on(module: Module, loop: _Loop, frame: Scope) -> bool:
             return False
         call = loop.iter if isinstance(loop.iter, ast.Call) else None
         ranges = call is not None and module.path(call.func) == "builtins.range"
-        if call is not None and ranges and all(isinstance(bound, ast.Constant) for bound in call.args):
+        if (
+            call is not None
+            and ranges
+            and all(isinstance(bound, ast.Constant) for bound in call.args)
+        ):
             return False
     leaving = (ast.Return, ast.Raise, ast.Yield, ast.YieldFrom)
     inner = [node for node in module.bodies[frame] if module.inside(node, loop)]
@@ -95,11 +125,23 @@ def _locked_in(module: Module, loop: _Loop, name: ast.Name, site: Site) -> bool:
     """Is *name* one lock for all turns, which a statement of the loop's own block takes, and only the deferred call releases?"""
     found = module.bindings(name.id, module.scopes[name])
     made = found[0].value if len(found) == 1 and found[0].kind == "assign" else None
-    if not isinstance(made, ast.Call) or module.path(made.func) not in _LOCKS or module.inside(made, loop):
+    if (
+        not isinstance(made, ast.Call)
+        or module.path(made.func) not in _LOCKS
+        or module.inside(made, loop)
+    ):
         return False
-    uses = [module.parents[n] for n in module.mentions(name.id, site.frame) if module.scopes[n] is site.frame]
+    uses = [
+        module.parents[n]
+        for n in module.mentions(name.id, site.frame)
+        if module.scopes[n] is site.frame
+    ]
     methods = [(use.attr, module.parents[use]) for use in uses if isinstance(use, ast.Attribute)]
-    taken = [call for method, call in methods if method == "acquire" and isinstance(call, ast.Call) and not call.args]
+    taken = [
+        call
+        for method, call in methods
+        if method == "acquire" and isinstance(call, ast.Call) and not call.args
+    ]
     return sum(method == "release" for method, _ in methods) == 1 and any(
         not call.keywords and module.parents[module.statement(call)] is loop for call in taken
     )
@@ -143,7 +185,11 @@ def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
     for outer, child in module.outward(site.node, site.frame):
         if isinstance(outer, _WITHS) and site.scoped and _enters_scope(outer, site):
             return  # the call runs at the end of this block, in the same turn
-        if isinstance(outer, ast.stmt) and isinstance(child, ast.stmt) and _left_after(module, child):
+        if (
+            isinstance(outer, ast.stmt)
+            and isinstance(child, ast.stmt)
+            and _left_after(module, child)
+        ):
             return
         targets: Sequence[ast.expr] = []
         if isinstance(outer, (ast.For, ast.AsyncFor)) and child in outer.body:
@@ -153,14 +199,20 @@ def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
         if isinstance(outer, _LOOPS) and child in outer.body:
             found = [name for name in sorted(free) if _set_by_each_turn(module, outer, free[name])]
             if found:
-                yield Finding("GDF004", _late(site, function, found[0], f"`{found[0]}`, which each turn sets,"), place)
+                yield Finding(
+                    "GDF004",
+                    _late(site, function, found[0], f"`{found[0]}`, which each turn sets,"),
+                    place,
+                )
                 return
         names = {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
         for name in sorted(names & set(free)):
             owner = module.owner(name, module.scopes[targets[0]]) if targets else None
             same = [n for n in free[name] if module.owner(name, module.scopes[n]) is owner]
             if same and (_every_turn(module, outer, site) or any(_closes(module, n) for n in same)):
-                yield Finding("GDF004", _late(site, function, name, f"the loop variable `{name}`"), place)
+                yield Finding(
+                    "GDF004", _late(site, function, name, f"the loop variable `{name}`"), place
+                )
                 return
 
 
@@ -169,7 +221,9 @@ def _deferred_function(module: Module, site: Site) -> _FunctionOrLambda | None:
     if site.callee is None or not site.defers:
         return site.function
     function = module.definition(site.callee)
-    return function if isinstance(function, ast.Lambda) or isinstance(site.callee, ast.Name) else None
+    return (
+        function if isinstance(function, ast.Lambda) or isinstance(site.callee, ast.Name) else None
+    )
 
 
 def _set_by_each_turn(module: Module, loop: _Loop, nodes: Sequence[ast.Name]) -> bool:
@@ -177,7 +231,11 @@ def _set_by_each_turn(module: Module, loop: _Loop, nodes: Sequence[ast.Name]) ->
     if not any(_closes(module, node) for node in nodes):
         return False
     bindings = module.bindings(nodes[0].id, module.scopes[nodes[0]])
-    if len(bindings) != 1 or bindings[0].kind != "assign" or not isinstance(bindings[0].value, (ast.Call, ast.Await)):
+    if (
+        len(bindings) != 1
+        or bindings[0].kind != "assign"
+        or not isinstance(bindings[0].value, (ast.Call, ast.Await))
+    ):
         return False
     statement = module.statement(bindings[0].node)
     return module.parents.get(statement) is loop and statement in loop.body
@@ -191,7 +249,9 @@ def _late(site: Site, function: _FunctionOrLambda, name: str, which: str) -> str
 def _instead(site: Site, function: ast.AST, name: str) -> str:
     if isinstance(function, ast.Lambda):
         body = function.body
-        if isinstance(body, ast.Call) and not any(isinstance(n, ast.Call) for a in body.args for n in ast.walk(a)):
+        if isinstance(body, ast.Call) and not any(
+            isinstance(n, ast.Call) for a in body.args for n in ast.walk(a)
+        ):
             rest = [text(part) for part in [*body.args, *body.keywords]]
             return f"pass it: {site.written}({', '.join([text(body.func), *rest])})"
         return f"pass it: {site.written}(lambda {name}: …, {name})"
@@ -217,7 +277,9 @@ def _enters_scope(node: ast.With | ast.AsyncWith, site: Site) -> bool:
     func = site.head
     base = func.value if isinstance(func, ast.Attribute) else func
     entered = [item.optional_vars for item in node.items]
-    return not isinstance(base, ast.Name) or any(isinstance(v, ast.Name) and v.id == base.id for v in entered)
+    return not isinstance(base, ast.Name) or any(
+        isinstance(v, ast.Name) and v.id == base.id for v in entered
+    )
 
 
 def _left_after(module: Module, statement: ast.stmt) -> bool:
@@ -240,7 +302,9 @@ def _every_turn(module: Module, loop: ast.AST, site: Site) -> bool:
                 return not any(generator.ifs for generator in loop.generators)
             own = loop.body if isinstance(loop, (ast.For, ast.AsyncFor)) else []
             before = own[: own.index(child)] if isinstance(child, ast.stmt) and child in own else []
-            return not any(isinstance(n, (ast.Continue, ast.Break)) for s in before for n in ast.walk(s))
+            return not any(
+                isinstance(n, (ast.Continue, ast.Break)) for s in before for n in ast.walk(s)
+            )
         if isinstance(outer, conditional):
             return False
     return False
@@ -250,4 +314,6 @@ def _closes(module: Module, node: ast.Name) -> bool:
     """Is *node* the `x` of `x.close()`?"""
     method = module.parents[node]
     call = module.parents[method]
-    return isinstance(method, ast.Attribute) and method.attr in CLOSERS and isinstance(call, ast.Call)
+    return (
+        isinstance(method, ast.Attribute) and method.attr in CLOSERS and isinstance(call, ast.Call)
+    )

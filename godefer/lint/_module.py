@@ -18,8 +18,17 @@ if TYPE_CHECKING:
 
 DEFERRING = frozenset({"defer", "errdefer", "okdefer"})
 STATEMENTS = DEFERRING | {"using", "ausing"}
-_METHODS = {"": "defer", "err": "errdefer", "ok": "okdefer", "using": "using", "ausing": "ausing", "aclose": "aclose"}
-FRAME_READERS = frozenset({"builtins.locals", "builtins.vars", "builtins.eval", "builtins.exec", "builtins.dir"})
+_METHODS = {
+    "": "defer",
+    "err": "errdefer",
+    "ok": "okdefer",
+    "using": "using",
+    "ausing": "ausing",
+    "aclose": "aclose",
+}
+FRAME_READERS = frozenset(
+    {"builtins.locals", "builtins.vars", "builtins.eval", "builtins.exec", "builtins.dir"}
+)
 
 _FunctionOrLambda = FunctionNode | ast.Lambda
 Anywhere = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -41,7 +50,11 @@ _HARMLESS = frozenset(
         "dataclasses.dataclass",
         "functools.total_ordering",
         "pytest.fixture",
-        *(f"{t}.{n}" for t in ("typing", "typing_extensions") for n in ("final", "override", "runtime_checkable")),
+        *(
+            f"{t}.{n}"
+            for t in ("typing", "typing_extensions")
+            for n in ("final", "override", "runtime_checkable")
+        ),
     }
 )
 # Decorators that keep the body of their function, for a later call.
@@ -129,7 +142,9 @@ class Module(Names):
         written = dotted(call.func) or statement
         return Site(statement, written, call, scoped, self.scopes[call].function(), callee, None)
 
-    def _decorator_site(self, node: FunctionNode | ast.ClassDef, decorator: ast.expr) -> Site | None:
+    def _decorator_site(
+        self, node: FunctionNode | ast.ClassDef, decorator: ast.expr
+    ) -> Site | None:
         """Return the site of ``@defer`` above *node* (D12)."""
         statement, scoped = self._meaning(decorator)
         if statement not in DEFERRING:
@@ -138,7 +153,9 @@ class Module(Names):
         kept = all(self.is_with_defers(d) or self.path(_called(d)) in _KEEPING for d in below)
         function = node if kept and not isinstance(node, ast.ClassDef) else None
         written = dotted(decorator) or statement
-        return Site(statement, written, decorator, scoped, self.scopes[node].function(), None, function)
+        return Site(
+            statement, written, decorator, scoped, self.scopes[node].function(), None, function
+        )
 
     def _meaning(self, head: ast.expr) -> tuple[str, bool]:
         """Return the statement that *head* is, or "", and whether it is a scope's."""
@@ -243,16 +260,25 @@ class Module(Names):
         assert isinstance(node, ast.ClassDef)  # noqa: S101  # for the type checker
         uses = [a for a in self.attributes.get(function.name, []) if isinstance(a.ctx, ast.Load)]
         bases = [
-            b for base in node.bases if isinstance(base, ast.Name) for b in self.bindings(base.id, self.scopes[base])
+            b
+            for base in node.bases
+            if isinstance(base, ast.Name)
+            for b in self.bindings(base.id, self.scopes[base])
         ]
         subclass_hook = any(
-            "__init_subclass__" in self.scope_of_function[base.node].bindings for base in bases if base.kind == "class"
+            "__init_subclass__" in self.scope_of_function[base.node].bindings
+            for base in bases
+            if base.kind == "class"
         )
-        metaclass = any(k.arg == "metaclass" and self.path(k.value) != "abc.ABCMeta" for k in node.keywords)
+        metaclass = any(
+            k.arg == "metaclass" and self.path(k.value) != "abc.ABCMeta" for k in node.keywords
+        )
         if subclass_hook or metaclass or not all(self.harmless(d) for d in node.decorator_list):
             return None
         uses_of_class = self.named.get(node.name, [])
-        made = any(isinstance(call := self.parents[n], ast.Call) and call.func is n for n in uses_of_class)
+        made = any(
+            isinstance(call := self.parents[n], ast.Call) and call.func is n for n in uses_of_class
+        )
         if function.name == "__call__" and (self._free or made):  # an instance may be decorated
             return None
         in_class = [n for n in self.named.get(function.name, []) if self.scopes[n] is cls]
@@ -294,7 +320,9 @@ class Module(Names):
         """Is `with_defers` used otherwise than as a decorator: "" if not, "dynamic" if on functions that cannot be told?"""
         free = ""
         for node in self.scopes:
-            if not isinstance(node, (ast.Name, ast.Attribute)) or not isinstance(node.ctx, ast.Load):
+            if not isinstance(node, (ast.Name, ast.Attribute)) or not isinstance(
+                node.ctx, ast.Load
+            ):
                 continue
             if self.path(node) != "godefer.with_defers":
                 continue
@@ -306,8 +334,14 @@ class Module(Names):
             free = free or "static"
             given = child.args if isinstance(child, ast.Call) else []
             for argument in given:
-                found = self.bindings(argument.id, self.scopes[argument]) if isinstance(argument, ast.Name) else []
-                if isinstance(argument, (ast.Call, ast.Subscript)) or any(b.kind in {"for", "later"} for b in found):
+                found = (
+                    self.bindings(argument.id, self.scopes[argument])
+                    if isinstance(argument, ast.Name)
+                    else []
+                )
+                if isinstance(argument, (ast.Call, ast.Subscript)) or any(
+                    b.kind in {"for", "later"} for b in found
+                ):
                     free = "dynamic"
         return free
 
@@ -315,16 +349,23 @@ class Module(Names):
     def keeps_statements(self) -> bool:
         """Is `defer` or the like kept under a name that this cannot follow: in a class, as an attribute, in a dictionary?"""
         for node in self.scopes:
-            if not isinstance(node, (ast.Name, ast.Attribute)) or not isinstance(node.ctx, ast.Load):
+            if not isinstance(node, (ast.Name, ast.Attribute)) or not isinstance(
+                node.ctx, ast.Load
+            ):
                 continue
             origin, _, name = (self.path(node) or "").rpartition(".")
             if origin != "godefer" or name not in STATEMENTS:
                 continue
             parent = self.parents[node]
             if isinstance(parent, ast.Assign):
-                kept = self.scopes[node].kind == "class" or not all(isinstance(t, ast.Name) for t in parent.targets)
+                kept = self.scopes[node].kind == "class" or not all(
+                    isinstance(t, ast.Name) for t in parent.targets
+                )
             else:
-                static = isinstance(parent, ast.Call) and self.path(parent.func) == "builtins.staticmethod"
+                static = (
+                    isinstance(parent, ast.Call)
+                    and self.path(parent.func) == "builtins.staticmethod"
+                )
                 kept = static or isinstance(parent, (ast.Dict, ast.keyword))
             if kept:
                 return True
@@ -334,7 +375,9 @@ class Module(Names):
         """Is *function* certain to be called by its name in this module, and never to be handed to anybody?"""
         uses = self.uses(function)
         scope = self.scopes[function]
-        if not uses or any(self.path(n.func) in FRAME_READERS for n in self.calls(scope.function())):
+        if not uses or any(
+            self.path(n.func) in FRAME_READERS for n in self.calls(scope.function())
+        ):
             return False
         if not isinstance(function, ast.Lambda):
             if not all(self.is_with_defers(decorator) for decorator in function.decorator_list):
@@ -345,7 +388,9 @@ class Module(Names):
             call = self.parents[use]
             if not (isinstance(call, ast.Call) and call.func is use):
                 return False
-            if isinstance(function, ast.AsyncFunctionDef) and not isinstance(self.parents[call], ast.Await):
+            if isinstance(function, ast.AsyncFunctionDef) and not isinstance(
+                self.parents[call], ast.Await
+            ):
                 return False
         return True
 
@@ -387,7 +432,11 @@ class Module(Names):
             every = [tried, *(handler.body for handler in node.handlers)]
         elif isinstance(node, ast.Match):
             last = node.cases[-1]
-            complete = isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None and last.guard is None
+            complete = (
+                isinstance(last.pattern, ast.MatchAs)
+                and last.pattern.pattern is None
+                and last.guard is None
+            )
             every = [case.body for case in node.cases] if complete else None
         name = type(node).__name__.lower().removesuffix("star")
         return f"the `{name}`" if every and all(self.ends(block) for block in every) else ""
@@ -409,13 +458,17 @@ def _called(decorator: ast.expr) -> ast.expr:
 
 # Functions of the library that give back, or store, what they were given.
 _HAND_ON = frozenset({"functools.partial", "functools.partialmethod", "builtins.setattr"})
-_NEVER_RETURN = frozenset({"os._exit", "os.abort", "sys.exit", "builtins.exit", "builtins.quit", "godefer.panic"})
+_NEVER_RETURN = frozenset(
+    {"os._exit", "os.abort", "sys.exit", "builtins.exit", "builtins.quit", "godefer.panic"}
+)
 
 
 def is_library(path: str) -> bool:
     """Is the dotted name one of Python's own, or of godefer, and not `with_defers`?"""
     root = path.partition(".")[0]
-    return root in {"builtins", "godefer"} | sys.stdlib_module_names and path != "godefer.with_defers"
+    return (
+        root in {"builtins", "godefer"} | sys.stdlib_module_names and path != "godefer.with_defers"
+    )
 
 
 def blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:

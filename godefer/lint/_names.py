@@ -39,7 +39,9 @@ SCOPE = "godefer.defer_scope()"  # the path of what `with defer_scope() as …` 
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_LONGEST_CHAIN = 40  # of aliases: nobody follows a longer one, and generated code may have one of thousands
+_LONGEST_CHAIN = (
+    40  # of aliases: nobody follows a longer one, and generated code may have one of thousands
+)
 _LATER = "later"  # the kind of a binding that says nothing: the name means something else, or something unknown
 
 
@@ -106,7 +108,9 @@ class Names:
     # The walk
 
     def _walk(self, tree: ast.Module) -> None:
-        stack: list[tuple[ast.AST, ast.AST, Scope]] = [(node, tree, self.module) for node in reversed(tree.body)]
+        stack: list[tuple[ast.AST, ast.AST, Scope]] = [
+            (node, tree, self.module) for node in reversed(tree.body)
+        ]
         while stack:
             node, parent, scope = stack.pop()
             self.parents[node] = parent
@@ -123,11 +127,16 @@ class Names:
                 inner = Scope("class", node, scope, f"the body of class {node.name}")
                 self.scope_of_function[node] = inner
                 outside = [*node.decorator_list, *node.bases, *node.keywords]
-                children = [*((child, scope) for child in outside), *((child, inner) for child in node.body)]
+                children = [
+                    *((child, scope) for child in outside),
+                    *((child, inner) for child in node.body),
+                ]
             elif isinstance(node, _COMPREHENSIONS):
                 children = self._comprehension(node, scope)
             elif isinstance(node, ast.AnnAssign):
-                children = [(child, scope) for child in (node.target, node.value) if child is not None]
+                children = [
+                    (child, scope) for child in (node.target, node.value) if child is not None
+                ]
             else:
                 self._note(node, parent, scope)
                 children = [(child, scope) for child in ast.iter_child_nodes(node)]
@@ -200,7 +209,9 @@ class Names:
     def _store(self, node: ast.Name, parent: ast.AST, scope: Scope) -> None:
         if isinstance(parent, ast.NamedExpr):
             self._bind(scope.function(), node.id, Binding("assign", node, parent.value, "", scope))
-        elif isinstance(parent, ast.Assign) or (isinstance(parent, ast.AnnAssign) and parent.value is not None):
+        elif isinstance(parent, ast.Assign) or (
+            isinstance(parent, ast.AnnAssign) and parent.value is not None
+        ):
             self._bind(scope, node.id, Binding("assign", node, parent.value, "", scope))
         elif isinstance(parent, ast.withitem):
             self._bind(scope, node.id, Binding("with", node, parent.context_expr, "", scope))
@@ -274,7 +285,11 @@ class Names:
             origins = {origin for origin, _ in self._stars}
             if origins == {"godefer"} and name in EXPORTS:
                 return f"godefer.{name}"
-            return f"builtins.{name}" if not origins - {"godefer"} and hasattr(builtins, name) else None
+            return (
+                f"builtins.{name}"
+                if not origins - {"godefer"} and hasattr(builtins, name)
+                else None
+            )
         if owner is not scope:
             return self._name_path(name, owner)
         path = self._binding_path(owner.bindings[name][0])
@@ -305,7 +320,9 @@ class Names:
             return False
         found = self.bindings(node.id, self.scopes[node])
         if not found:
-            return any(origin != "godefer" for origin, _ in self._stars) or not hasattr(builtins, node.id)
+            return any(origin != "godefer" for origin, _ in self._stars) or not hasattr(
+                builtins, node.id
+            )
         known = {*stdlib_module_names, "godefer"}
         return any(b.kind == "import" and b.path.partition(".")[0] not in known for b in found)
 
@@ -332,7 +349,9 @@ class Names:
         function = method.node
         if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
             return None
-        if any(self.path(decorator) == "builtins.staticmethod" for decorator in function.decorator_list):
+        if any(
+            self.path(decorator) == "builtins.staticmethod" for decorator in function.decorator_list
+        ):
             return None
         positional = [*function.args.posonlyargs, *function.args.args]
         return method.parent if positional and positional[0] is found[0].node else None
@@ -341,7 +360,11 @@ class Names:
         """Every expression of this module that reads *function*; None if that cannot be told (a method, a lambda without a name)."""
         if isinstance(function, ast.Lambda):
             parent = self.parents[function]
-            target = parent.targets[0] if isinstance(parent, ast.Assign) and len(parent.targets) == 1 else None
+            target = (
+                parent.targets[0]
+                if isinstance(parent, ast.Assign) and len(parent.targets) == 1
+                else None
+            )
             if not isinstance(target, ast.Name):
                 return None
             name = target.id
@@ -355,7 +378,11 @@ class Names:
     def mentions(self, name: str, scope: Scope) -> list[ast.Name]:
         """Every place in the module that names the same variable as *name* does in *scope*."""
         owner = self.owner(name, scope)
-        return [node for node in self.named.get(name, []) if self.owner(name, self.scopes[node]) is owner]
+        return [
+            node
+            for node in self.named.get(name, [])
+            if self.owner(name, self.scopes[node]) is owner
+        ]
 
 
 def _only_function(bindings: list[Binding]) -> FunctionNode | ast.Lambda | None:
@@ -364,11 +391,18 @@ def _only_function(bindings: list[Binding]) -> FunctionNode | ast.Lambda | None:
     binding = bindings[0]
     if isinstance(binding.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         return binding.node
-    return binding.value if binding.kind == "assign" and isinstance(binding.value, ast.Lambda) else None
+    return (
+        binding.value
+        if binding.kind == "assign" and isinstance(binding.value, ast.Lambda)
+        else None
+    )
 
 
 def _defaults(node: FunctionNode | ast.Lambda) -> list[ast.expr]:
-    return [*node.args.defaults, *(default for default in node.args.kw_defaults if default is not None)]
+    return [
+        *node.args.defaults,
+        *(default for default in node.args.kw_defaults if default is not None),
+    ]
 
 
 def dotted(node: ast.AST) -> str | None:
@@ -383,8 +417,14 @@ def dotted(node: ast.AST) -> str | None:
 def mentions_godefer(tree: ast.Module) -> bool:
     """Does the module import godefer anywhere?"""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import) and any(a.name.partition(".")[0] == "godefer" for a in node.names):
+        if isinstance(node, ast.Import) and any(
+            a.name.partition(".")[0] == "godefer" for a in node.names
+        ):
             return True
-        if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").partition(".")[0] == "godefer":
+        if (
+            isinstance(node, ast.ImportFrom)
+            and not node.level
+            and (node.module or "").partition(".")[0] == "godefer"
+        ):
             return True
     return False

@@ -18,13 +18,17 @@ def as_text(problems: Sequence[Problem]) -> str:
     """``path:line:column: code message``, and a last line that counts them."""
     lines = [_line(problem) for problem in problems]
     count = len(problems)
-    lines.append(f"Found {count} error{'s' if count != 1 else ''}." if count else "All checks passed!")
+    lines.append(
+        f"Found {count} error{'s' if count != 1 else ''}." if count else "All checks passed!"
+    )
     return "\n".join(lines) + "\n"
 
 
 def _line(problem: Problem) -> str:
     colon = "" if problem.code in RULES or problem.code == "E902" else ":"
-    return f"{problem.path}:{problem.line}:{problem.column}: {problem.code}{colon} {problem.message}"
+    return (
+        f"{problem.path}:{problem.line}:{problem.column}: {problem.code}{colon} {problem.message}"
+    )
 
 
 def as_json(problems: Sequence[Problem]) -> str:
@@ -49,7 +53,9 @@ def as_github(problems: Sequence[Problem]) -> str:
     lines = []
     for p in problems:
         properties = f"title=godefer ({p.code}),file={_property(os.path.abspath(p.path))},line={p.line},col={p.column}"  # noqa: PTH100
-        lines.append(f"::error {properties},endLine={p.end_line},endColumn={p.end_column}::{_data(_line(p))}\n")
+        lines.append(
+            f"::error {properties},endLine={p.end_line},endColumn={p.end_column}::{_data(_line(p))}\n"
+        )
     return "".join(lines)
 
 
@@ -61,4 +67,8 @@ def _property(value: str) -> str:
     return _data(value).replace(":", "%3A").replace(",", "%2C")
 
 
-FORMATS: dict[str, Callable[[Sequence[Problem]], str]] = {"text": as_text, "json": as_json, "github": as_github}
+FORMATS: dict[str, Callable[[Sequence[Problem]], str]] = {
+    "text": as_text,
+    "json": as_json,
+    "github": as_github,
+}

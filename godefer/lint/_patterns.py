@@ -38,7 +38,9 @@ _END = re.compile(
 _LOG_METHODS = frozenset({"debug", "info", "warning", "error", "critical", "exception", "log"})
 
 # Names of functions that are called while an exception is handled: `__exit__`, `on_error`, `handle_failure`.
-_HANDLER = re.compile(r"^__|^on_|handle|error|err\b|exc|fail|panic|crash|cleanup|clean_up|report|abort", re.IGNORECASE)
+_HANDLER = re.compile(
+    r"^__|^on_|handle|error|err\b|exc|fail|panic|crash|cleanup|clean_up|report|abort", re.IGNORECASE
+)
 
 
 def evaluated_now(module: Module, site: Site) -> Iterator[Finding]:
@@ -62,7 +64,9 @@ def _executed(node: ast.expr) -> Iterator[ast.AST]:
     stack: list[ast.AST] = [node]
     while stack:
         current = stack.pop()
-        if not isinstance(current, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+        if not isinstance(
+            current, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+        ):
             yield current
             stack += ast.iter_child_nodes(current)
 
@@ -86,26 +90,37 @@ def _clock(module: Module, site: Site, call: ast.Call, path: str) -> str:
         previous = _straight_before(module, site)
         if isinstance(start, ast.Name) and previous and isinstance(previous[0], ast.Assign):
             value, targets = previous[0].value, previous[0].targets
-            set_here = any(isinstance(target, ast.Name) and target.id == start.id for target in targets)
+            set_here = any(
+                isinstance(target, ast.Name) and target.id == start.id for target in targets
+            )
             if set_here and isinstance(value, ast.Call) and module.path(value.func) == path:
                 return f"right after `{start.id}` was set"
     if not _prints(module, site):
         return ""
-    words = [n.value for n in ast.walk(site.node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    words = [
+        n.value
+        for n in ast.walk(site.node)
+        if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    ]
     words = [word for word in words if re.search(r"[a-z]{2}", word, re.IGNORECASE)]
     alone = not words and parent is site.node
-    return "when the end is still to come" if alone or any(_END.search(word) for word in words) else ""
+    return (
+        "when the end is still to come" if alone or any(_END.search(word) for word in words) else ""
+    )
 
 
 def _prints(module: Module, site: Site) -> bool:
     """Is `print` deferred, or a method of a logger?"""
     callee = site.callee
-    if callee is not None and (module.path(callee) or "").startswith(("builtins.print", "logging.")):
+    if callee is not None and (module.path(callee) or "").startswith(
+        ("builtins.print", "logging.")
+    ):
         return True
     return (
         isinstance(callee, ast.Attribute)
         and callee.attr in _LOG_METHODS
-        and (receiver(callee) or "").rpartition(".")[2].lower().lstrip("_") in {"log", "logger", "logging"}
+        and (receiver(callee) or "").rpartition(".")[2].lower().lstrip("_")
+        in {"log", "logger", "logging"}
     )
 
 
@@ -121,15 +136,21 @@ def _straight_before(module: Module, site: Site) -> list[ast.stmt]:
 def _exception(module: Module, site: Site) -> str:
     """`sys.exception()` where none can be in flight yet: in no handler, in a function that no handler, and no `defer`, calls."""
     function = site.frame.node
-    if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)) or _HANDLER.search(function.name):
+    if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)) or _HANDLER.search(
+        function.name
+    ):
         return ""
     if module.deferred(function):
         return ""
     for outer, child in module.outward(site.node, site.frame):
-        if isinstance(outer, (ast.ExceptHandler, *_WITHS)) or child in getattr(outer, "finalbody", ()):
+        if isinstance(outer, (ast.ExceptHandler, *_WITHS)) or child in getattr(
+            outer, "finalbody", ()
+        ):
             return ""
     if module.scopes[function].kind == "class":
-        uses: list[ast.AST] = [n for n in module.attributes.get(function.name, []) if isinstance(n.ctx, ast.Load)]
+        uses: list[ast.AST] = [
+            n for n in module.attributes.get(function.name, []) if isinstance(n.ctx, ast.Load)
+        ]
     else:
         uses = [*(module.uses(function) or [])]
     for use in uses:
@@ -137,7 +158,9 @@ def _exception(module: Module, site: Site) -> str:
         if not (isinstance(call, ast.Call) and call.func is use):
             return ""
         for outer, child in module.outward(call, module.scopes[call].function()):
-            if isinstance(outer, (ast.ExceptHandler, *_WITHS)) or child in getattr(outer, "finalbody", ()):
+            if isinstance(outer, (ast.ExceptHandler, *_WITHS)) or child in getattr(
+                outer, "finalbody", ()
+            ):
                 return ""
     return "when there is none yet"
 
@@ -189,7 +212,11 @@ def opens_at_exit(module: Module, site: Site) -> Iterator[Finding]:
         return
     path = module.path(callee) or ""
     if path in {"builtins.open", "io.open"}:
-        if len(site.arguments) == 2 and not site.keywords and not isinstance(site.arguments[1], ast.Starred):
+        if (
+            len(site.arguments) == 2
+            and not site.keywords
+            and not isinstance(site.arguments[1], ast.Starred)
+        ):
             message = f"{site.written}({path.rpartition('.')[2]}, …) opens a file for reading when the function exits, and drops it; defer what closes it"
             yield Finding("GDF008", message, callee)
         return
@@ -217,10 +244,14 @@ def _opened_above(module: Module, site: Site, name: str, method: str) -> bool:
     """Does `name.method(…)` stand right above, with nothing of *name* in between?"""
     for statement in _straight_before(module, site):
         mentioned = [
-            node for node in ast.walk(statement) if isinstance(node, (ast.Name, ast.Attribute)) and dotted(node) == name
+            node
+            for node in ast.walk(statement)
+            if isinstance(node, (ast.Name, ast.Attribute)) and dotted(node) == name
         ]
         if not mentioned:
-            if isinstance(statement, (ast.Assign, ast.AnnAssign)) and not _can_raise(module, statement):
+            if isinstance(statement, (ast.Assign, ast.AnnAssign)) and not _can_raise(
+                module, statement
+            ):
                 continue
             return False
         value = statement.value if isinstance(statement, (ast.Expr, ast.Assign)) else None
@@ -239,10 +270,22 @@ def _opened_above(module: Module, site: Site, name: str, method: str) -> bool:
 
 def _is_lock(module: Module, acquire: ast.Attribute) -> bool:
     """Is it a lock, that only who has it releases? To acquire a semaphore may be to wait for others."""
-    found = module.bindings(acquire.value.id, module.scopes[acquire]) if isinstance(acquire.value, ast.Name) else []
-    if len(found) == 1 and isinstance(found[0].value, ast.Call) and (path := module.path(found[0].value.func)):
+    found = (
+        module.bindings(acquire.value.id, module.scopes[acquire])
+        if isinstance(acquire.value, ast.Name)
+        else []
+    )
+    if (
+        len(found) == 1
+        and isinstance(found[0].value, ast.Call)
+        and (path := module.path(found[0].value.func))
+    ):
         return path.rpartition(".")[2] in {"Lock", "RLock"}
-    return bool(re.search("(?<![bc])lock|mutex", (receiver(acquire) or "").rpartition(".")[2], re.IGNORECASE))
+    return bool(
+        re.search(
+            "(?<![bc])lock|mutex", (receiver(acquire) or "").rpartition(".")[2], re.IGNORECASE
+        )
+    )
 
 
 def _comes_first(module: Module, site: Site, name: str, callee: ast.Attribute) -> bool:
@@ -257,7 +300,9 @@ def _comes_first(module: Module, site: Site, name: str, callee: ast.Attribute) -
     if any(_can_raise(module, s) for s in before if not module.is_site(s)):
         return False
     return not any(
-        isinstance(node, (ast.Name, ast.Attribute)) and node is not callee.value and dotted(node) == name
+        isinstance(node, (ast.Name, ast.Attribute))
+        and node is not callee.value
+        and dotted(node) == name
         for node in ast.walk(function)
         if not module.inside(node, callee)
     )
@@ -266,7 +311,10 @@ def _comes_first(module: Module, site: Site, name: str, callee: ast.Attribute) -
 # GDF012
 
 _SAFE_CALLS = frozenset(
-    {f"builtins.{name}" for name in ("print", "id", "isinstance", "type", "len", "list", "dict", "set")}
+    {
+        f"builtins.{name}"
+        for name in ("print", "id", "isinstance", "type", "len", "list", "dict", "set")
+    }
 )
 
 
@@ -288,9 +336,11 @@ def gap(module: Module, site: Site) -> Iterator[Finding]:
     raising = next((s for s in between if _can_raise(module, s, past_handlers=True)), None)
     if raising is not None:
         closing = site.callee.attr if isinstance(site.callee, ast.Attribute) else ""
-        state = {"release": "stay locked", "rmtree": "be left behind", "rmdir": "be left behind"}.get(
-            closing, "stay open"
-        )
+        state = {
+            "release": "stay locked",
+            "rmtree": "be left behind",
+            "rmdir": "be left behind",
+        }.get(closing, "stay open")
         message = (
             f"line {raising.lineno} can raise before this {site.written}() is reached, and {name} would {state}; "
             f"put the {site.written}() right below line {block[place - len(between) - 1].lineno}"
@@ -303,7 +353,11 @@ def _released(module: Module, site: Site) -> str | None:
     callee = site.callee
     if site.statement != "defer" or callee is None or site.keywords:
         return None
-    if isinstance(callee, ast.Attribute) and callee.attr in {"close", "release"} and len(site.arguments) == 1:
+    if (
+        isinstance(callee, ast.Attribute)
+        and callee.attr in {"close", "release"}
+        and len(site.arguments) == 1
+    ):
         return receiver(callee)
     closing = module.path(callee) in {"os.close", "shutil.rmtree", "os.rmdir"}
     if closing and len(site.arguments) == 2 and isinstance(site.arguments[1], ast.Name):
@@ -316,10 +370,20 @@ def _acquires(module: Module, statement: ast.stmt, name: str, site: Site) -> boo
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
         target = statement.targets[0]
         parts = target.elts if isinstance(target, ast.Tuple) else [target]
-        return any(isinstance(p, ast.Name) and p.id == name for p in parts) and opens(module, statement.value)
-    if isinstance(statement, ast.Expr) and isinstance(site.callee, ast.Attribute) and site.callee.attr == "release":
+        return any(isinstance(p, ast.Name) and p.id == name for p in parts) and opens(
+            module, statement.value
+        )
+    if (
+        isinstance(statement, ast.Expr)
+        and isinstance(site.callee, ast.Attribute)
+        and site.callee.attr == "release"
+    ):
         call = statement.value.value if isinstance(statement.value, ast.Await) else statement.value
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "acquire":
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Attribute)
+            and call.func.attr == "acquire"
+        ):
             return receiver(call.func) == name and not call.args and not call.keywords
     return False
 
@@ -332,10 +396,17 @@ def _released_elsewhere(module: Module, site: Site, name: str, between: Sequence
         if text(node) != name or not module.inside(node, site.frame.node):
             continue
         parent = module.parents[node]
-        if isinstance(parent, ast.Attribute) and parent.attr in CLOSERS | {"__exit__", "__aexit__", "detach", "quit"}:
+        if isinstance(parent, ast.Attribute) and parent.attr in CLOSERS | {
+            "__exit__",
+            "__aexit__",
+            "detach",
+            "quit",
+        }:
             return True
         if any(module.inside(node, statement) for statement in between):
-            method = isinstance(parent, ast.Attribute) and isinstance(module.parents[parent], ast.Call)
+            method = isinstance(parent, ast.Attribute) and isinstance(
+                module.parents[parent], ast.Call
+            )
             condition = any(
                 isinstance(s, (ast.If, ast.While)) and module.inside(node, s.test)
                 for s in ast.walk(module.statement(node))
@@ -364,7 +435,11 @@ def _can_raise(module: Module, statement: ast.stmt, *, past_handlers: bool = Fal
             continue
         if isinstance(node, (ast.Raise, ast.Assert, ast.Await, ast.Yield, ast.YieldFrom)):
             return True
-        if isinstance(node, ast.Call) and node not in module.sites and module.path(node.func) not in _SAFE_CALLS:
+        if (
+            isinstance(node, ast.Call)
+            and node not in module.sites
+            and module.path(node.func) not in _SAFE_CALLS
+        ):
             log = isinstance(node.func, ast.Attribute) and node.func.attr in _LOG_METHODS
             if not log:
                 return True
@@ -376,15 +451,28 @@ def _not_stopped(module: Module, node: ast.AST) -> list[ast.stmt] | None:
     """What is left of a statement that stops every Exception of its body; None if *node* is no such statement."""
     if isinstance(node, (ast.Try, ast.TryStar)):
         caught = [kind for handler in node.handlers for kind in _kinds(handler.type)]
-        rest = [*node.orelse, *node.finalbody, *(s for handler in node.handlers for s in handler.body)]
-    elif isinstance(node, ast.With) and len(node.items) == 1 and isinstance(node.items[0].context_expr, ast.Call):
+        rest = [
+            *node.orelse,
+            *node.finalbody,
+            *(s for handler in node.handlers for s in handler.body),
+        ]
+    elif (
+        isinstance(node, ast.With)
+        and len(node.items) == 1
+        and isinstance(node.items[0].context_expr, ast.Call)
+    ):
         call, rest = node.items[0].context_expr, []
         caught = list(call.args) if module.path(call.func) == "contextlib.suppress" else []
     else:
         return None
-    all_of_them = any(k is None or module.path(k) in {"builtins.Exception", "builtins.BaseException"} for k in caught)
+    all_of_them = any(
+        k is None or module.path(k) in {"builtins.Exception", "builtins.BaseException"}
+        for k in caught
+    )
     # A cancellation and a GeneratorExit are no Exception.
-    away = any(isinstance(n, (ast.Await, ast.Yield, ast.YieldFrom)) for s in node.body for n in ast.walk(s))
+    away = any(
+        isinstance(n, (ast.Await, ast.Yield, ast.YieldFrom)) for s in node.body for n in ast.walk(s)
+    )
     return rest if all_of_them and not away else None
 
 

@@ -82,19 +82,29 @@ def opens(module: Module, value: ast.expr | None) -> bool:
         return False
     if module.path(call.func) in _OPENING_FUNCTIONS:
         return True
-    if not isinstance(call.func, ast.Attribute) or call.func.attr != "open" or module.imported(call.func):
+    if (
+        not isinstance(call.func, ast.Attribute)
+        or call.func.attr != "open"
+        or module.imported(call.func)
+    ):
         return False
     # `path.open()`, `path.open("rb")`
     mode = call.args[0] if call.args else ast.Constant("r")
     return module.path(call.func) is None and (
-        isinstance(mode, ast.Constant) and isinstance(mode.value, str) and bool(_FILE_MODE.match(mode.value))
+        isinstance(mode, ast.Constant)
+        and isinstance(mode.value, str)
+        and bool(_FILE_MODE.match(mode.value))
     )
 
 
 def opens_for_itself(module: Module, value: ast.expr | None) -> bool:
     """Does *value* open something that concerns nobody else, so that it need not stay open when it has been read or written?"""
     call = value.value if isinstance(value, ast.Await) else value
-    return isinstance(call, ast.Call) and opens(module, call) and module.path(call.func) not in _SEEN_BY_OTHERS
+    return (
+        isinstance(call, ast.Call)
+        and opens(module, call)
+        and module.path(call.func) not in _SEEN_BY_OTHERS
+    )
 
 
 def closed(site: Site) -> ast.Name | None:
@@ -117,7 +127,12 @@ def _closed_by(function: FunctionNode) -> ast.Name | None:
         return None
     value = getattr(function.body[0], "value", None)
     call = value.value if isinstance(value, ast.Await) else value
-    if not isinstance(call, ast.Call) or call.args or call.keywords or not isinstance(call.func, ast.Attribute):
+    if (
+        not isinstance(call, ast.Call)
+        or call.args
+        or call.keywords
+        or not isinstance(call.func, ast.Attribute)
+    ):
         return None
     of = call.func.value
     closes = call.func.attr in CLOSERS and isinstance(of, ast.Name) and of.id == parameters[0].arg

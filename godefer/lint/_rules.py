@@ -17,15 +17,59 @@ if TYPE_CHECKING:
 
 _FUNCTIONS_WITHOUT_RESULT = frozenset(
     {
-        *(f"builtins.{name}" for name in ("print", "setattr", "delattr", "input", "len", "sum", "repr", "str")),
-        *(f"os.{name}" for name in ("remove", "unlink", "rmdir", "removedirs", "close", "chdir", "kill", "killpg")),
-        *(f"os.{name}" for name in ("rename", "replace", "umask", "chmod", "putenv", "unsetenv", "symlink", "link")),
+        *(
+            f"builtins.{name}"
+            for name in ("print", "setattr", "delattr", "input", "len", "sum", "repr", "str")
+        ),
+        *(
+            f"os.{name}"
+            for name in (
+                "remove",
+                "unlink",
+                "rmdir",
+                "removedirs",
+                "close",
+                "chdir",
+                "kill",
+                "killpg",
+            )
+        ),
+        *(
+            f"os.{name}"
+            for name in (
+                "rename",
+                "replace",
+                "umask",
+                "chmod",
+                "putenv",
+                "unsetenv",
+                "symlink",
+                "link",
+            )
+        ),
         *(f"shutil.{name}" for name in ("rmtree", "move", "copy", "copyfile")),
         *(
             f"logging.{name}"
-            for name in ("debug", "info", "warning", "error", "critical", "exception", "log", "shutdown")
+            for name in (
+                "debug",
+                "info",
+                "warning",
+                "error",
+                "critical",
+                "exception",
+                "log",
+                "shutdown",
+            )
         ),
-        *("time.sleep", "asyncio.sleep", "sys.exit", "gc.collect", "gc.enable", "gc.disable", "godefer.recover"),
+        *(
+            "time.sleep",
+            "asyncio.sleep",
+            "sys.exit",
+            "gc.collect",
+            "gc.enable",
+            "gc.disable",
+            "godefer.recover",
+        ),
     }
 )
 _NOT_CALLABLE = frozenset({"None", "NoReturn", "Never", "bool", "int", "float", "str", "bytes"})
@@ -35,7 +79,11 @@ _STUB = (ast.Pass, ast.Raise)
 def called_not_passed(module: Module, site: Site) -> Iterator[Finding]:
     """GDF001: `defer(f())` calls now, and defers what that gives; `@defer(…)` decorates with None."""
     decorated = module.parents[site.node]
-    if site.defers and isinstance(site.node, ast.Call) and site.node in getattr(decorated, "decorator_list", ()):
+    if (
+        site.defers
+        and isinstance(site.node, ast.Call)
+        and site.node in getattr(decorated, "decorator_list", ())
+    ):
         name = getattr(decorated, "name", "")
         message = (
             f"{site.written}() is called here, and {name} decorated with what it returns, which is no function; "
@@ -65,10 +113,20 @@ def _no_callable(module: Module, call: ast.Call) -> str:
     function = module.definition(call.func)
     if function is not None:
         awaited = isinstance(module.parents[call], ast.Await)
-        return "" if isinstance(function, ast.Lambda) else _result_of(module, function, awaited=awaited)
-    if isinstance(call.func, ast.Attribute) and call.func.attr in CLOSERS and not call.args and not call.keywords:
+        return (
+            ""
+            if isinstance(function, ast.Lambda)
+            else _result_of(module, function, awaited=awaited)
+        )
+    if (
+        isinstance(call.func, ast.Attribute)
+        and call.func.attr in CLOSERS
+        and not call.args
+        and not call.keywords
+    ):
         own = any(
-            isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == call.func.attr
+            isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            and node.name == call.func.attr
             for node in module.scope_of_function
         )
         return "" if own else "what it returns, which is no function"
@@ -78,7 +136,8 @@ def _no_callable(module: Module, call: ast.Call) -> str:
 def _result_of(module: Module, function: FunctionNode, *, awaited: bool) -> str:
     """What calling *function* gives, if that is certain to be nothing that can be called."""
     plain = all(
-        module.is_with_defers(d) or module.path(d) in {"builtins.staticmethod", "builtins.classmethod"}
+        module.is_with_defers(d)
+        or module.path(d) in {"builtins.staticmethod", "builtins.classmethod"}
         for d in function.decorator_list
     )
     body = module.body(function)
@@ -87,14 +146,24 @@ def _result_of(module: Module, function: FunctionNode, *, awaited: bool) -> str:
     if isinstance(function, ast.AsyncFunctionDef) is not awaited:
         return "" if awaited else "a coroutine"
     if function.returns is not None:
-        name = str(function.returns.value) if isinstance(function.returns, ast.Constant) else text(function.returns)
-        return "None" if name == "None" else f"a value of type {name}" if name in _NOT_CALLABLE else ""
+        name = (
+            str(function.returns.value)
+            if isinstance(function.returns, ast.Constant)
+            else text(function.returns)
+        )
+        return (
+            "None" if name == "None" else f"a value of type {name}" if name in _NOT_CALLABLE else ""
+        )
     # Without an annotation: a subclass may return something, and a named result may be anything.
     known = module.scopes[function].kind != "class" and not any(
         isinstance(d, ast.Call) for d in function.decorator_list
     )
     returned = [n.value for n in body if isinstance(n, ast.Return) and n.value is not None]
-    return "None" if known and all(isinstance(v, ast.Constant) and v.value is None for v in returned) else ""
+    return (
+        "None"
+        if known and all(isinstance(v, ast.Constant) and v.value is None for v in returned)
+        else ""
+    )
 
 
 def no_decorated_function(module: Module, site: Site) -> Iterator[Finding]:
@@ -126,9 +195,7 @@ def async_in_sync(module: Module, site: Site) -> Iterator[Finding]:
     if site.scoped:
         entered = entered_by(module, site.head)
         if isinstance(entered, ast.With) and not _leaves_its_block(module, entered, site):
-            message = (
-                f"{name} is async, and a scope entered by `with` cannot await it; write `async with defer_scope()`"
-            )
+            message = f"{name} is async, and a scope entered by `with` cannot await it; write `async with defer_scope()`"
             yield Finding("GDF006", message, place)
         return
     if isinstance(site.frame.node, ast.FunctionDef):
@@ -151,7 +218,11 @@ def _coroutine_function(module: Module, site: Site) -> str:
         return site.function.name if _gives_coroutine(module, site.function) else ""
     if callee is None:
         return ""
-    if isinstance(callee, ast.Call) and module.path(callee.func) == "functools.partial" and callee.args:
+    if (
+        isinstance(callee, ast.Call)
+        and module.path(callee.func) == "functools.partial"
+        and callee.args
+    ):
         callee = callee.args[0]
     if isinstance(callee, ast.Lambda) and isinstance(callee.body, ast.Call):
         callee = callee.body.func
@@ -159,7 +230,10 @@ def _coroutine_function(module: Module, site: Site) -> str:
     if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
         return ""
     allowed = {"builtins.staticmethod", "builtins.classmethod"}
-    if any(not module.is_with_defers(d) and module.path(d) not in allowed for d in function.decorator_list):
+    if any(
+        not module.is_with_defers(d) and module.path(d) not in allowed
+        for d in function.decorator_list
+    ):
         return ""
     return text(callee) if _gives_coroutine(module, function) else ""
 
@@ -199,7 +273,9 @@ def _leaves_its_block(module: Module, entered: ast.With | ast.AsyncWith, site: S
         parent = module.parents[node]
         called = node in module.sites or (isinstance(parent, ast.Call) and parent.func is node)
         method = isinstance(parent, ast.Attribute) and parent.attr not in {"detach", "aclose"}
-        if not (called or method or isinstance(parent, ast.withitem)) and module.inside(node, entered):
+        if not (called or method or isinstance(parent, ast.withitem)) and module.inside(
+            node, entered
+        ):
             return True
     return False
 
@@ -208,10 +284,10 @@ def cannot_recover(module: Module, call: ast.Call) -> Iterator[Finding]:
     """GDF007: `recover()` that nothing can call as a deferred function."""
     frame = module.scopes[call].function()
     if frame.kind in {"module", "class", "generator expression"}:
-        where = {"module": "module level", "class": frame.name}.get(frame.kind, "a generator expression")
-        message = (
-            f"recover() stands in {where}, which is never a deferred function; call it in a function that is deferred"
+        where = {"module": "module level", "class": frame.name}.get(
+            frame.kind, "a generator expression"
         )
+        message = f"recover() stands in {where}, which is never a deferred function; call it in a function that is deferred"
         yield Finding("GDF007", message, call)
     elif isinstance(frame.node, Anywhere) and _never_deferred(module, frame):
         name = "the lambda" if frame.kind == "lambda" else frame.name
@@ -224,10 +300,17 @@ def cannot_recover(module: Module, call: ast.Call) -> Iterator[Finding]:
 
 def recover_deferred(module: Module, site: Site) -> Iterator[Finding]:
     """GDF007: `defer(recover)` does not stop the panic of the function it stands in."""
-    if site.scoped or not site.defers or site.callee is None or module.path(site.callee) != "godefer.recover":
+    if (
+        site.scoped
+        or not site.defers
+        or site.callee is None
+        or module.path(site.callee) != "godefer.recover"
+    ):
         return
     frame = site.frame
-    if isinstance(frame.node, (ast.FunctionDef, ast.AsyncFunctionDef)) and _never_deferred_by_habit(module, frame):
+    if isinstance(frame.node, (ast.FunctionDef, ast.AsyncFunctionDef)) and _never_deferred_by_habit(
+        module, frame
+    ):
         message = (
             f"{site.written}(recover) has no effect on the panic of {frame.name}, as in Go; "
             f"write {site.written}(lambda: recover()), or defer a function that calls recover()"
@@ -240,16 +323,22 @@ def _never_deferred(module: Module, frame: Scope) -> bool:
     function = frame.node
     assert isinstance(function, Anywhere)  # noqa: S101  # for the type checker
     scope = module.scopes[function]
-    private = frame.name.startswith("_") and not frame.name.startswith("__") and scope.kind == "module"
+    private = (
+        frame.name.startswith("_") and not frame.name.startswith("__") and scope.kind == "module"
+    )
     nested = scope.function().kind in {"function", "lambda"}
-    return (nested or private) and module.only_called(function) and not _exported(module, frame.name)
+    return (
+        (nested or private) and module.only_called(function) and not _exported(module, frame.name)
+    )
 
 
 def _never_deferred_by_habit(module: Module, frame: Scope) -> bool:
     """As `_never_deferred`, or a function that this module only calls, or that returns a value or raises, as no clean-up does."""
     function = frame.node
     assert isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))  # noqa: S101  # for the type checker
-    if module.scopes[function].kind == "class" or not all(module.is_with_defers(d) for d in function.decorator_list):
+    if module.scopes[function].kind == "class" or not all(
+        module.is_with_defers(d) for d in function.decorator_list
+    ):
         return False
     if any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in module.body(function)):
         return False
@@ -266,7 +355,9 @@ def _never_deferred_by_habit(module: Module, frame: Scope) -> bool:
 def _exported(module: Module, name: str) -> bool:
     for binding in module.module.bindings.get("__all__", []):
         value = binding.value
-        if value is None or any(isinstance(n, ast.Constant) and n.value == name for n in ast.walk(value)):
+        if value is None or any(
+            isinstance(n, ast.Constant) and n.value == name for n in ast.walk(value)
+        ):
             return True
     return False
 
@@ -278,7 +369,10 @@ def out_of_reach(module: Module, node: ast.AST) -> Iterator[Finding]:
         for statement in block:
             if why:
                 for site in module.sites.values():
-                    if module.inside(site.node, statement) and site.frame is module.scopes[statement].function():
+                    if (
+                        module.inside(site.node, statement)
+                        and site.frame is module.scopes[statement].function()
+                    ):
                         message = f"{site.shown} is never reached, because of {why} in line {line}; put it before that"
                         yield Finding("GDF009", message, site.node)
             else:
@@ -292,7 +386,9 @@ def not_awaited(module: Module, site: Site) -> Iterator[Finding]:
     if site.statement == "aclose":
         if isinstance(parent, ast.Expr):
             yield Finding(
-                "GDF010", f"{site.written}() does nothing until it is awaited; write await {site.written}()", site.node
+                "GDF010",
+                f"{site.written}() does nothing until it is awaited; write await {site.written}()",
+                site.node,
             )
         return
     if site.statement != "ausing":
@@ -305,23 +401,23 @@ def not_awaited(module: Module, site: Site) -> Iterator[Finding]:
         message = f"{written} is to be awaited, not entered; write `x = await {written}`, or `async with` without {site.written}"
         yield Finding("GDF010", message, site.node)
     elif isinstance(parent, ast.Assign) and _only_attributes(module, parent, site):
-        message = (
-            f"{written} gives what is to be awaited, and it is not; write `{text(parent.targets[0])} = await {written}`"
-        )
+        message = f"{written} gives what is to be awaited, and it is not; write `{text(parent.targets[0])} = await {written}`"
         yield Finding("GDF010", message, site.node)
     elif site.scoped and isinstance(parent, ast.Await):
         entered = entered_by(module, site.head)
         if isinstance(entered, ast.With) and not _leaves_its_block(module, entered, site):
-            message = (
-                f"{written} needs an exit that can await; enter the scope by `async with defer_scope()`, not `with`"
-            )
+            message = f"{written} needs an exit that can await; enter the scope by `async with defer_scope()`, not `with`"
             yield Finding("GDF010", message, site.node)
 
 
 def _only_attributes(module: Module, assignment: ast.Assign, site: Site) -> bool:
     """Is what is assigned used for nothing but its attributes, so never awaited, nor handed to who might?"""
     target = assignment.targets[0]
-    if len(assignment.targets) != 1 or not isinstance(target, ast.Name) or site.frame.kind != "function":
+    if (
+        len(assignment.targets) != 1
+        or not isinstance(target, ast.Name)
+        or site.frame.kind != "function"
+    ):
         return False
     found = module.mentions(target.id, site.frame)
     others = [node for node in found if node is not target]
@@ -329,7 +425,10 @@ def _only_attributes(module: Module, assignment: ast.Assign, site: Site) -> bool
         len(module.bindings(target.id, site.frame)) == 1
         and site.frame.bindings.get(target.id) is not None
         and bool(others)
-        and all(isinstance(parent := module.parents[n], ast.Attribute) and parent.attr != "__await__" for n in others)
+        and all(
+            isinstance(parent := module.parents[n], ast.Attribute) and parent.attr != "__await__"
+            for n in others
+        )
     )
 
 
@@ -345,9 +444,16 @@ def nothing_deferred(module: Module, function: FunctionNode) -> Iterator[Finding
     """GDF011: `@with_defers` on a function without a defer."""
     decorators = [d for d in function.decorator_list if module.is_with_defers(d)]
     known = all(module.harmless(d) for d in function.decorator_list if d not in decorators)
-    if not decorators or not known or any(isinstance(d, ast.Call) for d in decorators) or _is_stub(function):
+    if (
+        not decorators
+        or not known
+        or any(isinstance(d, ast.Call) for d in decorators)
+        or _is_stub(function)
+    ):
         return
-    if not any(_may_defer(module, node) for node in module.body(function)) and not _misplaced(module, function):
+    if not any(_may_defer(module, node) for node in module.body(function)) and not _misplaced(
+        module, function
+    ):
         message = f"{function.name} is decorated with @with_defers and defers nothing; remove the decorator"
         yield Finding("GDF011", message, decorators[0])
 
@@ -358,8 +464,14 @@ def _may_defer(module: Module, node: ast.AST) -> bool:
         path = module.path(node.func) or ""
         if path in {"builtins.exec", "builtins.eval"}:
             return True
-        bound = module.bindings(node.func.id, module.scopes[node]) if isinstance(node.func, ast.Name) else []
-        hidden = any(b.kind not in {"def", "class", "import"} for b in bound) and not path.startswith(SCOPE)
+        bound = (
+            module.bindings(node.func.id, module.scopes[node])
+            if isinstance(node.func, ast.Name)
+            else []
+        )
+        hidden = any(
+            b.kind not in {"def", "class", "import"} for b in bound
+        ) and not path.startswith(SCOPE)
         if node.args and (hidden or module.imported(node.func) or module.keeps_statements):
             return True
     if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -390,6 +502,7 @@ def _misplaced(module: Module, function: FunctionNode) -> bool:
 def _is_stub(function: FunctionNode) -> bool:
     """Has *function* no body yet, or a body that others are to give?"""
     return all(
-        isinstance(node, _STUB) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        isinstance(node, _STUB)
+        or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
         for node in function.body
     )

@@ -9,12 +9,28 @@ from tests.faults import interrupts, lines, shapes, signals
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__.partition(": ")[2])
-    parser.add_argument("--signals", type=int, default=5000, help="how many, for each way (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments at which they come (default: %(default)s)")
-    parser.add_argument("--pairs", type=int, default=0, help="so many pairs of interrupts for each function, at random")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults", description=__doc__.partition(": ")[2]
+    )
     parser.add_argument(
-        "--every", action="store_true", help="before each instruction, not only where signals are handled"
+        "--signals", type=int, default=5000, help="how many, for each way (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        help="of the moments at which they come (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=0,
+        help="so many pairs of interrupts for each function, at random",
+    )
+    parser.add_argument(
+        "--every",
+        action="store_true",
+        help="before each instruction, not only where signals are handled",
     )
     options = parser.parse_args(arguments)
     # A coroutine that an interrupt keeps from being started is nothing to warn of here.
@@ -24,7 +40,10 @@ def main(arguments=None):
     for title, sweep in (
         ("lines", lambda shape, way: lines.sweep(shape, way)),
         ("interrupts", lambda shape, way: interrupts.sweep(shape, way, every=options.every)),
-        ("pairs of interrupts", lambda shape, way: interrupts.pairs(shape, way, options.pairs, options.seed)),
+        (
+            "pairs of interrupts",
+            lambda shape, way: interrupts.pairs(shape, way, options.pairs, options.seed),
+        ),
     ):
         positions = 0
         wrong = []
@@ -33,7 +52,11 @@ def main(arguments=None):
                 result = sweep(shape, way)
                 positions += result.positions
                 wrong += [f"  {shape} {way}: {problem}" for problem in result.wrong]
-        print(f"{title}: {positions} faults, {len(wrong)} wrong, {time.monotonic() - began:.0f} s", *wrong, sep="\n")
+        print(
+            f"{title}: {positions} faults, {len(wrong)} wrong, {time.monotonic() - began:.0f} s",
+            *wrong,
+            sep="\n",
+        )
         failed |= bool(wrong) and title != "pairs of interrupts"
     for way in shapes.WAYS:
         result = signals.run(way, options.signals, options.seed)

@@ -51,7 +51,9 @@ class Timer:
 def main(way, signals, seed, again):
     timer = Timer(seed, again)
     functions = [(shape, shape.decorated(way)) for shape in SHAPES if way in shape.ways]
-    result = dict.fromkeys(("signals", "struck", "invocations", "registered", "unfinished", "lost", "twice"), 0)
+    result = dict.fromkeys(
+        ("signals", "struck", "invocations", "registered", "unfinished", "lost", "twice"), 0
+    )
     examples = []
     signal.signal(signal.SIGALRM, timer.handle)
     while timer.handled < signals:

@@ -20,7 +20,17 @@ from tests.faults.ledger import CALLEES, Ledger, Sweep
 
 SIGNAL = signal.SIGINT
 
-_CHECKING = ("RESUME", "JUMP", "POP_JUMP", "CALL", "PRECALL", "SEND", "FOR_ITER", "INSTRUMENTED", "ENTER_EXECUTOR")
+_CHECKING = (
+    "RESUME",
+    "JUMP",
+    "POP_JUMP",
+    "CALL",
+    "PRECALL",
+    "SEND",
+    "FOR_ITER",
+    "INSTRUMENTED",
+    "ENTER_EXECUTOR",
+)
 _TURNS = 2  # of a loop: an instruction is only counted so often
 _codes = {}
 
@@ -30,7 +40,9 @@ def _may_check(frame):
     ops = _codes.get(frame.f_code)
     if ops is None:
         code = frame.f_code.co_code
-        ops = _codes[frame.f_code] = [dis.opname[code[i]].startswith(_CHECKING) for i in range(0, len(code), 2)]
+        ops = _codes[frame.f_code] = [
+            dis.opname[code[i]].startswith(_CHECKING) for i in range(0, len(code), 2)
+        ]
     return ops[frame.f_lasti // 2]
 
 
@@ -44,7 +56,9 @@ class Interrupts:
         self.turns = {}  # how often each instruction has run
         self.at = ()  # the numbers of those before which a signal arrives
         self.landed = []  # where it was handled: (file, function, line, instruction)
-        self.postponed = False  # was a signal handled in here, which must not be, and has to arrive again?
+        self.postponed = (
+            False  # was a signal handled in here, which must not be, and has to arrive again?
+        )
         watched = self
 
         class Instruction:
@@ -99,7 +113,13 @@ class Interrupts:
 
     def run(self, at, fn, *args):
         """Run *fn* with signals arriving before those instructions; what it raised. `landed` tells where they were handled."""
-        self.count, self.at, self.landed, self.postponed, self.turns = 0, frozenset(at), [], False, {}
+        self.count, self.at, self.landed, self.postponed, self.turns = (
+            0,
+            frozenset(at),
+            [],
+            False,
+            {},
+        )
         before = signal.signal(SIGNAL, self._handle)
         try:
             sys.settrace(self._called)
@@ -115,7 +135,10 @@ class Interrupts:
         return None
 
 
-FILES = [str(path) for path in Path(godefer.__file__).parent.glob("*.py")] + ["<godefer wrapper>", shapes.__file__]
+FILES = [str(path) for path in Path(godefer.__file__).parent.glob("*.py")] + [
+    "<godefer wrapper>",
+    shapes.__file__,
+]
 
 
 def _problems(shape, ledger, error, landed):
@@ -176,8 +199,15 @@ def _outside_of_every_try(fn, where):
     A hand-written `finally` is skipped by an interrupt there, too.
     """
     file, name, _, instruction = where
-    if sys.version_info[:2] not in {(3, 13), (3, 14)} or file != shapes.__file__ or name != fn.__name__:
+    if (
+        sys.version_info[:2] not in {(3, 13), (3, 14)}
+        or file != shapes.__file__
+        or name != fn.__name__
+    ):
         return False
     if dis.opname[fn.__code__.co_code[instruction]] != "JUMP_BACKWARD":
         return False
-    return not any(entry.start <= instruction < entry.end for entry in dis.Bytecode(fn.__code__).exception_entries)
+    return not any(
+        entry.start <= instruction < entry.end
+        for entry in dis.Bytecode(fn.__code__).exception_entries
+    )

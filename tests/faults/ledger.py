@@ -51,8 +51,15 @@ class Ledger:
                 continue
             if done[number] and not times and kind == ALWAYS:
                 wrong.append(f"call {number} ({kind}) is lost")
-            if not done[BODY_ENDED] and kind != ALWAYS and done[number] and (times == 1) != (kind == FAILING):
-                wrong.append(f"call {number} ({kind}) ran {times} times after a failure of the body")
+            if (
+                not done[BODY_ENDED]
+                and kind != ALWAYS
+                and done[number]
+                and (times == 1) != (kind == FAILING)
+            ):
+                wrong.append(
+                    f"call {number} ({kind}) ran {times} times after a failure of the body"
+                )
         if ran != sorted(ran, reverse=True):
             wrong.append(f"the order is {ran}")
         if self.shape.locks and struck != "__aexit__":

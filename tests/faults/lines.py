@@ -70,11 +70,16 @@ def sweep(shape, way):
         name, line = injector.where
         text = linecache.getline(shapes.__file__, line).strip()
         problems = ledger.problems(name)
-        if not isinstance(error, (Fault, LookupError)) and shape.name not in {"recovering", "recovering_in_a_loop"}:
+        if not isinstance(error, (Fault, LookupError)) and shape.name not in {
+            "recovering",
+            "recovering_in_a_loop",
+        }:
             problems.append(f"{error!r} was raised")
         if not problems:
             continue
-        again = line in injector.lines[:-1] and text.startswith(("defer(", "using(", "await ausing("))
+        again = line in injector.lines[:-1] and text.startswith(
+            ("defer(", "using(", "await ausing(")
+        )
         if way == "open-coded" and name == shape.name and (text == "try:" or again):
             result.as_by_hand.append((text, problems))
         else:

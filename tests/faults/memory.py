@@ -7,7 +7,9 @@ import sys
 from tests.faults import shapes
 from tests.faults.ledger import Ledger
 
-ENOUGH = 30  # allocations whose failure nobody saw: there were none any more, or a call has recovered it
+ENOUGH = (
+    30  # allocations whose failure nobody saw: there were none any more, or a call has recovered it
+)
 
 # Calls that need memory themselves, for an object or a coroutine: that they fail is their own affair.
 OWN = {
@@ -25,7 +27,9 @@ def main(way):
     failures = 0
     wrong = []
     for shape in shapes.SHAPES:
-        if way not in shape.ways or (way == "runtime" and shape.name in CRASHING and sys.version_info < (3, 12)):
+        if way not in shape.ways or (
+            way == "runtime" and shape.name in CRASHING and sys.version_info < (3, 12)
+        ):
             continue
         fn = shape.decorated(way)
         for _ in range(3):

@@ -43,7 +43,9 @@ def run(way, signals, seed, again=0.0):
         str(seed),
         str(again),
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+    )
     if done.returncode:
         raise AssertionError(f"{command} ended with {done.returncode}: {done.stderr[-2000:]}")
     return Result(**json.loads(done.stdout))

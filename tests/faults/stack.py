@@ -33,11 +33,17 @@ def main(way):
             if isinstance(error, RecursionError) and lost_by_hand(shape, left):
                 continue  # there is no room for a call of C either
             # A deferred call for which there was no room has failed; those of C need none.
-            problems = ledger.problems("__init__" if shape.name in {"coroutine", "async_generator"} else None)
-            if shape.name == "failing_coroutine":  # its lock is released by a coroutine, which needs room
+            problems = ledger.problems(
+                "__init__" if shape.name in {"coroutine", "async_generator"} else None
+            )
+            if (
+                shape.name == "failing_coroutine"
+            ):  # its lock is released by a coroutine, which needs room
                 problems = [problem for problem in problems if not problem.startswith("lock")]
             if problems:
-                wrong.append(f"{shape}, {left} frames left: {problems}, {error!r}, {ledger.done[BODY_ENDED]}")
+                wrong.append(
+                    f"{shape}, {left} frames left: {problems}, {error!r}, {ledger.done[BODY_ENDED]}"
+                )
             if error is not None:
                 error.__traceback__ = error = None
     print(json.dumps({"overflows": overflows, "wrong": wrong}))

@@ -16,7 +16,8 @@ import pytest
 
 pytest.importorskip("fastapi", reason="fastapi is not installed (the extra 'frameworks' has it)")
 pytest.importorskip(
-    "httpx2", reason="httpx2, which the test client needs, is not installed (the extra 'frameworks' has it)"
+    "httpx2",
+    reason="httpx2, which the test client needs, is not installed (the extra 'frameworks' has it)",
 )
 
 import anyio  # noqa: E402
@@ -70,9 +71,16 @@ def test_parameters_of_an_endpoint(way, app, client):
     app.post("/plain/{customer}")(plain)
     for path in ("plain", "decorated"):
         found = client.post(f"/{path}/7?limit=4", json={"item": "tea"})
-        assert found.json() == {"customer": 7, "order": {"item": "tea", "count": 1}, "q": "none", "limit": 4}
+        assert found.json() == {
+            "customer": 7,
+            "order": {"item": "tea", "count": 1},
+            "q": "none",
+            "limit": 4,
+        }
         assert client.post(f"/{path}/x", json={}).status_code == 422
-    described = [app.openapi()["paths"][f"/{path}/{{customer}}"]["post"] for path in ("plain", "decorated")]
+    described = [
+        app.openapi()["paths"][f"/{path}/{{customer}}"]["post"] for path in ("plain", "decorated")
+    ]
     assert described[0]["parameters"] == described[1]["parameters"]
     assert described[0]["requestBody"] == described[1]["requestBody"]
     assert described[0]["description"] == described[1]["description"] == "Order something."
@@ -159,7 +167,10 @@ def test_above_the_route(app, client, events):
     message = str(caught.value)
     assert "test_above_the_route.<locals>.endpoint" in message
     assert f"{__file__}:" in message
-    assert "put @with_defers on the line right above its own `def`, below any other decorator" in message
+    assert (
+        "put @with_defers on the line right above its own `def`, below any other decorator"
+        in message
+    )
     endpoint()
     assert events == ["exits"]
 
@@ -178,7 +189,8 @@ def test_above_what_else_the_application_calls(app, client, events, kind):
         raise LookupError
 
     with pytest.raises(
-        DeferError, match="late .*put @with_defers on the line right above its own `def`, below any other"
+        DeferError,
+        match="late .*put @with_defers on the line right above its own `def`, below any other",
     ):
         client.get("/")
     assert events == []
@@ -228,7 +240,10 @@ def test_an_endpoint_that_recovers(app, client):
 
     assert client.get("/4").json() == {"result": 3}
     failed = client.get("/0")
-    assert (failed.status_code, failed.json()) == (400, {"error": "integer division or modulo by zero"})
+    assert (failed.status_code, failed.json()) == (
+        400,
+        {"error": "integer division or modulo by zero"},
+    )
 
 
 def test_background_tasks_run_after_the_deferred_calls(way, app, client, events):
@@ -270,7 +285,9 @@ def test_requests_at_the_same_time(way, app, client):
 
     with client:
         for kind in ("sync", "async"):
-            threads = [threading.Thread(target=client.get, args=(f"/{kind}/{n}",)) for n in range(4)]
+            threads = [
+                threading.Thread(target=client.get, args=(f"/{kind}/{n}",)) for n in range(4)
+            ]
             [thread.start() for thread in threads], [thread.join() for thread in threads]
             assert ran == dict.fromkeys(range(4), [2, 1, 0])
             ran.clear()
@@ -457,7 +474,9 @@ def test_a_stream_that_fails_when_the_response_has_begun(way, app, events):
 @contextlib.contextmanager
 def served(app):
     """A real server for *app*; yields the address."""
-    uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed (the extra 'frameworks' has it)")
+    uvicorn = pytest.importorskip(
+        "uvicorn", reason="uvicorn is not installed (the extra 'frameworks' has it)"
+    )
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, args=([listener],))
@@ -493,7 +512,9 @@ def test_a_client_that_goes_away(way, app, events):
     @way
     async def endless():
         async def close():
-            with anyio.CancelScope(shield=True):  # anyio interrupts each await of what it has cancelled
+            with anyio.CancelScope(
+                shield=True
+            ):  # anyio interrupts each await of what it has cancelled
                 await asyncio.sleep(0.001)
             events.append("exits")
 
@@ -572,11 +593,29 @@ def test_starlette_endpoints(way, events):
             defer(events.append, "name exits")
             return type(self).__name__
 
-    app = Starlette(routes=[Route("/sync/{name}", sync), Route("/async/{name}", coroutine), Route("/thing", Thing)])
+    app = Starlette(
+        routes=[
+            Route("/sync/{name}", sync),
+            Route("/async/{name}", coroutine),
+            Route("/thing", Thing),
+        ]
+    )
     client = TestClient(app)
-    found = [client.get("/sync/a"), client.get("/async/b"), client.get("/thing"), client.post("/thing")]
+    found = [
+        client.get("/sync/a"),
+        client.get("/async/b"),
+        client.get("/thing"),
+        client.post("/thing"),
+    ]
     assert [response.text for response in found] == ["a", "b", "Thing", "Thing"]
-    assert events == ["sync exits", "async exits", "name exits", "get exits", "name exits", "post exits"]
+    assert events == [
+        "sync exits",
+        "async exits",
+        "name exits",
+        "get exits",
+        "name exits",
+        "post exits",
+    ]
 
 
 def test_middleware_and_exception_handler(way, app, client, events):
@@ -682,7 +721,10 @@ def test_websocket(way, events, leaves):
 
     client = TestClient(Starlette(routes=[WebSocketRoute("/", talk)]))
     expected = {"the client": WebSocketDisconnect, "by an error": ZeroDivisionError}.get(leaves)
-    with pytest.raises(expected) if expected else contextlib.nullcontext(), client.websocket_connect("/") as socket:
+    with (
+        pytest.raises(expected) if expected else contextlib.nullcontext(),
+        client.websocket_connect("/") as socket,
+    ):
         socket.send_text("hello")
         assert socket.receive_text() == "hello"
         if leaves == "the client":

@@ -105,7 +105,10 @@ def test_above_the_route(app, client, events):
     message = str(caught.value)
     assert "test_above_the_route.<locals>.view" in message
     assert f"{__file__}:" in message
-    assert "put @with_defers on the line right above its own `def`, below any other decorator" in message
+    assert (
+        "put @with_defers on the line right above its own `def`, below any other decorator"
+        in message
+    )
     assert view() == "seen"
     assert events == ["exits"]
 
@@ -126,7 +129,8 @@ def test_above_what_else_the_application_calls(app, client, events, kind):
 
     app.testing = True
     with pytest.raises(
-        DeferError, match="late .*put @with_defers on the line right above its own `def`, below any other"
+        DeferError,
+        match="late .*put @with_defers on the line right above its own `def`, below any other",
     ):
         if kind == "command":
             raise app.test_cli_runner().invoke(args=["late"]).exception
@@ -175,7 +179,10 @@ def test_a_view_that_recovers(app, client):
 
     assert client.get("/4").get_json() == {"result": 3}
     failed = client.get("/0")
-    assert (failed.status_code, failed.get_json()) == (400, {"error": "integer division or modulo by zero"})
+    assert (failed.status_code, failed.get_json()) == (
+        400,
+        {"error": "integer division or modulo by zero"},
+    )
 
 
 def test_streamed_view(way, app, client, events):
@@ -223,7 +230,8 @@ def test_decorated_with_stream_with_context(way, app, client, events):
 def test_async_view(way, app, client, events):
     """An async view is run to its end, with its clean-ups awaited (D6)."""
     pytest.importorskip(
-        "asgiref", reason="asgiref, which async views need, is not installed (the extra 'frameworks' has it)"
+        "asgiref",
+        reason="asgiref, which async views need, is not installed (the extra 'frameworks' has it)",
     )
 
     class Session:
@@ -266,7 +274,11 @@ def test_class_based_views(way, app, client, events):
             return self.name
 
     app.add_url_rule("/", view_func=Things.as_view("things", "tea"))
-    assert [client.get("/?token=1").text, client.post("/?token=1").text, client.get("/").status_code] == [
+    assert [
+        client.get("/?token=1").text,
+        client.post("/?token=1").text,
+        client.get("/").status_code,
+    ] == [
         "tea",
         "tea",
         401,

@@ -28,7 +28,9 @@ assert explain(probe).way == "{way}"
 def run(pytester, way, monkeypatch):
     """Run pytest on a file, all functions of which are run in that way; the lines that the file printed, and the result."""
     monkeypatch.setenv("GODEFER_OPEN_CODED", "1" if way.name == "open-coded" else "0")
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they would be imported anew by every run
+    monkeypatch.setenv(
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1"
+    )  # they would be imported anew by every run
 
     def run(text, *options):
         pytester.makepyfile(HEAD.replace("{way}", way.name) + text)
@@ -151,7 +153,9 @@ def test_after():
 """
     )
     result.assert_outcomes(passed=2, errors=1)
-    result.stdout.fnmatch_lines(["*ERROR at teardown of test_it*", ">*defer(fail)", "E*OSError: cannot remove"])
+    result.stdout.fnmatch_lines(
+        ["*ERROR at teardown of test_it*", ">*defer(fail)", "E*OSError: cannot remove"]
+    )
 
 
 def test_a_fixture_that_fails(run):
@@ -271,6 +275,10 @@ def test_it():
     name = "test_usefixtures_plugins_and_reports.py"
     # Of the two lines of decorators, older versions of pytest name the second.
     shown = run(text, "--fixtures").stdout.str()
-    assert re.search(rf"^server -- {name}:({line}|{line + 1})\n    A server that is stopped\.$", shown, re.MULTILINE)
+    assert re.search(
+        rf"^server -- {name}:({line}|{line + 1})\n    A server that is stopped\.$",
+        shown,
+        re.MULTILINE,
+    )
     run(text, "--collect-only").stdout.fnmatch_lines([f"{name}::test_it"])
     run(text, "--setup-show").stdout.fnmatch_lines(["*SETUP *F server", "*TEARDOWN F server"])

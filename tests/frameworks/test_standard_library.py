@@ -32,7 +32,9 @@ def put(request, way):
 # functools
 
 
-@pytest.mark.parametrize("cache", [functools.cache, functools.lru_cache(maxsize=None), functools.lru_cache(typed=True)])
+@pytest.mark.parametrize(
+    "cache", [functools.cache, functools.lru_cache(maxsize=None), functools.lru_cache(typed=True)]
+)
 def test_cached_method(put, events, cache):
     """A cached method runs, and defers, once for each object and argument; what fails is not kept (A)."""
 
@@ -118,7 +120,8 @@ def test_above_register(events):
         defer(events.append, "exits")
 
     with pytest.raises(
-        DeferError, match=r"show_int .*put @with_defers on the line right above its own `def`, below any other"
+        DeferError,
+        match=r"show_int .*put @with_defers on the line right above its own `def`, below any other",
     ):
         show(1)
     assert events == []
@@ -285,7 +288,8 @@ def test_above_a_callback_of_an_exit_stack(events, kind):
     """Both return what they were given: above them @with_defers comes too late, and `defer` says where to put it (A, D3)."""
     with (
         pytest.raises(
-            DeferError, match="late .*put @with_defers on the line right above its own `def`, below any other"
+            DeferError,
+            match="late .*put @with_defers on the line right above its own `def`, below any other",
         ),
         contextlib.ExitStack() as stack,
     ):
@@ -301,7 +305,9 @@ def test_above_a_callback_of_an_exit_stack(events, kind):
 # Classes
 
 
-@pytest.mark.parametrize("options", [{}, {"frozen": True}, {"slots": True}, {"kw_only": True, "order": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"frozen": True}, {"slots": True}, {"kw_only": True, "order": True}]
+)
 def test_dataclass(way, events, options):
     """The methods of a dataclass, `__post_init__` and properties among them, may be decorated (A)."""
 
@@ -629,7 +635,12 @@ def test_atexit(way, tmp_path):
         "GODEFER_OPEN_CODED": "1" if way.name == "open-coded" else "0",
         "PYTHONPATH": ":".join(filter(None, sys.path)),
     }
-    done = subprocess.run([sys.executable, tmp_path / "program.py"], env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program.py"], env=env, capture_output=True, text=True
+    )
     assert done.stdout == "right exits\n"
     assert "DeferError: defer() stands in wrong" in done.stderr
-    assert "put @with_defers on the line right above its own `def`, below any other decorator" in done.stderr
+    assert (
+        "put @with_defers on the line right above its own `def`, below any other decorator"
+        in done.stderr
+    )

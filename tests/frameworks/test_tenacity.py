@@ -21,8 +21,20 @@ from tenacity import (
 
 from godefer import defer, errdefer, okdefer, recover
 
-patient = retry(stop=stop_after_attempt(3), wait=wait_none(), retry=retry_if_exception_type(ConnectionError))
-EVENTS_OF_THREE_TRIES = ["try 1", "1 fails", "1 exits", "try 2", "2 fails", "2 exits", "try 3", "3 returns", "3 exits"]
+patient = retry(
+    stop=stop_after_attempt(3), wait=wait_none(), retry=retry_if_exception_type(ConnectionError)
+)
+EVENTS_OF_THREE_TRIES = [
+    "try 1",
+    "1 fails",
+    "1 exits",
+    "try 2",
+    "2 fails",
+    "2 exits",
+    "try 3",
+    "3 returns",
+    "3 exits",
+]
 
 
 @pytest.fixture(params=["below", "above"])

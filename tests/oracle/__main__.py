@@ -13,19 +13,39 @@ from tests.oracle.shrinking import shrink
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tests.oracle", description=__doc__.partition(": ")[2])
-    parser.add_argument("--seed", default="1", help="which series of programs (default: %(default)s)")
-    parser.add_argument("--start", type=int, default=0, help="the first program's number in it (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=2000, help="how many programs (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=1000, help="so many are compiled at once (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.oracle", description=__doc__.partition(": ")[2]
+    )
+    parser.add_argument(
+        "--seed", default="1", help="which series of programs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--start",
+        type=int,
+        default=0,
+        help="the first program's number in it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--count", type=int, default=2000, help="how many programs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=1000,
+        help="so many are compiled at once (default: %(default)s)",
+    )
     parser.add_argument(
         "--coroutines",
         type=int,
         default=1,
         help="every how manieth is run with coroutine functions, too (default: %(default)s)",
     )
-    parser.add_argument("--shrink", type=int, default=3, help="so many are made small (default: %(default)s)")
-    parser.add_argument("--features", action="store_true", help="only count the features of the programs")
+    parser.add_argument(
+        "--shrink", type=int, default=3, help="so many are made small (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--features", action="store_true", help="only count the features of the programs"
+    )
     options = parser.parse_args(arguments)
     if go() is None:
         return HOW_TO_INSTALL
@@ -43,7 +63,10 @@ def compare(options, numbers, runner):
     began = time.monotonic()
     differences = []
     for start in numbers[:: options.batch]:
-        batch = {f"p{n}": program(options.seed, n) for n in range(start, min(start + options.batch, numbers.stop))}
+        batch = {
+            f"p{n}": program(options.seed, n)
+            for n in range(start, min(start + options.batch, numbers.stop))
+        }
         found = runner.differences(batch)
         differences += found
         seconds = time.monotonic() - began
@@ -57,7 +80,10 @@ def compare(options, numbers, runner):
     for difference in differences:
         if difference.name not in seen and len(seen) < options.shrink:
             seen.add(difference.name)
-            print(smallest(program(options.seed, int(difference.name[1:])), runner, difference), flush=True)
+            print(
+                smallest(program(options.seed, int(difference.name[1:])), runner, difference),
+                flush=True,
+            )
     return 1 if differences else 0
 
 
@@ -72,7 +98,9 @@ def table(written, executed):
     """The features, one a line."""
     names = sorted({*written, *executed})
     lines = [f"{'feature':48} {'written':>8} {'executed':>9}"]
-    return "\n".join([*lines, *(f"{name:48} {written[name] or '':>8} {executed[name]:>9}" for name in names)])
+    return "\n".join(
+        [*lines, *(f"{name:48} {written[name] or '':>8} {executed[name]:>9}" for name in names)]
+    )
 
 
 if __name__ == "__main__":

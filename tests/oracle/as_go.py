@@ -14,7 +14,9 @@ def directory(programs):
     for name, program in programs.items():
         files[f"{name}.go"] = source(program, f"{name}_")
         begin = program.functions[-1]
-        runs.append(f'\trun("{name}", func() {{ {_logged(begin, f"{name}_f{begin.number}(0)", 0)} }})\n')
+        runs.append(
+            f'\trun("{name}", func() {{ {_logged(begin, f"{name}_f{begin.number}(0)", 0)} }})\n'
+        )
     files["main.go"] = f"package main\n\nfunc main() {{\n{''.join(runs)}}}\n"
     return files
 
@@ -26,12 +28,19 @@ def source(program, prefix=""):
     if any(isinstance(s, Exit) for s in all_statements(program)):
         lines += ["", 'import "runtime"']
     for function in program.functions:
-        lines += ["", f"func {prefix}f{function.number}{_signature(function)} {{", *writer.body(function), "}"]
+        lines += [
+            "",
+            f"func {prefix}f{function.number}{_signature(function)} {{",
+            *writer.body(function),
+            "}",
+        ]
     return "\n".join([*lines, ""])
 
 
 def _signature(function):
-    results = {"none": "", "one": " any"}.get(function.kind) or f" ({', '.join(function.results)} any)"
+    results = {"none": "", "one": " any"}.get(
+        function.kind
+    ) or f" ({', '.join(function.results)} any)"
     return f"({function.parameter} int)" + ("" if function.kind == "none" else results)
 
 
@@ -62,7 +71,9 @@ class _Writer:
         if function.variable in names_used(function):
             lines = [f"{function.variable} := {function.parameter}", f"_ = {function.variable}"]
         lines += self.block(function, function.body)
-        if function.kind != "none" and not (function.body and type(function.body[-1]).__name__.startswith("Return")):
+        if function.kind != "none" and not (
+            function.body and type(function.body[-1]).__name__.startswith("Return")
+        ):
             lines.append("return" if function.results else "return nil")
         return _indent(lines)
 
@@ -93,7 +104,11 @@ class _Writer:
         return ["if spend() {", f"\t{line}", "}"] if s.guarded else [line]
 
     def DeferClosure(self, _, s):
-        return [f"defer func{_signature(s.defined)} {{", *self.body(s.defined), f"}}({_value(s.value)})"]
+        return [
+            f"defer func{_signature(s.defined)} {{",
+            *self.body(s.defined),
+            f"}}({_value(s.value)})",
+        ]
 
     def DeferFunction(self, _, s):
         return self.guard(s, f"defer {self.names[s.callee]}({_value(s.value)})")
@@ -120,7 +135,11 @@ class _Writer:
     def Recover(self, f, s):
         name = f"q{s.number}"
         lines = [f"{name} := recover()", f"event({s.number}, {name})"]
-        return [*lines, f"if {name} != nil {{", *_indent(self.block(f, s.body)), "}"] if s.body else lines
+        return (
+            [*lines, f"if {name} != nil {{", *_indent(self.block(f, s.body)), "}"]
+            if s.body
+            else lines
+        )
 
     def If(self, f, s):
         lines = [f"if {s.name}%2 == {s.remainder} {{", *_indent(self.block(f, s.body))]

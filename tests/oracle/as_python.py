@@ -120,15 +120,22 @@ class _Writer:
 
     def Call(self, s):
         callee = self.functions[s.callee]
-        return self.guard(s, self.logged(callee, self.awaited(f"f{s.callee}({_value(s.value)})"), s.number))
+        return self.guard(
+            s, self.logged(callee, self.awaited(f"f{s.callee}({_value(s.value)})"), s.number)
+        )
 
     def DeferClosure(self, s):
         f = s.defined
-        return [*self.function(f), self.deferred(s.spelling, f"f{f.number}", f.parameter, _value(s.value))]
+        return [
+            *self.function(f),
+            self.deferred(s.spelling, f"f{f.number}", f.parameter, _value(s.value)),
+        ]
 
     def DeferFunction(self, s):
         f = self.functions[s.callee]
-        return self.guard(s, self.deferred(s.spelling, f"f{f.number}", f.parameter, _value(s.value)))
+        return self.guard(
+            s, self.deferred(s.spelling, f"f{f.number}", f.parameter, _value(s.value))
+        )
 
     def DeferEvent(self, s):
         return [self.deferred(s.spelling, "event", None, str(s.number), _value(s.value))]

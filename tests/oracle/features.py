@@ -34,7 +34,9 @@ def _label_block(found, function, block, *, deferred, depth, around):
         if s.function() is not None:
             inner = s.function()
             runs_deferred = name == "DeferClosure"
-            _label_block(found, inner, inner.body, deferred=runs_deferred, depth=depth + 1, around=())
+            _label_block(
+                found, inner, inner.body, deferred=runs_deferred, depth=depth + 1, around=()
+            )
         for body in s.blocks():
             inside = (*around, type(s))
             _label_block(found, function, body, deferred=deferred, depth=depth, around=inside)

@@ -112,7 +112,9 @@ class _Generator:
         """What a function does: something is likely to be deferred first, and likely to go wrong at the end."""
         first = scope.block()
         block = [
-            self.defer_closure(scope) for _ in range(2) if self.chance(0.6 if begin else 0.25) and self.room(scope)
+            self.defer_closure(scope)
+            for _ in range(2)
+            if self.chance(0.6 if begin else 0.25) and self.room(scope)
         ]
         block += self.block(scope, self.rng.randint(2, 6) if begin else self.rng.randint(1, 4))
         if not (block and block[-1].ends) and self.chance(0.5 if begin else 0.3):
@@ -175,7 +177,11 @@ class _Generator:
 
     def anything(self, scope):
         """A number, or what was recovered."""
-        return self.rng.choice(scope.recovered) if scope.recovered and self.chance(0.4) else self.value(scope)
+        return (
+            self.rng.choice(scope.recovered)
+            if scope.recovered and self.chance(0.4)
+            else self.value(scope)
+        )
 
     def spelling(self):
         return self.rng.choice(SPELLINGS) if self.chance(0.4) else "plain"
@@ -210,7 +216,10 @@ class _Generator:
         loop.body = self.inner(inner, 4) or [self.event(inner)]
         if self.chance(0.2):
             leave = If(
-                self.rng.choice([*scope.numbers, loop.variable]), self.rng.randint(0, 1), [self.leave_loop(inner)], []
+                self.rng.choice([*scope.numbers, loop.variable]),
+                self.rng.randint(0, 1),
+                [self.leave_loop(inner)],
+                [],
             )
             loop.body.insert(self.rng.randint(0, len(loop.body)), leave)
         return loop
@@ -222,7 +231,9 @@ class _Generator:
 
     def call(self, scope):
         callee = self.rng.choice(scope.functions)
-        return Call(self.next(), callee.number, self.value(scope), guarded=self.guarded(scope, callee))
+        return Call(
+            self.next(), callee.number, self.value(scope), guarded=self.guarded(scope, callee)
+        )
 
     def guarded(self, scope, callee):
         """Whether a call could otherwise go on for ever, or for very long."""
@@ -233,16 +244,26 @@ class _Generator:
 
     def defer_function(self, scope):
         callee = self.rng.choice(scope.functions)
-        return DeferFunction(callee.number, self.value(scope), self.spelling(), guarded=self.guarded(scope, callee))
+        return DeferFunction(
+            callee.number, self.value(scope), self.spelling(), guarded=self.guarded(scope, callee)
+        )
 
     def defer_event(self, scope):
         spelling = self.spelling()
-        value = self.rng.choice(scope.results) if scope.results and self.chance(0.3) else self.value(scope)
-        return DeferEvent(self.next(), value, "plain" if spelling in {"method", "keyword"} else spelling)
+        value = (
+            self.rng.choice(scope.results)
+            if scope.results and self.chance(0.3)
+            else self.value(scope)
+        )
+        return DeferEvent(
+            self.next(), value, "plain" if spelling in {"method", "keyword"} else spelling
+        )
 
     def defer_result(self, scope):
         callee = self.rng.choice([f for f in scope.functions if f.kind != "none"])
-        return DeferResult(self.next(), callee.number, self.value(scope), guarded=self.guarded(scope, callee))
+        return DeferResult(
+            self.next(), callee.number, self.value(scope), guarded=self.guarded(scope, callee)
+        )
 
     def defer_recovered(self, scope):
         return DeferRecovered(self.next())
@@ -306,7 +327,11 @@ class _Generator:
 
     def give_call(self, scope):
         count = RESULTS[scope.function.kind]
-        able = [f for f in scope.functions if f not in scope.around and count and RESULTS[f.kind] == count]
+        able = [
+            f
+            for f in scope.functions
+            if f not in scope.around and count and RESULTS[f.kind] == count
+        ]
         if not able or scope.loops:
             return self.give(scope)
         return ReturnCall(self.rng.choice(able).number, self.value(scope))

@@ -39,7 +39,9 @@ class Function:
     @property
     def results(self):
         """The names of its results."""
-        return {"named": [f"r{self.number}"], "pair": [f"r{self.number}", f"e{self.number}"]}.get(self.kind, [])
+        return {"named": [f"r{self.number}"], "pair": [f"r{self.number}", f"e{self.number}"]}.get(
+            self.kind, []
+        )
 
     @property
     def parameter(self):
@@ -329,7 +331,9 @@ def check(program):
 def _check_function(function, numbers, results, kinds):
     numbers = numbers | {function.parameter, function.variable}
     results = results | set(function.results)
-    _check_block(function, function.body, numbers, results, frozenset(), kinds, loop=False, switch=False)
+    _check_block(
+        function, function.body, numbers, results, frozenset(), kinds, loop=False, switch=False
+    )
 
 
 def _check_block(function, block, numbers, results, recovered, kinds, *, loop, switch):
@@ -339,11 +343,15 @@ def _check_block(function, block, numbers, results, recovered, kinds, *, loop, s
         anything = numbers | recovered
         for name in names_in(statement):
             allowed = numbers
-            if kind in {Return, Event, Panic, DeferEvent} or (kind is Assign and statement.name in results):
+            if kind in {Return, Event, Panic, DeferEvent} or (
+                kind is Assign and statement.name in results
+            ):
                 allowed = anything | results if kind in {Event, DeferEvent} else anything
             if kind is PanicAgain:
                 allowed = recovered
-            if name not in allowed and not (kind is Assign and name == statement.name and name in results):
+            if name not in allowed and not (
+                kind is Assign and name == statement.name and name in results
+            ):
                 raise Invalid(f"{kind.__name__} uses {name}")
         if kind in {Call, DeferFunction, DeferResult, ReturnCall} and statement.callee not in kinds:
             raise Invalid(f"{kind.__name__} of f{statement.callee}")

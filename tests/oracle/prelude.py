@@ -49,7 +49,9 @@ def with_defers(fn=None, /, **options):
 
 def _decision(decorated):
     decision = decision_on(decorated.__code__)
-    return SimpleNamespace(way="runtime" if decision.plan is None else "open-coded", reason=decision.reason)
+    return SimpleNamespace(
+        way="runtime" if decision.plan is None else "open-coded", reason=decision.reason
+    )
 
 
 def text(value):

@@ -49,7 +49,9 @@ class Difference:
         first = next(i for i, (left, right) in enumerate(logs) if left != right)
         shown = logs[max(0, first - 10) : first + 10]
         width = max(len(left) for left, _ in shown)
-        lines = [f"{left:{width}}  {' ' if left == right else '!'}  {right}" for left, right in shown]
+        lines = [
+            f"{left:{width}}  {' ' if left == right else '!'}  {right}" for left, right in shown
+        ]
         way = f"coroutine functions, {self.way}" if self.version else f"functions, {self.way}"
         return "\n".join([f"program {self.name[1:]}, {way}", f"{'Go':{width + 5}}Python", *lines])
 
@@ -79,7 +81,9 @@ class Runner:
         ):
             batch = Path(directory)
             in_go = threads.submit(self._in_go, programs, batch / "go")
-            in_python = {way: threads.submit(self._in_python, programs, batch, way, versions) for way in ways}
+            in_python = {
+                way: threads.submit(self._in_python, programs, batch, way, versions) for way in ways
+            }
             logs = in_go.result()
             python_logs = {way: future.result() for way, future in in_python.items()}
         found = []
@@ -151,7 +155,9 @@ class Runner:
                 if version == ASYNC and i % self.coroutines:
                     continue
                 file = directory / f"{name}{version}.py"
-                file.write_text(self.python(program, asynchronous=version == ASYNC), encoding="utf-8")
+                file.write_text(
+                    self.python(program, asynchronous=version == ASYNC), encoding="utf-8"
+                )
                 files[str(file)] = name, version
         logs = {}
         for file, log, ways, _ in work(list(files), way):
@@ -182,11 +188,21 @@ def work(files, way, *options):
         chunk, files = files[:400], files[400:]
         while chunk:
             ran = subprocess.run(
-                [*command, *chunk], cwd=PROJECT, env=environment, capture_output=True, check=False, text=True
+                [*command, *chunk],
+                cwd=PROJECT,
+                env=environment,
+                capture_output=True,
+                check=False,
+                text=True,
             )
             done = [json.loads(line) for line in ran.stdout.splitlines()]
             yield from done
             chunk = chunk[len(done) :]
             if chunk:  # the process died of the next one
-                yield chunk[0], [f"the process ended with {ran.returncode}", *ran.stderr.splitlines()[-3:]], {}, []
+                yield (
+                    chunk[0],
+                    [f"the process ended with {ran.returncode}", *ran.stderr.splitlines()[-3:]],
+                    {},
+                    [],
+                )
                 chunk = chunk[1:]

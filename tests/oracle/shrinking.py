@@ -31,7 +31,9 @@ def shrink(program, runner, difference):
     while True:
         smaller = sorted(_smaller(program), key=_size)
         for start in range(0, len(smaller), AT_ONCE):
-            batch = {f"p{i}": candidate for i, candidate in enumerate(smaller[start : start + AT_ONCE])}
+            batch = {
+                f"p{i}": candidate for i, candidate in enumerate(smaller[start : start + AT_ONCE])
+            }
             found = runner.differences(batch, only)
             if found:
                 difference = min(found, key=lambda found: _size(batch[found.name]))
@@ -43,7 +45,11 @@ def shrink(program, runner, difference):
 
 def _size(program):
     functions = sum(1 + KINDS.index(f.kind) + f.decorated for f in all_functions(program))
-    return 20 * sum(1 for _ in all_statements(program)) + functions + sum(map(_detail, all_statements(program)))
+    return (
+        20 * sum(1 for _ in all_statements(program))
+        + functions
+        + sum(map(_detail, all_statements(program)))
+    )
 
 
 def _detail(statement):
@@ -80,7 +86,9 @@ def _edits(program):
     for i, statement in enumerate(all_statements(program)):
         for name, plain in {"value": 0, "spelling": "plain", "times": 1}.items():
             if getattr(statement, name, plain) not in {plain, None}:
-                yield lambda p, i=i, name=name, plain=plain: setattr(list(all_statements(p))[i], name, plain)
+                yield lambda p, i=i, name=name, plain=plain: setattr(
+                    list(all_statements(p))[i], name, plain
+                )
     for b, block in enumerate(_blocks(program)):
         for i, statement in enumerate(block):
             if isinstance(statement, PanicAgain):

@@ -97,18 +97,32 @@ class Server:
     def _create(self):
         if self.owner:
             shutil.chown(self.folder, self.owner["user"], self.owner["group"])
-        self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username=bank", "--no-sync")
+        self._run(
+            "initdb",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--username=bank",
+            "--no-sync",
+        )
 
     def _run(self, program, *arguments):
         command = [self.programs / program, "-D", self.folder / "data", *arguments]
-        ended = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=60, **self.owner)
+        ended = subprocess.run(
+            command, cwd="/", capture_output=True, text=True, timeout=60, **self.owner
+        )
         if ended.returncode:
             raise RuntimeError(f"{program}: {ended.stdout}{ended.stderr}")
 
     @property
     def environment(self):
         """What a client finds it by, as psql does."""
-        return {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": "bank", "PGDATABASE": "postgres"}
+        return {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(self.port),
+            "PGUSER": "bank",
+            "PGDATABASE": "postgres",
+        }
 
     @property
     def conninfo(self):
@@ -119,11 +133,31 @@ class Server:
         for attempt in range(3):
             self.port = free_port()
             # Safe against every death of a process, which is all that is tried here, and far faster.
-            options = ["-c", "fsync=off", "-c", "unix_socket_directories=", "-c", "max_connections=40"]
-            command = [self.programs / "postgres", "-D", self.folder / "data", "-h", "127.0.0.1", "-p", str(self.port)]
+            options = [
+                "-c",
+                "fsync=off",
+                "-c",
+                "unix_socket_directories=",
+                "-c",
+                "max_connections=40",
+            ]
+            command = [
+                self.programs / "postgres",
+                "-D",
+                self.folder / "data",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(self.port),
+            ]
             with self.log.open("a") as log:
                 self.process = subprocess.Popen(
-                    [*command, *options], cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self.owner
+                    [*command, *options],
+                    cwd="/",
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    **self.owner,
                 )
             if self._answers():
                 return

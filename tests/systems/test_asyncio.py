@@ -618,7 +618,11 @@ def test_threads_of_a_cancelled_task(way, run, events):
 
     @way
     def in_a_thread():
-        defer(lambda: events.append(("thread exits", threading.current_thread() is threading.main_thread())))
+        defer(
+            lambda: events.append(
+                ("thread exits", threading.current_thread() is threading.main_thread())
+            )
+        )
         started.set()
         go_on.wait(30)
 
@@ -674,7 +678,9 @@ def test_ctrl_c(way, tmp_path, monkeypatch, loop):
     monkeypatch.setenv("GODEFER_OPEN_CODED", "1" if way.name == "open-coded" else "0")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     command = [sys.executable, program, loop]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline().strip() == way.name
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)

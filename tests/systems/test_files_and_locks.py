@@ -206,7 +206,10 @@ def test_locks_between_processes(way, tmp_path, monkeypatch, function):
     monkeypatch.setenv("GODEFER_OPEN_CODED", "1" if way.name == "open-coded" else "0")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     command = [sys.executable, program, counter]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(3)]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(3)
+    ]
     printed = [process.communicate(timeout=60)[0].decode() for process in processes]
     assert [process.returncode for process in processes] == [0] * 3, printed
     assert printed == [f"{way.name}\n"] * 3
@@ -235,7 +238,9 @@ def test_a_lock_that_another_has(way, tmp_path):
     assert seen == ["released"]
 
 
-@pytest.mark.parametrize("kind", [threading.Lock, threading.RLock, lambda: threading.Semaphore(1), threading.Condition])
+@pytest.mark.parametrize(
+    "kind", [threading.Lock, threading.RLock, lambda: threading.Semaphore(1), threading.Condition]
+)
 @pytest.mark.parametrize("entered", [False, True])
 def test_locks_of_threads(way, kind, entered):
     """A lock that is released by a deferred call, or entered by `using`, is held by one thread at a time, failing or not (D4, D11)."""
@@ -269,7 +274,9 @@ def test_locks_of_threads(way, kind, entered):
 
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(work, n) for n in range(120)]
-    assert [type(f.exception()) for f in futures] == [LookupError if n % 3 == 0 else type(None) for n in range(120)]
+    assert [type(f.exception()) for f in futures] == [
+        LookupError if n % 3 == 0 else type(None) for n in range(120)
+    ]
     assert (inside, most, total) == (0, 1, 120)
     assert lock.acquire(False)
     lock.release()
@@ -305,7 +312,10 @@ def test_locks_of_tasks(way, entered):
         with pytest.raises(LookupError):
             await work(lock, fail)
         assert not lock.locked()
-        holder, waiter = asyncio.create_task(work(lock, forever)), asyncio.create_task(work(lock, forever))
+        holder, waiter = (
+            asyncio.create_task(work(lock, forever)),
+            asyncio.create_task(work(lock, forever)),
+        )
         await asyncio.sleep(0)
         waiter.cancel()
         await asyncio.wait([waiter])

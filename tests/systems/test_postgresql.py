@@ -9,8 +9,12 @@ import pytest
 from godefer import ausing, defer, errdefer, okdefer, recover, using
 from tests.systems import postgresql as here
 
-psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed (the extra 'systems' has it)")
-psycopg_pool = pytest.importorskip("psycopg_pool", reason="psycopg_pool is not installed (the extra 'systems' has it)")
+psycopg = pytest.importorskip(
+    "psycopg", reason="psycopg is not installed (the extra 'systems' has it)"
+)
+psycopg_pool = pytest.importorskip(
+    "psycopg_pool", reason="psycopg_pool is not installed (the extra 'systems' has it)"
+)
 
 try:
     here.programs(), here.unprivileged()
@@ -28,9 +32,15 @@ def server(postgresql):
         postgresql.start()  # a test that failed has left it dead
     with psycopg.connect(postgresql.conninfo) as db:
         db.execute("DROP TABLE IF EXISTS payment, account")
-        db.execute("CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL CHECK (balance >= 0))")
-        db.execute("CREATE TABLE payment (key text, taker int REFERENCES account DEFERRABLE INITIALLY DEFERRED)")
-        db.execute("INSERT INTO account SELECT n, %s FROM generate_series(0, %s) n", (EACH, ACCOUNTS - 1))
+        db.execute(
+            "CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL CHECK (balance >= 0))"
+        )
+        db.execute(
+            "CREATE TABLE payment (key text, taker int REFERENCES account DEFERRABLE INITIALLY DEFERRED)"
+        )
+        db.execute(
+            "INSERT INTO account SELECT n, %s FROM generate_series(0, %s) n", (EACH, ACCOUNTS - 1)
+        )
     return postgresql
 
 
@@ -153,7 +163,11 @@ def test_async_commit_and_rollback(atransfer, server):
             await atransfer(0, 99, 30, refused)
         return returned, failed, refused
 
-    assert asyncio.run(main()) == (["commit", "closed"], ["rollback", "closed"], ["commit", "rollback", "closed"])
+    assert asyncio.run(main()) == (
+        ["commit", "closed"],
+        ["rollback", "closed"],
+        ["commit", "rollback", "closed"],
+    )
     assert balances(server) == [70, 130, 100, 100]
 
 
@@ -163,7 +177,9 @@ def test_a_cancelled_transfer(atransfer, server):
     async def main():
         db = await psycopg.AsyncConnection.connect(server.conninfo)
         async with db:
-            await db.execute("SELECT balance FROM account WHERE id = 1 FOR UPDATE")  # the transfer must wait
+            await db.execute(
+                "SELECT balance FROM account WHERE id = 1 FOR UPDATE"
+            )  # the transfer must wait
             seen, half_way = [], asyncio.Event()
 
             async def between(_):
@@ -303,7 +319,9 @@ def test_a_cancelled_wait_for_an_advisory_lock(way, server):
         defer(db.execute, "SELECT pg_advisory_unlock(9)")
 
     async def main():
-        async with await psycopg.AsyncConnection.connect(server.conninfo, autocommit=True) as holder:
+        async with await psycopg.AsyncConnection.connect(
+            server.conninfo, autocommit=True
+        ) as holder:
             await holder.execute("SELECT pg_advisory_lock(9)")
             task = asyncio.create_task(work())
             await waiting(server)
@@ -344,7 +362,9 @@ def test_a_pool(way, server, entered):
 
     @way
     def work():
-        pool = using(psycopg_pool.ConnectionPool(server.conninfo, min_size=2, max_size=2, open=False))
+        pool = using(
+            psycopg_pool.ConnectionPool(server.conninfo, min_size=2, max_size=2, open=False)
+        )
         threads = using(ThreadPoolExecutor(6))
         errors = [LookupError() if n % 3 == 2 else None for n in range(18)]
         done = [threads.submit(transfer, pool, 0, 1, error) for error in errors]
@@ -378,7 +398,9 @@ def test_an_async_pool(way, server):
 
     @way
     async def main():
-        pool = await ausing(psycopg_pool.AsyncConnectionPool(server.conninfo, min_size=1, max_size=1, open=False))
+        pool = await ausing(
+            psycopg_pool.AsyncConnectionPool(server.conninfo, min_size=1, max_size=1, open=False)
+        )
         held = asyncio.Event()
         holder = asyncio.create_task(transfer(pool, 0, 1, held))
         await held.wait()

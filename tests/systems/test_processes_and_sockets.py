@@ -15,7 +15,11 @@ import pytest
 
 from godefer import ausing, defer, errdefer, okdefer, recover, using
 
-ECHO = [sys.executable, "-c", "import sys\nfor line in sys.stdin: print(line.upper(), end='', flush=True)"]
+ECHO = [
+    sys.executable,
+    "-c",
+    "import sys\nfor line in sys.stdin: print(line.upper(), end='', flush=True)",
+]
 FOREVER = [sys.executable, "-c", "import time\nprint('up', flush=True)\ntime.sleep(600)"]
 
 
@@ -201,8 +205,14 @@ def test_sockets_of_threads(way):
     assert ask(port, b"again\n") == [b"AGAIN\n"]
     server.join(30)
     assert not server.is_alive()
-    assert (len(ended), {connection.fileno() for connection in ended}, listener.fileno()) == (4, {-1}, -1)
-    assert sorted(type(failure).__name__ for failure in failures) == ["NoneType"] * 3 + ["UnicodeDecodeError"]
+    assert (len(ended), {connection.fileno() for connection in ended}, listener.fileno()) == (
+        4,
+        {-1},
+        -1,
+    )
+    assert sorted(type(failure).__name__ for failure in failures) == ["NoneType"] * 3 + [
+        "UnicodeDecodeError"
+    ]
     with pytest.raises(ConnectionRefusedError):
         ask(port, b"one\n")
 

@@ -165,7 +165,10 @@ def test_rows_that_are_read_half_way(way, bank):
     with closing(connect(bank)) as db:
         reading = names(db)
         assert next(reading) == "checking"
-        with closing(connect(bank, timeout=0)) as other, pytest.raises(sqlite3.OperationalError, match="locked"):
+        with (
+            closing(connect(bank, timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
             other.execute("DELETE FROM payment")
         reading.close()
         with closing(connect(bank, timeout=0)) as other:

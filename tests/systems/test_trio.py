@@ -334,7 +334,9 @@ def test_streams_and_channels(way, events):
     async def main():
         nursery = await ausing(trio.open_nursery())
         defer(nursery.cancel_scope.cancel)
-        [listener] = await nursery.start(functools.partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        [listener] = await nursery.start(
+            functools.partial(trio.serve_tcp, serve, 0, host="127.0.0.1")
+        )
         sender, receiver = trio.open_memory_channel(0)
         using(receiver)
         port = listener.socket.getsockname()[1]
@@ -390,7 +392,10 @@ def test_async_generators_that_nobody_closes(way, events, later, shielded, kept)
     # trio says who forgot it, by the function's name.
     messages = [str(warning.message) for warning in seen if warning.category is ResourceWarning]
     assert len(messages) == (0 if kept else 1)
-    assert all("test_async_generators_that_nobody_closes.<locals>.numbers" in message for message in messages)
+    assert all(
+        "test_async_generators_that_nobody_closes.<locals>.numbers" in message
+        for message in messages
+    )
 
 
 def test_an_async_generator_that_is_closed(way, events, later):
