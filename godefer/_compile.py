@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from opcode import opmap
 
 from godefer._lower import NESTING, lower
 from godefer._names import attribute
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from godefer._lower import Plan, Range
     from godefer._names import Meaning
-    from godefer._open import Result
+    from godefer._open import Exits, Result
     from godefer._source import Source
 
 _MARK = re.compile(f"'({'|'.join(RUNTIME)})'")
@@ -27,7 +28,7 @@ _ASYNC_GENERATOR = 0x200  # inspect.CO_ASYNC_GENERATOR
 
 def compile_lowered(
     fn: FunctionType, meant: Meaning, result: Result
-) -> tuple[CodeType, Plan, frozenset[int]] | str:
+) -> tuple[CodeType, Plan, Exits] | str:
     """Return the open-coded code of *fn*, its plan and its exits; or why there is none."""
     code = fn.__code__
     if any(isinstance(const, str) and const in RUNTIME for const in code.co_consts):
@@ -48,7 +49,7 @@ def compile_lowered(
 class LoweredCode:
     """The lowered code of a function, its marks not yet replaced; its plan, exits, and source."""
 
-    def __init__(self, code: CodeType, plan: Plan, exits: frozenset[int], text: str) -> None:
+    def __init__(self, code: CodeType, plan: Plan, exits: Exits, text: str) -> None:
         self.code = code
         self.plan = plan
         self.exits = exits
@@ -99,19 +100,21 @@ def lowered(
     return reason
 
 
-def _compile(source: Source, calls: set[Range]) -> tuple[CodeType, frozenset[int]]:
+def _compile(source: Source, calls: set[Range]) -> tuple[CodeType, Exits]:
     """Compile lowered source, and find the instructions of *calls* by their positions."""
     shift = source.shift
     made = source.compile()
     places = {(line + shift, end + shift, start, stop) for line, end, start, stop in calls}
-    exits = [i * 2 for i, place in enumerate(made.co_positions()) if place in places]
+    exits = [i for i, place in enumerate(made.co_positions()) if place in places]
     if calls and not exits:  # -X no_debug_ranges: code has lines only
-        return _compile_marked(source, calls)
-    return made, frozenset(exits)
+        exits = _exits_without_columns(source, made, calls)
+    handling = _handling(made)
+    failing = frozenset(i * 2 for i in exits if handling[i])
+    return made, (frozenset(i * 2 for i in exits), failing)
 
 
-def _compile_marked(source: Source, calls: set[Range]) -> tuple[CodeType, frozenset[int]]:
-    """Do the same where code has no columns: first compile *calls* on lines of their own."""
+def _exits_without_columns(source: Source, code: CodeType, calls: set[Range]) -> list[int]:
+    """Find the instructions of *calls* in equal code that has them on lines of their own."""
     marked = [
         node
         for node in {id(node): node for node in ast.walk(source.node)}.values()
@@ -119,11 +122,35 @@ def _compile_marked(source: Source, calls: set[Range]) -> tuple[CodeType, frozen
         and (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset) in calls
     ]
     _move(marked, _MARKED)
-    lines = source.compile().co_positions()
-    exits = [i * 2 for i, (line, *_) in enumerate(lines) if line is not None and line >= _MARKED]
+    again = source.compile()
     _move(marked, -_MARKED)
-    return source.compile(), frozenset(exits)
+    if again.co_code != code.co_code:
+        msg = "its calls cannot be found without the columns of code (-X no_debug_ranges)"
+        raise SyntaxError(msg)
+    lines = enumerate(again.co_positions())
+    return [i for i, (line, *_) in lines if line is not None and line >= _MARKED]
 
+
+def _handling(code: CodeType) -> list[bool]:
+    """Return, for each instruction, whether the code is handling an exception there.
+
+    The compiler copies a `finally`, for each way out. The copy for an exception begins with PUSH_EXC_INFO,
+    and the code of a handler is in one piece: it ends where the exception is popped or raised again.
+    """
+    handling = False
+    found = []
+    for op in code.co_code[::2]:
+        if op == _PUSH_EXC_INFO:
+            handling = True
+        elif op in _ENDS_HANDLING:
+            handling = False
+        found.append(handling)
+    return found
+
+
+_PUSH_EXC_INFO = opmap["PUSH_EXC_INFO"]
+_ENDS = ("POP_EXCEPT", "RERAISE", "RAISE_VARARGS", "RETURN_VALUE", "RETURN_CONST")
+_ENDS_HANDLING = {opmap[name] for name in _ENDS if name in opmap}
 
 _MARKED = 10_000_000  # more lines than a file has
 

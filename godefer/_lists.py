@@ -72,12 +72,17 @@ class PendingList:
         }
 
     def region(
-        self, body: list[ast.stmt], recovered: list[ast.stmt], reraise: list[ast.stmt]
+        self,
+        body: list[ast.stmt],
+        begin: shapes.Position,
+        recovered: list[ast.stmt],
+        reraise: list[ast.stmt],
     ) -> list[ast.stmt]:
         """Return *body* with the list pending.
 
         Args:
             body: The statements.
+            begin: The position of the first one.
             recovered: What leaves the function after a recovery.
             reraise: What leaves it by the exception being handled.
         """
@@ -100,6 +105,7 @@ class PendingList:
             FINISH=fill(shapes.FINISH),
             GO_ON=fill(shapes.GO_ON),
             RERAISE=reraise,
+            START=[*shapes.clear([self.pending], begin), *shapes.clear([self.record], begin)],
         )
 
     def _drain(self, *, skipping: str) -> list[ast.stmt]:

@@ -158,7 +158,8 @@ class _Lowering:
         lowered = self.guard(self.block(rest, sites), at, falls_off=falls_off)
         if named is None:
             return [*before, *lowered]
-        start = shapes.clear((named,) if isinstance(named, str) else named, shapes.NOWHERE)
+        first = shapes.position(body[0])
+        start = shapes.clear((named,) if isinstance(named, str) else named, first)
         value = _returns.named_value(named, at)
         if not rest:
             return [*start, *before, ast.Return(value, **at)]
@@ -189,7 +190,7 @@ class _Lowering:
             region = [*region, ast.Return(None, **at)]
         if self.breaks:
             region = [*shapes.LEAVING.fill(at, GUARD=region), *self.left(at)]
-        return [*shapes.clear(start, shapes.NOWHERE), *region]
+        return [*shapes.clear(start, at), *region]
 
     def left(self, at: shapes.Position) -> list[ast.stmt]:
         """Return the end of a function that has recovered and has no call left to make."""
@@ -247,7 +248,7 @@ class _Lowering:
         body += self.block(rest, after)
         for region in reversed(regions):
             body = region.around(body)
-        return [*(s for slot in slots for s in shapes.clear([slot], shapes.NOWHERE)), *body]
+        return [*(s for slot in slots for s in shapes.clear([slot], at)), *body]
 
     def region(self, site: Site, at: shapes.Position) -> _Region:
         """Return the region of a call, which a statement at the position *at* begins."""
@@ -313,15 +314,14 @@ class _Lowering:
             if crowded
             else replace([statement], pushes) + self.block(rest, after)
         )
-        if not outermost:
-            return pending.region(
-                body, self.recovered(sites[0].glue), shapes.RERAISE.fill(shapes.NOWHERE)
-            )
         at = _start(statement, sites)
+        if not outermost:
+            reraise = shapes.RERAISE.fill(shapes.NOWHERE)
+            return pending.region(body, at, self.recovered(sites[0].glue), reraise)
         value = ["@value"] if self.keeps else []
         reraise = [*shapes.unbind([*self.hidden, *value], at), *shapes.RERAISE.fill(at)]
-        give = self.left(at) if self.keeps else [*self.left(at), ast.Return(None, **at)]
-        return pending.region(body, give, reraise)
+        left = self.left(at) if self.keeps else [*self.left(at), ast.Return(None, **at)]
+        return pending.region(body, at, left, reraise)
 
     def recovered(self, at: shapes.Position) -> list[ast.stmt]:
         """Return the statements that leave the function after a recovery."""

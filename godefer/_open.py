@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 
     Plan = tuple[tuple[int, str, str], ...]
     Result = str | tuple[str, ...] | None
+    Exits = tuple[frozenset[int], frozenset[int]]
 
 
 class Decision:
     """How a function is run: open-coded, with a ``plan``; or the runtime way, for a ``reason``.
 
-    ``exits`` are the instructions of open code that make deferred calls at its exits.
+    ``exits`` are the instructions of open code that make deferred calls at its exits, and ``failing_exits``
+    those of them that are run because of an exception.
 
     It holds the original code, or an equal copy of it; never the code that was made of it. In another process than the
     one that decorated the function, open code comes without the original: its names could mean nothing there.
@@ -45,19 +47,19 @@ class Decision:
         *,
         reason: str = "",
         plan: Plan | None = None,
-        exits: frozenset[int] = frozenset(),
+        exits: Exits = (frozenset(), frozenset()),
     ) -> None:
         self.original = original
         self.result = result
         self.reason = reason
         self.plan = plan
-        self.exits = exits
+        self.exits, self.failing_exits = exits
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _pickled, (self.result, self.plan, self.exits)
+        return _pickled, (self.result, self.plan, (self.exits, self.failing_exits))
 
 
-def _pickled(result: Result, plan: Plan | None, exits: frozenset[int]) -> Decision:
+def _pickled(result: Result, plan: Plan | None, exits: Exits) -> Decision:
     """The decision that open code from another process holds."""
     return Decision(None, result, plan=plan, exits=exits)
 

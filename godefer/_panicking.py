@@ -63,18 +63,18 @@ def raised(callee: Any = None) -> None:
     """
     exc = _exception()
     frame = _getframe(1)
+    tb = exc.__traceback__  # type: ignore[union-attr]
     was = take(frame, None)
     recovered = isinstance(was, BaseException)
     if type(was) is tuple:
         was = was[1]  # the exit that was to go on
-    elif was is None:
-        was = in_flight(frame, exc.__context__)  # type: ignore[union-attr]
+    elif was is None and tb is not None:
+        was = in_flight(frame, tb.tb_lasti, exc.__context__)  # type: ignore[union-attr]
     if was is not None:
         remember_exit(was, exc, recovered=recovered)  # type: ignore[arg-type]
-    if (callee is None or callee is none) and isinstance(exc, TypeError):
-        tb = exc.__traceback__
-        if tb is not None and tb.tb_next is None:  # the call itself failed
-            _errors.add_called_not_passed(exc, None)
+    uncalled = tb is not None and tb.tb_next is None  # the call itself failed
+    if uncalled and (callee is None or callee is none) and isinstance(exc, TypeError):
+        _errors.add_called_not_passed(exc, None)
 
 
 def goes_on(recovered: Any) -> None:

@@ -371,8 +371,7 @@ except:
 # the runtime's own loops. The outermost `try` is for an interrupt that comes when those have
 # ended, while calls are left after a recovery.
 LIST = Shape("""\
-PENDING = None
-RECORD = None
+START
 try:
     try:
         try:

@@ -16,7 +16,6 @@ from godefer._statements import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import FrameType
 
     from godefer._record import _defer
@@ -141,13 +140,9 @@ def stand_in(code: CodeType) -> FrameType:
     return frame
 
 
-def _suspended() -> Iterator[object]:
-    """Have a frame, and no caller that the frame would keep alive.
-
-    The variable of a closure takes an instruction that has no line, for `_instruction`.
-    """
-    cell = None
-    yield lambda: cell
+# A generator function with a frame that has no caller to keep alive. It is on one line, and so has no line
+# but its first one. The variable of a closure takes an instruction that has no line, for `_instruction`.
+_suspended = lambda: (yield [cell := None, lambda: cell])  # noqa: E731
 
 
 def _instruction(code: CodeType, line: int | None) -> int:

@@ -197,7 +197,7 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
             if (
                 tb is not None
                 and tb.tb_frame is called_by
-                and called_by.f_lasti in called_by.f_code.co_consts[-1].exits
+                and called_by.f_lasti in called_by.f_code.co_consts[-1].failing_exits
             ):
                 if isinstance(exc, types or Exception):
                     recovered[called_by] = exc
@@ -228,14 +228,18 @@ def _recoverable(
             called_by = called_by.f_back
         called_by = called_by.f_back if called_by is not None else None
     elif at_exit(caller):  # the same, open-coded
-        if in_flight(caller, handled) is not None:
+        if in_flight(caller, caller.f_lasti, handled) is not None:
             return None, None, None
     elif called_by is not None and wraps(called_by.f_code, caller.f_code):
         called_by = called_by.f_back
     if called_by is None:
         return None, None, None
     if at_exit(called_by):
-        return None if called_by in recovered else in_flight(called_by, handled), called_by, None
+        return (
+            None if called_by in recovered else in_flight(called_by, called_by.f_lasti, handled),
+            called_by,
+            None,
+        )
     if _roles.get(id(called_by.f_code)) is not _PANICKING:
         return None, None, None
     running: _defer | None = local(called_by, "frame")[2]
@@ -272,16 +276,19 @@ recoveries = _Recoveries(recovered)
 take = recovered.pop
 
 
-def in_flight(frame: FrameType, handled: BaseException | None) -> BaseException | None:
-    """Return the exception because of which the open-coded function of *frame* is exiting; None if it is returning.
+def in_flight(frame: FrameType, at: int, handled: BaseException | None) -> BaseException | None:
+    """Return the exception because of which the open-coded function of *frame* makes a call.
 
-    It is the one that *frame* is handling, so its traceback begins there. The search begins with *handled*: the deferred
-    function may be in an `except` block of its own. An async function keeps the exception in a hidden local
-    (`_shapes.ASYNC_FAILING`).
+    None if it is returning. An async function keeps the exception in a hidden local
+    (`_shapes.ASYNC_FAILING`). Otherwise the instruction *at* which the call is made tells whether the
+    function is handling an exception. That is the one whose traceback begins with the frame; the
+    search begins with *handled*, since the deferred function may be in an `except` block of its own.
     """
     if frame.f_code.co_flags & ASYNC:
         failing: BaseException | None = local(frame, "@failing")
         return failing
+    if at not in frame.f_code.co_consts[-1].failing_exits:
+        return None
     seen = set()
     while handled is not None and id(handled) not in seen:
         tb = handled.__traceback__

@@ -112,7 +112,7 @@ def test_positions():
     tests = [part.test for part in added if isinstance(part, ast.If)]
     assert {test.lineno for test in tests if "is None" in ast.unparse(test)} == {-1, 6}
     assert {part.lineno for part in added if isinstance(part, ast.Try)} == {-1}
-    assert {part.lineno for part in added} == {-1, 2, 4, 6, 7}
+    assert {part.lineno for part in added} == {-1, 2, 3, 4, 5, 6, 7}
 
 
 def test_every_added_node_can_be_compiled():

@@ -392,6 +392,37 @@ def test_a_coroutine_that_is_closed_after_a_recovery(way):
     assert found == [Error, "left"]
 
 
+def test_an_exception_that_a_caller_is_handling_too(way):
+    """A call on a normal exit recovers nothing, though its function has raised and recovered what a caller handles (P2)."""
+    found = []
+
+    def look():
+        found.append(recover())
+
+    recovered_before = []
+
+    @way
+    def deferred():
+        defer(look)
+        recovered_before.append(recover())
+
+        @way
+        def inner():
+            defer(recover)
+
+        defer(inner)
+        raise recovered_before[0]
+
+    @way
+    def f():
+        defer(deferred)
+        raise Error
+
+    assert f() is None
+    assert found == [None]
+    assert len(recovered_before) == 1
+
+
 # Exits that go on
 
 
