@@ -28,6 +28,7 @@ class Captured:
             self.values = [shapes.pack(site.positional, site.arguments), self._mapping()]
         else:
             self.values = [*site.positional, *(keyword.value for keyword in site.keywords)]
+        self.slot = f"@f{prefix}"  # of the callee
         self.slots = [f"@a{prefix}_{i}" for i in range(len(self.values))]
 
     def _mapping(self) -> ast.expr:

@@ -135,11 +135,10 @@ class _Lowering:
         )  # can the body go on after an exception, which may then hold this frame (D9)?
         self.number = 0  # of the next slot or list
         self.hidden: dict[str, None] = {}  # the hidden locals; a set, in order
+        self.ends = True  # is the next region with a `finally` the outermost one?
         self.guarded = True  # is the next region the one that the guard is right around?
         self.settles = False  # has a call its own region, so that the guard may find a recovery?
-        self.guards_itself = (
-            False  # is the outermost region a list, which unbinds the hidden locals?
-        )
+        self.guards_itself = False  # does the outermost region unbind the hidden locals?
         self.breaks = False  # is there a `break` by which a recovery further in leaves?
 
     def function(self, body: list[ast.stmt], found: Scan, named: Named | None) -> list[ast.stmt]:
@@ -253,7 +252,9 @@ class _Lowering:
     def region(self, site: Site, at: shapes.Position) -> _Region:
         """Return the region of a call, which a statement at the position *at* begins."""
         call = Captured(site, str(self.number))
-        region = _Region(self, call, f"@f{self.number}", at, outermost=self.guarded)
+        ends = self.ends and site.statement != "errdefer"
+        region = _Region(self, call, at, outermost=self.guarded, ends=ends)
+        self.ends = self.ends and not ends
         self.number += 1
         self.guarded = False
         self.settles = True
@@ -266,7 +267,7 @@ class _Lowering:
         self, site: Site, rest: list[ast.stmt], after: Sequence[Sequence[Site]]
     ) -> list[ast.stmt]:
         """`using` is a native `with` around the rest (D11)."""
-        self.guarded = False
+        self.guarded = self.ends = False
         node, at = site.node, shapes.position(site.node)
         target: ast.expr | None = None
         first: list[ast.stmt] = []
@@ -303,8 +304,8 @@ class _Lowering:
         The outermost list unbinds the hidden locals itself: there may be no room for a guard.
         """
         outermost = self.guards_itself = self.guarded
-        self.guarded = False
-        entry = self.entry if outermost else shapes.NOWHERE
+        entry = self.entry if self.ends else shapes.NOWHERE
+        self.guarded = self.ends = False
         pending = PendingList(sites, self.number, entry, asynchronous=self.asynchronous)
         self.number += 1
         self.hide(*pending.hidden)
@@ -323,10 +324,10 @@ class _Lowering:
         left = self.left(at) if self.keeps else [*self.left(at), ast.Return(None, **at)]
         return pending.region(body, at, left, reraise)
 
-    def recovered(self, at: shapes.Position) -> list[ast.stmt]:
+    def recovered(self, at: shapes.Position, *, reset: bool = True) -> list[ast.stmt]:
         """Return the statements that leave the function after a recovery."""
         self.breaks = True
-        return (shapes.RECOVERED if "@failing" in self.hidden else shapes.BREAK).fill(at)
+        return (shapes.RECOVERED if reset and "@failing" in self.hidden else shapes.BREAK).fill(at)
 
     def hide(self, *names: str) -> None:
         """Add hidden locals."""
@@ -334,25 +335,28 @@ class _Lowering:
 
 
 class _Region:
-    """The part of a function in which one call, captured in a *slot*, is pending."""
+    """The part of a function in which one call is pending."""
 
     def __init__(
         self,
         lowering: _Lowering,
         call: Captured,
-        slot: str,
         begin: shapes.Position,
         *,
         outermost: bool,
+        ends: bool,
     ) -> None:
         self.lowering = lowering
         self.call = call
         self.site = call.site
-        self.slot = slot
+        self.slot = call.slot
         self.begin = begin  # the position of the statement that it begins with
         self.conditional = begin is not self.site.glue
-        self.outermost = outermost
-        self.first = outermost and self.site.statement == "defer" and not lowering.asynchronous
+        self.ends = ends  # is its `finally` the last one?
+        # A `finally` that has no `except` beside it cannot tell a recovery from a return.
+        self.forgets_value = ends and lowering.keeps and lowering.catches
+        always = self.site.statement == "defer" and not lowering.asynchronous
+        self.first = outermost and always and not self.forgets_value
         if self.conditional:
             self.site.shape = "conditional"
 
@@ -367,22 +371,30 @@ class _Region:
         returning = list(made)
         if self.lowering.catches:
             returning += shapes.clear([self.slot, *self.call.filled], self.site.glue)
+        returning = self.if_pending(returning)
+        if self.forgets_value:
+            returning += shapes.clear(["@value"], self.begin)
+        if self.ends and self.conditional:
+            returning.append(ast.Pass(**self.lowering.entry))
         if self.first:
-            return shapes.FIRST_DEFER.fill(at, REST=body, EXIT=self.if_pending(returning))
+            return shapes.FIRST_DEFER.fill(at, REST=body, EXIT=returning)
         glue = self.site.glue
-        done = (
-            shapes.clear([self.slot], glue)
-            if self.conditional
-            else shapes.DONE.fill(glue, SLOT=self.slot)
-        )
-        recovered = [*done, *self.lowering.recovered(glue)]
+        if self.ends:  # nothing further out has a call to make, nor has its own `finally`
+            recovered = self.lowering.recovered(glue, reset=False)
+        else:
+            slot = self.slot
+            done = shapes.DONE.fill(glue, SLOT=slot)
+            recovered = [
+                *(shapes.clear([slot], glue) if self.conditional else done),
+                *self.lowering.recovered(glue),
+            ]
         settle = shapes.SETTLE.fill(self.site.glue, RECOVERED=recovered)
         return _SHAPES[self.site.statement].fill(
             at,
             REST=body,
             FAILING=self.failing(at),
             PANICKING=self.if_pending([*made, *settle]),
-            EXIT=self.if_pending(returning),
+            EXIT=returning,
         )
 
     def failing(self, at: shapes.Position) -> list[ast.stmt]:
@@ -397,8 +409,7 @@ class _Region:
         """Return *stmts*, run only if the call is pending."""
         if not self.conditional:
             return stmts
-        tested = shapes.IF_PENDING.fill(shapes.NOWHERE, SLOT=self.slot, EXIT=stmts)
-        return [*tested, ast.Pass(**self.lowering.entry)] if self.outermost else tested
+        return shapes.IF_PENDING.fill(shapes.NOWHERE, SLOT=self.slot, EXIT=stmts)
 
 
 _SHAPES = {"defer": shapes.DEFER, "errdefer": shapes.ERRDEFER, "okdefer": shapes.OKDEFER}
@@ -417,7 +428,11 @@ def _line_of(node: Function) -> shapes.Position:
 
 def _start(statement: ast.stmt, sites: Sequence[Site]) -> shapes.Position:
     """Return the position at which a statement begins: of a deferred function, its decorator."""
-    return sites[0].glue if sites and sites[0].node is statement else shapes.position(statement)
+    if sites and sites[0].node is statement:
+        return sites[0].glue
+    while statement.lineno == -1:  # `_shapes.OVERTAKEN` around it
+        statement = statement.body[0]  # type: ignore[attr-defined]
+    return shapes.position(statement)
 
 
 def _rewritten(

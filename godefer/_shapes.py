@@ -318,6 +318,9 @@ except:
 SETTLE_FIRST = Shape("""\
 try:
     SETTLE
+except:
+    take(getframe(), None)
+    raise
 finally:
     UNBIND_LATE
 """)
@@ -348,11 +351,10 @@ except:
     raise
 finally:
     if _failed is None:
+        del _failed
         return RESULT
     del _failed
 """)
-
-RETURN = Shape("return VALUE")
 
 # A `return` can be overtaken, by what the exit of a `with` or a `finally` around it raises: it
 # has not happened then.

@@ -228,7 +228,7 @@ def _recoverable(
             called_by = called_by.f_back
         called_by = called_by.f_back if called_by is not None else None
     elif at_exit(caller):  # the same, open-coded
-        if in_flight(caller, caller.f_lasti, handled) is not None:
+        if in_flight(caller, caller.f_lasti, handled, None) is not None:
             return None, None, None
     elif called_by is not None and wraps(called_by.f_code, caller.f_code):
         called_by = called_by.f_back
@@ -236,7 +236,9 @@ def _recoverable(
         return None, None, None
     if at_exit(called_by):
         return (
-            None if called_by in recovered else in_flight(called_by, called_by.f_lasti, handled),
+            None
+            if called_by in recovered
+            else in_flight(called_by, called_by.f_lasti, handled, caller),
             called_by,
             None,
         )
@@ -276,27 +278,45 @@ recoveries = _Recoveries(recovered)
 take = recovered.pop
 
 
-def in_flight(frame: FrameType, at: int, handled: BaseException | None) -> BaseException | None:
+def in_flight(
+    frame: FrameType, at: int, handled: BaseException | None, caller: FrameType | None
+) -> BaseException | None:
     """Return the exception because of which the open-coded function of *frame* makes a call.
 
     None if it is returning. An async function keeps the exception in a hidden local
-    (`_shapes.ASYNC_FAILING`). Otherwise the instruction *at* which the call is made tells whether the
-    function is handling an exception. That is the one whose traceback begins with the frame; the
-    search begins with *handled*, since the deferred function may be in an `except` block of its own.
+    (`_shapes.ASYNC_FAILING`). Otherwise the instruction *at* which the call is made tells whether
+    the function is handling an exception. It is on the chain of the *handled* one, since the
+    deferred function *caller* may be in an `except` block of its own.
     """
     if frame.f_code.co_flags & ASYNC:
         failing: BaseException | None = local(frame, "@failing")
         return failing
     if at not in frame.f_code.co_consts[-1].failing_exits:
         return None
-    seen = set()
-    while handled is not None and id(handled) not in seen:
+    chain: list[tuple[BaseException, FrameType | None]] = []
+    while handled is not None and all(handled is not exc for exc, _ in chain):
         tb = handled.__traceback__
-        if tb is not None and tb.tb_frame is frame:
+        chain.append((handled, tb.tb_frame if tb is not None else None))
+        if chain[-1][1] is frame:
             return handled
-        seen.add(id(handled))
         handled = handled.__context__
-    return None
+    # Somebody has raised it once more, or changed its traceback, which began with *frame*. It comes
+    # after those that *caller* has caught, and before those that a function further out handles.
+    found = None
+    for exc, head in chain:
+        if head is not None and _is_below(head, frame):
+            break
+        found = exc
+        if head is not caller:
+            break
+    return found
+
+
+def _is_below(frame: FrameType, other: FrameType | None) -> bool:
+    """Return whether *frame* has called *other*, or a caller of it."""
+    while other is not None and other is not frame:
+        other = other.f_back
+    return other is not None
 
 
 def deferreturn(frame: Frame) -> BaseException | None:

@@ -239,6 +239,25 @@ def under_if(x):
 
 
 @shape
+def errdefer_under_if(x):
+    if x.divisor is not None:
+        errdefer(call, x)
+        defer(call, x)
+    return 1 / x.divisor  # leaves
+
+
+@shape
+def loop_in_try_finally(x):
+    try:
+        for _ in range(2):
+            defer(call, x)
+        return 1 / x.divisor  # leaves
+    finally:
+        y = 0
+        assert y == 0
+
+
+@shape
 def under_match(x):
     match [x]:
         case [y]:

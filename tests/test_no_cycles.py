@@ -707,6 +707,24 @@ def test_the_recovered_exception_is_released(way):
     assert seen == [True, False]
 
 
+def test_a_returned_exception(way):
+    """A function that returns an exception of its own body is in no reference cycle (D9)."""
+
+    @way
+    def f(argument):
+        defer(str)
+        defer(str)
+        try:
+            raise KeyError(argument)
+        except KeyError as error:
+            return "failed", error
+
+    with collector_disabled():
+        f(Argument())
+        Argument.kept.clear()
+        assert found_in_cycles() == 0
+
+
 def test_a_misplaced_statement_keeps_nothing():
     """A DeferError outside of any decorated function keeps its arguments no longer than the exception lives (D9, D3)."""
     before = dict(live)

@@ -392,6 +392,91 @@ def test_a_coroutine_that_is_closed_after_a_recovery(way):
     assert found == [Error, "left"]
 
 
+def raises_it_again():
+    try:
+        raise sys.exception()
+    except Error:
+        pass
+
+
+def takes_its_traceback():
+    sys.exception().__traceback__ = None
+
+
+@pytest.mark.parametrize("changes", [raises_it_again, takes_its_traceback])
+@pytest.mark.parametrize("handles", [False, True])
+def test_a_traceback_that_was_changed(way, changes, handles):
+    """What an earlier deferred call does to the traceback of the exception does not matter (P2)."""
+    found = []
+
+    def deferred():
+        if not handles:
+            found.append(recover())
+            return
+        try:
+            raise KeyError
+        except KeyError:
+            found.append(recover())
+
+    error = Error()
+
+    @way
+    def f():
+        defer(deferred)
+        errdefer(changes)
+        raise error
+
+    try:
+        raise OSError
+    except OSError:
+        assert f() is None
+    assert found == [error]
+
+
+def test_an_exit_whose_traceback_was_changed(way):
+    """An exit goes on, whatever a deferred call does to its traceback before it raises (P3)."""
+
+    def takes_and_raises():
+        sys.exception().__traceback__ = None
+        raise ValueError
+
+    @way
+    def f():
+        defer(lambda: recover())
+        defer(takes_and_raises)
+        raise SystemExit(7)
+
+    with pytest.raises(SystemExit):
+        f()
+
+
+def test_an_error_that_was_saved_is_raised_on_a_normal_exit(way):
+    """A deferred call of a function that returns recovers nothing of what its body has dealt with (P2)."""
+    found = []
+
+    @way
+    def f():
+        try:
+            raise Error
+        except Error:
+            try:
+                raise KeyError
+            except KeyError as e:
+                saved = e
+
+        def deferred():
+            try:
+                raise saved
+            except KeyError:
+                found.append(recover())
+
+        defer(deferred)
+        return "returned"
+
+    assert f() == "returned"
+    assert found == [None]
+
+
 def test_an_exception_that_a_caller_is_handling_too(way):
     """A call on a normal exit recovers nothing, though its function has raised and recovered what a caller handles (P2)."""
     found = []
