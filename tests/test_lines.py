@@ -344,7 +344,7 @@ def test_locals(fn, x):
         if is_body_of(tb.tb_frame, fn):
             assert names <= own_names(fn)
             # The runtime way shows the line of a `defer` statement in a frame that never ran.
-            assert "x" in names or x.divisor
+            assert "x" in names or x.divisor or PYPY  # of the runtime way, on PyPy: never
 
 
 def test_captured_locals(fn, x):
@@ -363,7 +363,7 @@ def test_captured_locals(fn, x):
         captured = captured.__context__
     assert own
     assert set().union(*own) <= own_names(fn)
-    assert all("x" in names for names in own) or x.divisor
+    assert all("x" in names for names in own) or x.divisor or PYPY
 
 
 @pytest.mark.parametrize("way", ["runtime"], indirect=True)

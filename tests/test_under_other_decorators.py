@@ -347,18 +347,21 @@ def test_a_wrapper_that_defers_around_a_function_that_defers(way, events):
 def test_hiding_decorator(events):
     """Under a decorator that hides its function, `defer` says to put @with_defers next to the `def` (A)."""
 
-    @with_defers
-    @hiding
-    def f(x):
-        defer(events.append, x)
+    def body():
+        @with_defers
+        @hiding
+        def f(x): defer(events.append, x)  # fmt: skip
 
+        return f
+
+    f = body()
     with pytest.raises(
         DeferError, match="put @with_defers on the line right above its own `def`"
     ) as caught:
         f(1)
     message = str(caught.value)
-    assert "test_hiding_decorator.<locals>.f" in message
-    assert f"{__file__}:{inspect.currentframe().f_lineno - 6}" in message
+    assert "test_hiding_decorator.<locals>.body.<locals>.f" in message
+    assert f"{__file__}:{body.__code__.co_firstlineno + 3}" in message
     assert events == []
 
 
