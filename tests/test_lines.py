@@ -230,6 +230,11 @@ def test_traceback_of_a_failing_body(fn):
     assert (failing.__file__, line_that_leaves(fn)) in found
 
 
+def never_began(steps):
+    """Is this a frame without a line in 3.15, a hand-written one too: of traced code, that never began?"""
+    return steps == 0 and sys.version_info >= (3, 15)
+
+
 @pytest.mark.parametrize("end", ["close", "throw"])
 @pytest.mark.parametrize("exit_", EXITS)
 @pytest.mark.parametrize("name", [name for name in SHAPES if name.startswith("generator")])
@@ -248,9 +253,10 @@ def test_suspended_generator(way, name, exit_, end):
                 break
             assert generator.gi_frame is None or generator.gi_frame.f_lineno is not None
         error = failure_of(*(generator.close,) if end == "close" else (generator.throw, KeyError))
-        assert frame.f_lineno is not None
+        assert frame.f_lineno is not None or never_began(steps)
         for tb in tracebacks(error):
-            assert None not in (tb.tb_lineno, tb.tb_frame.f_lineno)
+            assert tb.tb_lineno is not None
+            assert tb.tb_frame.f_lineno is not None or never_began(steps)
         for frames in looks:
             assert None not in [line for _, line in frames]
         if generator.gi_frame is None and steps > 4:
@@ -282,7 +288,8 @@ def test_suspended_coroutine(way, name, exit_):
         error = failure_of(run, coroutine, steps) or failure_of(end, coroutine)
         assert not isinstance(error, AssertionError)
         for tb in tracebacks(error):
-            assert None not in (tb.tb_lineno, tb.tb_frame.f_lineno)
+            assert tb.tb_lineno is not None
+            assert tb.tb_frame.f_lineno is not None or never_began(steps)
         assert None not in [frame.f_lineno for frame in frames]
 
 
