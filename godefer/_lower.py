@@ -183,9 +183,8 @@ class _Lowering:
                 )
             unbind = shapes.unbind(self.hidden, at)
             region = shapes.GUARD.fill(at, BODY=region, UNBIND=unbind, SETTLE_FIRST=settle)
-        if (
-            falls_off
-        ):  # the interpreter's own `return` has the line of the code before it, which may have none
+        # The interpreter's own `return` has the line of the code before it, which may have none.
+        if falls_off:
             region = [*region, ast.Return(None, **at)]
         if self.breaks:
             region = [*shapes.LEAVING.fill(at, GUARD=region), *self.left(at)]
@@ -378,17 +377,14 @@ class _Region:
             returning.append(ast.Pass(**self.lowering.entry))
         if self.first:
             return shapes.FIRST_DEFER.fill(at, REST=body, EXIT=returning)
-        glue = self.site.glue
+        glue, slot = self.site.glue, self.slot
         if self.ends:  # nothing further out has a call to make, nor has its own `finally`
             recovered = self.lowering.recovered(glue, reset=False)
+        elif self.conditional:
+            recovered = [*shapes.clear([slot], glue), *self.lowering.recovered(glue)]
         else:
-            slot = self.slot
-            done = shapes.DONE.fill(glue, SLOT=slot)
-            recovered = [
-                *(shapes.clear([slot], glue) if self.conditional else done),
-                *self.lowering.recovered(glue),
-            ]
-        settle = shapes.SETTLE.fill(self.site.glue, RECOVERED=recovered)
+            recovered = [*shapes.DONE.fill(glue, SLOT=slot), *self.lowering.recovered(glue)]
+        settle = shapes.SETTLE.fill(glue, RECOVERED=recovered)
         return _SHAPES[self.site.statement].fill(
             at,
             REST=body,

@@ -4,11 +4,11 @@ A shape is the source text of what `_lower` puts into a function. It is parsed o
 for each statement:
 
 - ``CAPITALS`` are placeholders: as a statement of its own for statements, elsewhere for an
-expression or a name;
+  expression or a name;
 - ``_name`` is a hidden local, ``@name`` in the lowered code, which no source can write;
 - any other name is something of the runtime, a constant of the code (`_panicking.RUNTIME`);
 - ``await`` is for async functions: a synchronous function has the helper without its ``a``, and
-no ``await``.
+  no ``await``.
 
 `Shape.fill` gives the added code the line of the `defer` statement it is there for, so that a
 frame has a line at every moment (P6). Only ``try``, ``while`` and a comparison with a constant
@@ -31,12 +31,8 @@ if TYPE_CHECKING:
 # there.
 NOWHERE: Position = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_col_offset": -1}
 
-_TWINS = {
-    "unwind_list",
-    "finish",
-    "go_on",
-    "enter",
-}  # helpers that an async function has others for
+# Helpers that an async function has others for.
+_TWINS = {"unwind_list", "finish", "go_on", "enter"}
 _LOAD, _STORE, _DEL = ast.Load(), ast.Store(), ast.Del()
 
 

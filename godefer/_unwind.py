@@ -219,7 +219,7 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
 def _recoverable(
     caller: FrameType, handled: BaseException | None
 ) -> tuple[BaseException | None, FrameType | None, _defer | None]:
-    """Return the exception that *caller* may recover, with the frame of the open-coded function, or the node, that it ran for."""
+    """Return the exception that *caller* may recover, and its open-coded frame or its node."""
     called_by, role = caller.f_back, _roles.get(id(caller.f_code))
     if role is _PANICKING:  # defer(recover), on the function's own panic
         return None, None, None
@@ -249,7 +249,7 @@ def _recoverable(
 
 
 class _ByName(dict["FrameType", "BaseException | tuple[BaseException, BaseException]"]):
-    """A table that open code holds: hashable, as its constants have to be, and pickled as a reference to this module's own."""
+    """A table that open code holds: hashable, as constants are, and pickled by reference."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
@@ -258,10 +258,10 @@ class _ByName(dict["FrameType", "BaseException | tuple[BaseException, BaseExcept
 
 
 class _Recoveries:
-    """The open-coded functions whose exception a deferred call has recovered, from then until the function notices.
+    """The open-coded functions that have recovered and have not noticed yet.
 
-    ``pending``: a frame -> the exception; with the exit that goes on after all, if there is one (P3). An attribute, since the
-    compiler takes a constant's truth for granted.
+    ``pending``: a frame -> the exception; with the exit that goes on after all, if there is one
+    (P3). An attribute, since the compiler takes a constant's truth for granted.
     """
 
     __slots__ = ("pending",)
