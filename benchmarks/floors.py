@@ -39,7 +39,7 @@ from benchmarks.exits import GROUPS as EXITS
 from benchmarks.features import GROUPS as FEATURES
 from benchmarks.features import scope_using
 from benchmarks.group import HAND, OPEN, RUNTIME, SCOPE, STACK
-from godefer._record import pool, refill
+from godefer._runtime.record import pool, refill
 
 if TYPE_CHECKING:
     from collections.abc import Callable

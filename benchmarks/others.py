@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import godefer
 from benchmarks.group import HAND, OPEN, RUNTIME, SCOPE, STACK, nothing, open_coding
 from godefer import defer, defer_scope, with_defers
-from godefer._lower import lower
-from godefer._record import _defer, freedefer, newdefer
-from godefer._scan import Names
-from godefer._source import _compile_quietly
+from godefer._compiler.lower import lower
+from godefer._compiler.sites import Names
+from godefer._compiler.source import _compile_quietly
+from godefer._runtime.record import _defer, freedefer, newdefer
 
 try:
     import tracemalloc

@@ -7,7 +7,7 @@ import pytest
 import godefer
 from benchmarks import floors, others
 from benchmarks.group import OPEN, RUNTIME, SCOPE, STACK
-from godefer._record import pool
+from godefer._runtime.record import pool
 
 
 @pytest.mark.parametrize("way", [OPEN, RUNTIME])

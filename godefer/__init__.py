@@ -4,15 +4,15 @@ from godefer._decorate import with_defers as with_defers
 from godefer._errors import DeferError as DeferError
 from godefer._explain import Explanation as Explanation
 from godefer._explain import explain as explain
+from godefer._panic import Panic as Panic
+from godefer._panic import panic as panic
+from godefer._panic import recover as recover
 from godefer._scope import defer_scope as defer_scope
 from godefer._statements import ausing as ausing
 from godefer._statements import defer as defer
 from godefer._statements import errdefer as errdefer
 from godefer._statements import okdefer as okdefer
 from godefer._statements import using as using
-from godefer._unwind import Panic as Panic
-from godefer._unwind import panic as panic
-from godefer._unwind import recover as recover
 
 __version__ = "0.1.0"
 

@@ -1,32 +1,35 @@
 """with_defers: the decorator, for every kind of callable (section A of the rules).
 
-What it must find is the function in whose body the `defer` statements stand. A plain function is that itself, and gets
-a wrapper. A descriptor, a partial or a bound method holds it, and is rebuilt around the wrapper.
+It must find the function whose body has the `defer` statements. A plain function is that itself:
+it is compiled open-coded, or else gets a wrapper. A descriptor, a partial or a bound method holds
+it, and is rebuilt around it.
 
-Under other decorators it is one of the functions that ``__wrapped__`` leads to, and those decorators hold on to it in
-closures, caches and registries that cannot be rewritten. So it is changed in place: its code is replaced with the wrapper's,
-and what held it now calls the wrapper. Rejected: wrapping the outermost callable and letting `defer` search the
-stack for it. A retrying decorator calls the body several times in one call of its own, and the clean-ups of all tries would run
-at the end of the last; a ``contextmanager`` runs it when the call is long over; and D3 forbids the search.
+Under other decorators it is one of the functions that ``__wrapped__`` leads to. Those decorators
+hold it in closures, caches and registries that cannot be rewritten. So it is changed in place: its
+code is replaced. Rejected: to wrap the outermost callable, and let `defer` search the stack for
+it. A retrying decorator calls the body several times in one call of its own, and the clean-ups of
+all tries would run at the end of the last; a ``contextmanager`` runs it when the call is long
+over; and D3 forbids the search.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from types import FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType
 
-from godefer import _errors, _statements
-from godefer._names import mentions_godefer
-from godefer._open import Decision, decision_on, enabled, open_code, remember
-from godefer._rebuild import make_function
+from godefer import _errors
+from godefer._decision import decision_on
+from godefer._function import make_function
+from godefer._meaning import meaning, mentions_godefer
+from godefer._runtime.context_managers import special
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import CodeType
-    from typing import Any, TypeVar, overload
+    from typing import Any, TypeGuard, TypeVar, overload
 
-    from godefer._open import Result
+    from godefer._decision import Decision, Result
 
     F = TypeVar("F")
 else:
@@ -81,7 +84,7 @@ def with_defers(fn: Any = _MISSING, /, *, result: str | tuple[str, ...] | None =
 
 
 def _decorated(fn: Any, result: Result) -> Any:
-    if type(fn) is FunctionType and _statements.has_body(fn):
+    if type(fn) is FunctionType and _has_body(fn):
         return _function(fn, result)
     kind: Any = type(fn)
     if isinstance(fn, type) or not (callable(fn) or isinstance(fn, _DESCRIPTORS) or _functools(fn)):
@@ -133,14 +136,12 @@ def _function(fn: FunctionType, result: Result) -> FunctionType:
     if target is not None and target is not fn:
         _decorate_in_place(target, result)
         return fn
-    outcome = _decide(fn, result)
+    outcome = _open_code(fn, result)
     if not isinstance(outcome, str):
         return make_function(outcome, fn)
-    from godefer._wrapper import wrap  # noqa: PLC0415  # not needed by a program whose functions are all open-coded
+    from godefer._runtime.wrapper import wrap  # noqa: PLC0415  # not needed if all are open-coded
 
-    wrapper = wrap(fn)
-    remember(wrapper.__code__, Decision(fn.__code__, reason=outcome))
-    return wrapper
+    return wrap(fn, outcome)
 
 
 def _decorate_in_place(fn: FunctionType, result: Result) -> None:
@@ -148,15 +149,13 @@ def _decorate_in_place(fn: FunctionType, result: Result) -> None:
     if decided is not None:
         _check_same_result(fn, decided, result)
         return
-    original = fn.__code__
-    outcome = _decide(fn, result)
+    outcome = _open_code(fn, result)
     if not isinstance(outcome, str):
         fn.__code__ = outcome
-    else:
-        from godefer._wrapper import wrap_in_place  # noqa: PLC0415  # as above
+        return
+    from godefer._runtime.wrapper import wrap_in_place  # noqa: PLC0415  # as above
 
-        wrap_in_place(fn)
-        remember(fn.__code__, Decision(original, reason=outcome))
+    wrap_in_place(fn, outcome)
 
 
 def _check_same_result(fn: FunctionType, decided: Decision, result: Result) -> None:
@@ -165,19 +164,28 @@ def _check_same_result(fn: FunctionType, decided: Decision, result: Result) -> N
         raise _errors.decorated_already(fn, decided.original or fn.__code__, result)
 
 
-def _decide(fn: FunctionType, result: Result) -> CodeType | str:
-    """The open-coded code of *fn*; or the reason why it is run the runtime way."""
+def _open_code(fn: FunctionType, result: Result) -> CodeType | str:
+    """Return the open-coded code of *fn*; or the reason why it is run the runtime way.
+
+    Raises:
+        DeferError: It has named results, and cannot have them.
+    """
     if result is not None:
         error = _errors.bad_result(fn, result)
         if error is not None:
             raise error
-        outcome = open_code(fn, result)
-        if isinstance(outcome, str):
-            raise _errors.needs_open_coding(fn, result, outcome)
-        return outcome
-    if not enabled():
+    elif os.environ.get("GODEFER_OPEN_CODED") == "0":  # (R4)
         return "the environment says GODEFER_OPEN_CODED=0"
-    return open_code(fn)
+    meant = meaning(fn)
+    if result is None and not any(meant):  # without the names there is no statement
+        return "there is no defer statement in its body"
+    # The compiler is slow to import, and a program may decorate nothing.
+    from godefer._compiler.compile import open_code  # noqa: PLC0415
+
+    outcome = open_code(fn, meant, result)
+    if result is not None and isinstance(outcome, str):
+        raise _errors.needs_open_coding(fn, result, outcome)
+    return outcome
 
 
 def _object(fn: Any, result: Result) -> Any:
@@ -186,20 +194,36 @@ def _object(fn: Any, result: Result) -> Any:
     if target is not None:
         _decorate_in_place(target, result)
         return fn
-    call = _statements.special_function(fn, "__call__")
-    if call is None or type(fn).__module__ == "godefer._object":
+    call = _call_of(fn)
+    if call is None or type(fn).__module__ == "godefer._proxy":
         if result is not None:
             raise _errors.no_body(fn, result)
         return fn  # no Python body in sight where a `defer` could stand, or decorated already
-    from godefer._object import DeferringObject  # noqa: PLC0415  # wrapt is slow to import
+    from godefer._proxy import DeferringObject  # noqa: PLC0415  # wrapt is slow to import
 
-    return DeferringObject(fn, _function(call, result))
+    return DeferringObject(fn, _function(call, result), with_defers)
+
+
+def _call_of(thing: object) -> FunctionType | None:
+    """Return the Python function that is the ``__call__`` of *thing*, if it is one."""
+    method = special(thing, "__call__")
+    return (
+        method.__func__ if isinstance(method, MethodType) and _has_body(method.__func__) else None
+    )
+
+
+def _has_body(fn: object) -> TypeGuard[FunctionType]:
+    """Return whether *fn* was written in Python.
+
+    PyPy's built-in functions are functions, too, with code of another type.
+    """
+    return isinstance(fn, FunctionType) and isinstance(fn.__code__, CodeType)
 
 
 def _wrapped_body(fn: Any) -> FunctionType | None:
     """The first function, on the way that ``__wrapped__`` shows, that is decorated already or mentions a statement of ours."""
     for candidate in _unwrapped(fn):
-        if _statements.has_body(candidate) and (
+        if _has_body(candidate) and (
             decision_on(candidate.__code__) is not None or mentions_godefer(candidate)
         ):
             return candidate

@@ -54,16 +54,18 @@ def callable_name(fn: object) -> str:
     return name if isinstance(name, str) else repr(fn)
 
 
-def no_decorated_function(statement: str, frame: FrameType) -> DeferError:
-    """D3: *statement* was called in *frame*, which is not the body of a decorated function."""
-    from godefer._open import decision_on  # noqa: PLC0415  # it imports this module
+def no_decorated_function(statement: str, frame: FrameType, *, decorated: bool) -> DeferError:
+    """D3: *statement* was called in *frame*, which is not the body of a decorated function.
 
+    *decorated*: it is open-coded, and this call was not seen when it was compiled.
+    """
     code = frame.f_code
-    if decision_on(code) is not None:  # an open-coded function
+    if decorated:
         return DeferError(
-            f"{statement}() was called in {code.co_qualname} ({place(code, frame.f_lineno)}) by a name or an expression that "
-            f"could not be known to be it when the function was decorated; write it there as a statement of its own, by a name "
-            f"that means it by then: {statement}(…)"
+            f"{statement}() was called in {code.co_qualname} ({place(code, frame.f_lineno)}) by a "
+            f"name or an expression that could not be known to be it when the function was "
+            f"decorated; write it there as a statement of its own, by a name that means it by "
+            f"then: {statement}(…)"
         )
     return DeferError(
         f"{statement}() stands in {code.co_qualname} ({place(code, frame.f_lineno)}), "

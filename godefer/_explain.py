@@ -5,14 +5,15 @@ from __future__ import annotations
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, SimpleNamespace
 
 from godefer import _errors
-from godefer._open import decision_on, lowered_text
+from godefer._decision import decision_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import CodeType
     from typing import Any
 
-    from godefer._open import Decision
+    from godefer._decision import Decision
 
 
 class DeferSite(SimpleNamespace):
@@ -50,7 +51,9 @@ class Explanation(SimpleNamespace):
         way: ``open-coded`` (R1) or ``runtime`` (R2).
         reason: Why it is not open-coded; empty if it is.
         defers: Its statements, if it is open-coded.
-        lowered: The source that it was compiled from, if it is open-coded. Names that begin with ``@`` are godefer's.
+        lowered: The source that it was compiled from, if it is open-coded.
+        wrapper: The source of its wrapper, if it is run the runtime way. In both, names that
+            begin with ``@`` are godefer's.
 
     Example:
         >>> from godefer import defer, explain, with_defers
@@ -67,6 +70,7 @@ class Explanation(SimpleNamespace):
     reason: str
     defers: tuple[DeferSite, ...]
     lowered: str
+    wrapper: str
 
     def __str__(self) -> str:
         """The explanation in lines, as the command prints it."""
@@ -131,9 +135,23 @@ def explain(fn: Callable[..., Any]) -> Explanation:
                 DeferSite(line=line, statement=statement, shape=shape)
                 for line, statement, shape in plan
             ),
-            lowered="" if plan is None else lowered_text(candidate, decision),
+            lowered="" if plan is None else _lowered(candidate, decision),
+            wrapper="" if plan is not None else _wrapper(code),
         )
     raise _errors.not_decorated(fn)
+
+
+def _lowered(fn: FunctionType, decision: Decision) -> str:
+    from godefer._compiler.compile import lowered_text  # noqa: PLC0415  # slow to import
+
+    return lowered_text(fn, decision)
+
+
+def _wrapper(code: CodeType) -> str:
+    # Not needed by a program whose functions are all open-coded.
+    from godefer._runtime.wrapper import wrapper_source  # noqa: PLC0415
+
+    return wrapper_source(code)
 
 
 def decorated_functions(fn: Any) -> Iterator[FunctionType]:
@@ -144,7 +162,7 @@ def decorated_functions(fn: Any) -> Iterator[FunctionType]:
         if part is None or id(part) in seen:
             continue
         seen.add(id(part))
-        if type(part).__module__ == "godefer._object":
+        if type(part).__module__ == "godefer._proxy":
             queue.append(part._self_call)
         if isinstance(part, FunctionType) and decision_on(part.__code__) is not None:
             yield part

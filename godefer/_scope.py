@@ -1,11 +1,12 @@
-"""defer_scope: deferred calls that belong to a block, and to whom the block hands its scope (section S of the rules).
+"""defer_scope: deferred calls that belong to a block, and to those that the block hands its scope.
 
-A scope has a frame record like that of a decorated function's invocation, and the same loops run it (`_unwind`). This is how a block begins and
-ends; how calls get on the record is in `_scope_calls`.
+Section S of the rules. A scope has a record like that of a decorated function's invocation, and
+the same loops run it (`unwind`). `_scope_statements` puts calls on the record.
 
-One thing a block cannot do. `__exit__` is called while the interpreter handles the exception that left the block, and it
-alone can end that. So after a recovery `sys.exception()` is still the recovered exception while the remaining calls run; what they raise is
-taken out of its chain at the end.
+One thing a block cannot do. The interpreter calls ``__exit__`` while it handles the exception that
+left the block, and it alone can end that. So after a recovery `sys.exception()` is still the
+recovered exception while the remaining calls run. Exceptions that they raise lose it from their
+chain at the end.
 """
 
 from __future__ import annotations
@@ -13,29 +14,27 @@ from __future__ import annotations
 import sys
 
 from godefer import _errors
-from godefer._errors import DeferError
-from godefer._record import RETURNING, restore_context, save, set_context
-from godefer._scope_calls import ENDED, ENTERED, ENTERED_ASYNC, NEW, Pending
-from godefer._traceback import hide
-from godefer._unwind import adrive, deferreturn, drive, gopanic
+from godefer._runtime.exceptions import raise_again, set_context
+from godefer._runtime.record import newrecord
+from godefer._runtime.unwind import aunwind, deferreturn, gopanic, unwind
+from godefer._scope_statements import ENDED, ENTERED, ENTERED_ASYNC, NEW, ScopeStatements
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Any, Self
-
-    from godefer._record import Frame
+    from types import FrameType, TracebackType
+    from typing import Self
 
 _getframe = sys._getframe
 _exception = sys.exception
 
 
-class defer_scope(Pending):
-    """A block with deferred calls of its own: ``with defer_scope() as defer:`` or ``async with defer_scope() as defer:``.
+class defer_scope(ScopeStatements):
+    """A block with deferred calls of its own: ``with defer_scope() as defer:``.
 
-    Calling it defers a call to the block's end, by the rules of `defer` (D1, D2, D5 to D11, P1 to P6): last in, first out, whatever way the
-    block ends, and all of them. After a recovery the block simply ends. A scope can be handed to other functions, which may
-    defer on it. Under ``async with`` an awaitable result is awaited.
+    ``async with`` works, too, and awaits results that can be awaited. Call the scope to defer a
+    call to the end of the block, by the rules of `defer` (D1, D2, D5 to D11, P1 to P6): the calls
+    run last in, first out, all of them, however the block ends. After a recovery the block simply
+    ends. A scope can be handed to other functions, which may defer on it.
 
     Raises:
         DeferError: It is used after its block has ended, or entered twice.
@@ -80,7 +79,7 @@ class defer_scope(Pending):
         if self._state == ENDED:
             raise _errors.scope_ended("defer.detach()", _getframe(1))
         other = type(self)()
-        other._frame[0], self._frame[0] = self._frame[0], None
+        other._record.link, self._record.link = self._record.link, None
         other._awaits, self._awaits = self._awaits, False
         return other
 
@@ -104,29 +103,22 @@ class defer_scope(Pending):
         """
         if self._state == ENDED:
             raise _errors.scope_ended("defer.close()", _getframe(1))
-        frame, error = self._frame, None
-        if self._awaits and frame[0] is not None:
+        record = self._record
+        if self._awaits and record.link is not None:
             raise _errors.scope_to_be_awaited("closed", _getframe(1))
-        # A call that is under way may be what closes, or another thread or task may be closing. So a record of its own, and one call
-        # at a time, so that what that defers runs next.
-        own: Frame = [None, None, None, None]
+        # A call that is under way may be what closes, or another thread or task may be closing. So
+        # this has a record of its own, with one call at a time: what that defers runs next.
+        own = newrecord()
         try:
             while True:
-                if (d := frame[0]) is None:
+                if (d := record.link) is None:
                     break
-                frame[0], d.link, own[0] = d.link, None, d
-                error = drive(own, error, panicking=False)
+                record.link, d.link, own.link = d.link, None, d
+                unwind(own)
         finally:
-            if own[0] is not None:  # it could not begin
-                own[0].link, frame[0] = frame[0], own[0]
-        if error is None:
-            return
-        saved = save(error)
-        try:
-            raise error
-        finally:
-            restore_context(error, saved)
-            del error, saved
+            if own.link is not None:  # it could not begin
+                own.link.link, record.link = record.link, own.link
+        raise_again(own.let_go())
 
     async def aclose(self) -> None:
         """Run the pending calls now, as at the end of an ``async with`` block (S): what can be awaited is.
@@ -150,42 +142,35 @@ class defer_scope(Pending):
         """
         if self._state == ENDED:
             raise _errors.scope_ended("defer.aclose()", _getframe().f_back or _getframe())
-        frame, error = self._frame, None
-        own: Frame = [None, None, None, None]
+        record, own = self._record, newrecord()
         try:
             while True:
-                if (d := frame[0]) is None:
+                if (d := record.link) is None:
                     break
-                frame[0], d.link, own[0] = d.link, None, d
+                record.link, d.link, own.link = d.link, None, d
                 try:
-                    error = await adrive(own, error, panicking=False)
-                except BaseException:
-                    if not own[3]:  # it could not begin
-                        raise
-                    (error,) = own[3]  # it was closed while it waited
-                own[3] = None
+                    await aunwind(own)
+                except GeneratorExit:  # it was closed while it waited, and has ended
+                    continue
         finally:
-            if own[0] is not None:
-                own[0].link, frame[0] = frame[0], own[0]
-            if frame[0] is None:
+            if own.link is not None:
+                own.link.link, record.link = record.link, own.link
+            if record.link is None:
                 self._awaits = False
-        if error is None:
-            return
-        saved = save(error)
-        try:
-            raise error
-        finally:
-            restore_context(error, saved)
-            del error, saved
+        raise_again(own.let_go())
 
     def __enter__(self) -> Self:
-        if self._state != NEW:
-            raise _errors.scope_entered_twice(_getframe(1))
-        if self._awaits and self._frame[0] is not None:
+        if self._awaits and self._record.link is not None:
             raise _errors.scope_to_be_awaited("entered", _getframe(1))
-        self._state = ENTERED
-        self._outer = _exception()
+        self._enter(ENTERED, _getframe(1))
         return self
+
+    def _enter(self, state: int, caller: FrameType) -> None:
+        """Begin the block. A function, so that to enter takes as much stack as to leave."""
+        if self._state != NEW:
+            raise _errors.scope_entered_twice(caller)
+        self._state = state
+        self._outer = _exception()
 
     def __exit__(
         self,
@@ -193,57 +178,38 @@ class defer_scope(Pending):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        frame, error = self._frame, exc
+        record = self._record
         try:
-            if (
-                not self._awaits
-            ):  # no function in between: at the end of the stack there is no room for one
-                if exc is None:
-                    error = deferreturn(frame)
-                elif frame[0] is not None and _exception() is exc:
-                    error = gopanic(frame, exc)
-            while frame[0] is not None:
-                error = self._leave(exc, error)
-        except BaseException as e:  # it could not begin
-            if frame[0] is None or type(e) is DeferError:
-                raise
-            try:
-                error = self._leave(None, e)
-            except BaseException as again:  # there is no stack for it: make the calls from here
-                error = again
-                while frame[0] is not None:
-                    try:
-                        d = None
-                        while True:  # see "Interrupts" in `_unwind`
-                            if (d := frame[0]) is None:
-                                break
-                            frame[0] = d.link
-                            if d.when > RETURNING:
-                                d.fn(error.__class__, error, None)
-                            elif d.when != RETURNING:
-                                d.fn(*d.args, **(d.kwargs or {}))
-                    except BaseException as failed:
-                        error = failed
+            if self._awaits and record.link is not None:
+                raise _errors.scope_to_be_awaited("closed", _getframe(1))
+            record.error = exc
+            attempts = 3  # an interrupt can come before a loop begins
+            while record.link is not None and attempts:
+                try:
+                    if record.error is None:
+                        deferreturn(record)
+                    elif record.error is _exception():
+                        gopanic(record)
+                    if record.error is not None:
+                        unwind(record, handling=exc is not None)
+                    if record.error is None and record.link is not None:
+                        unwind(record)
+                        self._unchain(exc)
+                except BaseException as failed:
+                    record.error = failed
+                    attempts -= 1
         finally:
+            # No other thread has run since the list was found empty, so none has deferred.
             self._state = ENDED
             self._outer = None
-        if error is None or error is exc:
-            goes_on = error is exc
-            error = exc = None
-            return not goes_on
+        if record.error is None or record.error is exc:
+            return record.let_go() is not exc
         exc = None
-        saved = save(error)
-        try:
-            raise error
-        finally:
-            restore_context(error, saved)
-            del error, saved
+        raise_again(record.let_go())
+        return False
 
     async def __aenter__(self) -> Self:
-        if self._state != NEW:
-            raise _errors.scope_entered_twice(_getframe().f_back or _getframe())
-        self._state = ENTERED_ASYNC
-        self._outer = _exception()
+        self._enter(ENTERED_ASYNC, _getframe().f_back or _getframe())
         return self
 
     async def __aexit__(
@@ -252,100 +218,37 @@ class defer_scope(Pending):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        frame, error = self._frame, exc
+        record = self._record
+        record.error = exc
+        attempts = 3  # as above
         try:
-            try:
-                while True:
-                    error = await self._aleave(exc, error)
-                    if frame[0] is None:  # else another thread has deferred
-                        break
-            except (
-                BaseException
-            ) as e:  # it was closed while it waited; or it could not begin, as in `__exit__`
-                error = e
-                while frame[0] is not None:
-                    try:
-                        result: Any = None
-                        while True:
-                            if (d := frame[0]) is None:
-                                break
-                            frame[0] = d.link
-                            if d.when > RETURNING:
-                                result = d.fn(error.__class__, error, None)
-                            elif d.when == RETURNING:
-                                result = None
-                            else:
-                                result = d.fn(*d.args, **(d.kwargs or {}))
-                            if hasattr(result, "__await__"):
-                                await result
-                    except BaseException as failed:
-                        error = failed
-            if error is None or error is exc:
-                return error is not exc
+            while record.link is not None and attempts:
+                try:
+                    if record.error is not None:
+                        await aunwind(record, handling=exc is not None)
+                    if record.error is None and record.link is not None:
+                        await aunwind(record)
+                        self._unchain(exc)
+                except GeneratorExit:  # it was closed while it waited, and has ended
+                    continue
+                except BaseException as failed:
+                    record.error = failed
+                    attempts -= 1
         finally:
             self._state = ENDED
-            self._outer = exc = None
-        saved = save(error)
-        try:
-            raise error
-        finally:
-            restore_context(error, saved)
-            del error, saved
+            self._outer = None
+        if record.error is None or record.error is exc:
+            return record.let_go() is not exc
+        exc = None
+        raise_again(record.let_go())
+        return False
 
-    def _leave(
-        self, exc: BaseException | None, error: BaseException | None
-    ) -> BaseException | None:
-        """Run the calls that are left, because of *error* if there is one; *exc* is what has left the block. Returns what is in flight then."""
-        frame = self._frame
-        if self._awaits and frame[0] is not None:
-            raise _errors.scope_to_be_awaited("closed", _getframe(2))
-        if exc is None:
-            error = drive(frame, error, panicking=False)
-        else:
-            if error is not None:
-                error = drive(frame, error, panicking=True)
-            if error is None and frame[0] is not None:
-                error = self._unchained(drive(frame, None, panicking=False), exc)
-        try:
-            return error
-        finally:
-            error = exc = None
-
-    async def _aleave(
-        self, exc: BaseException | None, error: BaseException | None
-    ) -> BaseException | None:
-        """`_leave`, awaiting what can be awaited (D6)."""
-        frame = self._frame
-        panicking = error is not None
-        while True:
-            try:
-                error = await adrive(frame, error, panicking=panicking)
-            except BaseException:
-                if not frame[3]:  # it could not begin
-                    raise
-                (error,) = frame[3]  # it was closed while it waited, and has ended
-            frame[3] = None
-            if not panicking and error is not None:
-                error = self._unchained(error, exc)
-            panicking = panicking and error is not None
-            if frame[0] is None:
-                break
-        try:
-            return error
-        finally:
-            error = exc = None
-
-    def _unchained(
-        self, error: BaseException | None, exc: BaseException | None
-    ) -> BaseException | None:
-        """*error*, raised on a normal exit after *exc* was recovered, and not chained to that (P4)."""
-        link, seen = error, set()
+    def _unchain(self, exc: BaseException | None) -> None:
+        """Take *exc*, which was recovered, out of the chain of the exception in flight (P4)."""
+        link, seen = self._record.error, set()
         while link is not None and exc is not None and id(link) not in seen:
             if link.__context__ is exc:
                 set_context(link, self._outer)
             seen.add(id(link))
             link = link.__context__
-        return error
-
-
-hide(defer_scope._leave.__code__, defer_scope._aleave.__code__)
+        exc = link = None

@@ -6,7 +6,7 @@ Not a part of the library: docs/exitstack.md says how each of the methods is wri
 import functools
 
 from godefer import defer_scope
-from godefer._record import ASYNC_EXIT, EXIT
+from godefer._runtime.record import ASYNC_EXIT, EXIT
 
 
 class Pushed:
@@ -68,7 +68,7 @@ class ExitStack:
     @property
     def _exit_callbacks(self):
         """What is pending, in the form in which contextlib has it: is it synchronous, and the function."""
-        found, d = [], self.scope._frame[0]
+        found, d = [], self.scope._record.link
         while d is not None:
             found.insert(0, (d.when != ASYNC_EXIT, d.fn if d.when >= EXIT else _exit_wrapper(d.fn)))
             d = d.link

@@ -15,7 +15,8 @@ import time
 from dataclasses import dataclass
 from statistics import fmean, linear_regression
 
-from godefer import _record, explain, with_defers
+from godefer import explain, with_defers
+from godefer._runtime import record
 from tests import jobs
 
 WAYS = ["open-coded", "runtime"]
@@ -87,7 +88,7 @@ def soak(way, seconds, threads):
         calls=sum(worker.calls for worker in workers),
         wrong=[name for worker in workers for name in worker.wrong],
         memory=memory,
-        pool=max(len(_record.pool), *(worker.pool for worker in workers)),
+        pool=max(len(record.pool), *(worker.pool for worker in workers)),
     )
 
 
@@ -121,7 +122,7 @@ class ThreadWorker(Worker):
                 except BaseException as e:
                     result = repr(e)
                 self.note(job, result)
-            self.pool = max(self.pool, len(_record.pool))
+            self.pool = max(self.pool, len(record.pool))
 
 
 class TaskWorker(Worker):
@@ -137,7 +138,7 @@ class TaskWorker(Worker):
             results = await asyncio.gather(*(job() for job in batch), return_exceptions=True)
             for job, result in zip(batch, results, strict=True):
                 self.note(job, result)
-            self.pool = max(self.pool, len(_record.pool))
+            self.pool = max(self.pool, len(record.pool))
 
 
 @dataclass
@@ -175,9 +176,9 @@ class Report:
             )
         if self.growth() > GROWTH:
             found.append(f"the memory grew by {self.growth():.2f} MiB")
-        if self.pool > _record.POOL_SIZE:
+        if self.pool > record.POOL_SIZE:
             found.append(
-                f"the pool has {self.pool} nodes, more than its bound of {_record.POOL_SIZE}"
+                f"the pool has {self.pool} nodes, more than its bound of {record.POOL_SIZE}"
             )
         return found
 
@@ -190,7 +191,7 @@ class Report:
             f" those of an hour at {self.calls / 3600:,.0f} a second; {len(self.wrong)} wrong\n"
             f"RSS: {sizes[0]:.2f} MiB at the start, {self.counted()[0][1]:.2f} warm, {middle:.2f} in the middle,"
             f" {sizes[-1]:.2f} at the end; {self.slope() * 1024:+.2f} KiB a second, {self.growth():+.2f} MiB in all\n"
-            f"pool: {self.pool} nodes of at most {_record.POOL_SIZE}"
+            f"pool: {self.pool} nodes of at most {record.POOL_SIZE}"
         )
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 import godefer
-from godefer import __main__ as command_line
-from godefer import _demo, with_defers
+from godefer import with_defers
+from godefer._cli import command as command_line
+from godefer._cli import demo
 
 COMMAND = [sys.executable, "-m", "godefer"]
 
@@ -80,12 +81,12 @@ def test_demo_prints_the_code_it_runs_and_what_happened_in_order():
     assert lines[start : start + 3] == source
     calls = lines[lines.index("   copy(source, target):") + 1 :][:6]
     assert [line.split()[1:] for line in calls] == [
-        ["open", "_demo.py"],
+        ["open", "demo.py"],
         ["open", "copy.py"],
-        ["read", "_demo.py"],
+        ["read", "demo.py"],
         ["write", "copy.py"],
         ["close", "copy.py", "deferred"],
-        ["close", "_demo.py", "deferred"],
+        ["close", "demo.py", "deferred"],
     ]
 
 
@@ -114,7 +115,7 @@ def test_demo_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(godefer.__file__).parent.parent), prepend=os.pathsep)
     monkeypatch.chdir(here)
     assert run_command("demo", TMPDIR=str(temporary), TEMP=str(temporary)).returncode == 0
-    assert _demo.run(io.StringIO())
+    assert demo.run(io.StringIO())
     assert list(temporary.iterdir()) == []
     assert list(here.iterdir()) == []
 
@@ -125,11 +126,11 @@ def test_demo_says_which_check_failed(monkeypatch, capsys):
     def copy(source, target):
         target.write_bytes(source.read_bytes()[:-1])
 
-    monkeypatch.setattr(_demo, "copy", copy)
+    monkeypatch.setattr(demo, "copy", copy)
     assert command_line.main(["demo"]) == 1
     assert capsys.readouterr().out.endswith(
         " checks FAILED:\n  step 1: the copy has the same "
-        f"{Path(_demo.__file__).stat().st_size:,} bytes\n  step 1: last opened, first closed\n"
+        f"{Path(demo.__file__).stat().st_size:,} bytes\n  step 1: last opened, first closed\n"
     )
 
 
@@ -145,10 +146,10 @@ def test_demo_notices_a_lock_that_stays_locked(monkeypatch):
         if len(locks) > 10:
             raise LookupError
 
-    monkeypatch.setattr(_demo, "draw_ticket", draw_ticket)
-    monkeypatch.setattr(_demo, "_PATIENCE", 0.1)
+    monkeypatch.setattr(demo, "draw_ticket", draw_ticket)
+    monkeypatch.setattr(demo, "_PATIENCE", 0.1)
     out = io.StringIO()
-    assert not _demo.run(out)
+    assert not demo.run(out)
     assert "step 3: the lock is released\n" in out.getvalue()
     while set(threading.enumerate()) - before:  # of the demo, waiting for the lock
         with contextlib.suppress(RuntimeError):
@@ -162,18 +163,18 @@ def test_demo_goes_on_after_a_step_that_raises(monkeypatch):
     def load(path, problems):
         raise LookupError(path.name)
 
-    monkeypatch.setattr(_demo, "load", load)
+    monkeypatch.setattr(demo, "load", load)
     out = io.StringIO()
-    assert not _demo.run(out)
+    assert not demo.run(out)
     assert "    raise LookupError(path.name)\nLookupError: good.json\n" in out.getvalue()
     assert out.getvalue().endswith(" checks FAILED:\n  step 4: the step runs without LookupError\n")
 
 
 def test_demo_notices_a_directory_that_cannot_be_made(monkeypatch, tmp_path):
     """Where there is no temporary directory, the demo says so and fails."""
-    monkeypatch.setattr(_demo.tempfile, "tempdir", str(tmp_path / "missing"))
+    monkeypatch.setattr(demo.tempfile, "tempdir", str(tmp_path / "missing"))
     out = io.StringIO()
-    assert not _demo.run(out)
+    assert not demo.run(out)
     assert "FileNotFoundError" in out.getvalue()
     assert "the directory is gone" in out.getvalue().split("checks FAILED:")[1]
 
@@ -203,7 +204,7 @@ def test_version(monkeypatch, capsys):
     """`python -m godefer --version` prints the version of the package."""
     monkeypatch.setattr(sys, "argv", ["godefer", "--version"])
     with pytest.raises(SystemExit) as exit_:
-        runpy.run_path(command_line.__file__, run_name="__main__")
+        runpy.run_module("godefer", run_name="__main__")
     assert exit_.value.code == 0
     assert capsys.readouterr().out == f"godefer {godefer.__version__}\n"
 
@@ -434,7 +435,7 @@ def test_explain_shows_the_lowered_source_of_a_whole_module(package):
 
 
 def test_explain_prints_the_reason_and_the_source_of_a_runtime_function(package):
-    """A function that runs the runtime way is shown as it stands, below the reason, and has nothing lowered (R4)."""
+    """A function that runs the runtime way is shown as it stands, below the reason (R4)."""
     text = """\
 Store.open ({file}:32): runtime
   because defer is used as a value, or inside an expression, at line 35
@@ -446,7 +447,15 @@ Store.open ({file}:32): runtime
   36          later(print, path)
 """
     text = text.format(file=package / "pkg" / "mod.py")
-    assert explain(package, "pkg.mod:Store.open", "--lowered") == (0, text, "")
+    assert explain(package, "pkg.mod:Store.open") == (0, text, "")
+
+
+def test_explain_shows_the_wrapper_of_a_runtime_function(package):
+    """`--lowered` shows the source of the wrapper of a function that is run the runtime way (R4)."""
+    status, out, errors = explain(package, "pkg.mod:Store.open", "--lowered")
+    assert (status, errors) == (0, "")
+    source = out.partition("the wrapper's source (names that begin with @ are godefer's):\n\n")[2]
+    assert source.startswith("def wrapper(path):\n    @me = @getframe()\n")
 
 
 def test_explain_prints_no_source_where_it_has_none(package):

@@ -8,7 +8,7 @@ import pytest
 
 import godefer
 from godefer import lint
-from godefer.__main__ import _parser
+from godefer._cli.command import _parser
 from godefer._explain import DeferSite
 
 PUBLIC = {

@@ -49,7 +49,7 @@ def test_importtime_agrees():
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     loaded = re.findall(r"^import time: +\d+ \| +\d+ \| +(\S+)$", done.stderr, re.MULTILINE)
     assert "godefer._decorate" in loaded
-    assert "godefer._wrapper" not in loaded
+    assert "godefer._runtime.wrapper" not in loaded
     assert [name for name in SLOW if name in loaded] == []
 
 

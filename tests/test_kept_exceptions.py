@@ -14,8 +14,8 @@ import weakref
 import pytest
 
 from godefer import ausing, defer, errdefer, okdefer, panic, recover, using, with_defers
-from godefer._record import _defer, pool
-from godefer._statements import live
+from godefer._runtime.invocation import live
+from godefer._runtime.record import _defer, pool
 
 kept = []
 arguments = []

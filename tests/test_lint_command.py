@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import godefer
-from godefer import __main__ as command_line
 from godefer import lint
+from godefer._cli import command as command_line
 from godefer.lint import _files
 
 ROOT = Path(godefer.__file__).resolve().parent.parent

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from godefer import _record, defer, errdefer
-from godefer._statements import live
+from godefer import defer, errdefer
+from godefer._runtime import record
+from godefer._runtime.invocation import live
 from tests import jobs, soak
 
 FULL = os.environ.get("GODEFER_FULL_LOAD") == "1"
@@ -78,7 +79,7 @@ def test_threads(way):
     in_threads(many)
     # Idents are used again, so there may be fewer of them than threads.
     assert sum(ran.values()) == THREADS * CALLS
-    assert len(_record.pool) <= _record.POOL_SIZE
+    assert len(record.pool) <= record.POOL_SIZE
     assert live == {}
 
 
@@ -95,8 +96,8 @@ def test_threads_that_exit_in_every_way(way, quick_switches, monkeypatch):
             assert wrong == []
 
     in_threads(many)
-    assert len(_record.pool) <= _record.POOL_SIZE
-    assert len({id(node) for node in _record.pool}) == len(_record.pool)
+    assert len(record.pool) <= record.POOL_SIZE
+    assert len({id(node) for node in record.pool}) == len(record.pool)
     assert live == {}
 
 
@@ -138,7 +139,7 @@ def test_ten_thousand_tasks(way):
     assert sorted(n for n, what in events if what == "fails") == [
         n for n in range(TASKS) if n % 3 != 1
     ]
-    assert len(_record.pool) <= _record.POOL_SIZE
+    assert len(record.pool) <= record.POOL_SIZE
     assert live == {}
 
 
@@ -205,7 +206,7 @@ def report(**changes):
         "calls": 5,
         "wrong": [],
         "memory": flat,
-        "pool": _record.POOL_SIZE,
+        "pool": record.POOL_SIZE,
     }
     return soak.Report(**(values | changes))
 
@@ -222,7 +223,7 @@ def test_what_the_soak_finds():
     assert report(wrong=wrong).problems() == [
         "deferred calls were lost or wrong in 3 calls: job_a, job_b"
     ]
-    assert "more than its bound" in report(pool=_record.POOL_SIZE + 1).problems()[0]
+    assert "more than its bound" in report(pool=record.POOL_SIZE + 1).problems()[0]
 
 
 def test_the_soak_notices_a_call_that_is_lost(monkeypatch):

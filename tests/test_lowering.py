@@ -13,8 +13,8 @@ from textwrap import dedent
 
 import pytest
 
-from godefer._lower import lower
-from godefer._scan import Names
+from godefer._compiler.lower import lower
+from godefer._compiler.sites import Names
 
 STATEMENTS = ("defer", "errdefer", "okdefer", "using", "ausing")
 NAMES = Names(

@@ -9,8 +9,8 @@ import weakref
 import pytest
 
 from godefer import DeferError, ausing, defer, errdefer, okdefer, panic, recover, using
-from godefer._record import _defer, pool
-from godefer._statements import live
+from godefer._runtime.invocation import live
+from godefer._runtime.record import _defer, pool
 
 N = 1000
 COUNTS_REFERENCES = sys.implementation.name == "cpython"

@@ -17,7 +17,7 @@ import traceback
 import pytest
 
 from godefer import defer, errdefer, explain, okdefer, recover, with_defers
-from godefer._unwind import recovered
+from godefer._runtime.recovery import recovered
 
 ON_CPYTHON = sys.implementation.name == "cpython"
 

@@ -10,7 +10,8 @@ import weakref
 
 import pytest
 
-from godefer import _record, defer, errdefer, okdefer, recover, using
+from godefer import defer, errdefer, okdefer, recover, using
+from godefer._runtime import record
 
 # Only the runtime way has nodes; an open-coded function has none (R1).
 runtime_way = pytest.mark.parametrize("way", ["runtime"], indirect=True)
@@ -19,8 +20,8 @@ runtime_way = pytest.mark.parametrize("way", ["runtime"], indirect=True)
 @pytest.fixture
 def pool():
     """The pool itself, empty at the start."""
-    _record.pool.clear()
-    return _record.pool
+    record.pool.clear()
+    return record.pool
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def events():
 
 def held(node):
     """What a node holds: every value but None, the empty tuple and plain numbers."""
-    values = (getattr(node, name) for name in _record._defer.__slots__)
+    values = (getattr(node, name) for name in record._defer.__slots__)
     return [
         value for value in values if value is not None and value != () and type(value) is not int
     ]
@@ -39,10 +40,10 @@ def held(node):
 def check(pool):
     """The pool is within its bound, no node is in it twice, and none holds anything."""
     nodes = list(pool)
-    assert len(nodes) <= _record.POOL_SIZE
+    assert len(nodes) <= record.POOL_SIZE
     assert len({id(node) for node in nodes}) == len(nodes)
     assert [held(node) for node in nodes] == [[] for _ in nodes]
-    assert {node.when for node in nodes} <= {_record.ALWAYS}
+    assert {node.when for node in nodes} <= {record.ALWAYS}
 
 
 @runtime_way
@@ -70,12 +71,12 @@ def test_an_empty_pool_is_filled_with_a_batch(way, pool, events):
             defer(events.append, i)
 
     f(1)
-    assert len(pool) == _record.BATCH + 1
+    assert len(pool) == record.BATCH + 1
     check(pool)
-    f(_record.BATCH + 1)
-    assert len(pool) == _record.BATCH + 1
-    f(_record.BATCH + 2)
-    assert len(pool) == 2 * (_record.BATCH + 1)
+    f(record.BATCH + 1)
+    assert len(pool) == record.BATCH + 1
+    f(record.BATCH + 2)
+    assert len(pool) == 2 * (record.BATCH + 1)
     check(pool)
 
 
@@ -101,10 +102,10 @@ def test_bounded(way, pool, events):
         for i in range(n):
             defer(events.append, i)
 
-    n = 3 * _record.POOL_SIZE
+    n = 3 * record.POOL_SIZE
     f(n)
     assert events == list(reversed(range(n)))
-    assert len(pool) == _record.POOL_SIZE == pool.maxlen
+    assert len(pool) == record.POOL_SIZE == pool.maxlen
     check(pool)
 
 
@@ -455,12 +456,12 @@ def test_eight_threads_at_the_bound(way, pool):
             defer(str)
         start.wait()
 
-    threads = [threading.Thread(target=f, args=(_record.POOL_SIZE // 2,)) for _ in range(8)]
+    threads = [threading.Thread(target=f, args=(record.POOL_SIZE // 2,)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(pool) == _record.POOL_SIZE
+    assert len(pool) == record.POOL_SIZE
     check(pool)
 
 
@@ -473,10 +474,10 @@ def test_a_node_with_a_panic_on_it(way, pool, events):
         defer(events.append, "deferred before")
         defer(events.append, "deferred now")
 
-    node = _record._defer()
+    node = record._defer()
     node.panic = KeyError()
     pool.append(node)
-    pool.append(_record._defer())
+    pool.append(record._defer())
     with pytest.raises(SystemError, match="internal error.*panic"):
         f()
     assert events == ["deferred before"]

@@ -10,7 +10,7 @@ import weakref
 import pytest
 
 from godefer import DeferError, defer, defer_scope, recover
-from godefer._record import pool
+from godefer._runtime.record import pool
 from tests.faults.interrupts import FILES, Interrupts
 from tests.outcomes import drive
 
@@ -275,7 +275,7 @@ def test_what_is_deferred_at_the_last_moment(events, asynchronous, fails):
         name = frame.f_code.co_name
         if (
             event == "return"
-            and name in {"deferreturn", "gopanic", "_leave", "_aleave"}
+            and name in {"deferreturn", "gopanic", "unwind", "aunwind"}
             and name not in added
         ):
             added.append(name)
@@ -301,7 +301,7 @@ def test_what_is_deferred_at_the_last_moment(events, asynchronous, fails):
             drive(ablock()) if asynchronous else block()
     finally:
         sys.setprofile(None)
-    assert set(added) >= ({"_aleave"} if asynchronous else {"_leave"})
+    assert set(added) >= ({"aunwind"} if asynchronous else {"unwind"})
     assert sorted(events) == sorted(added)
 
 

@@ -23,7 +23,7 @@ import pytest
 
 import godefer
 from godefer import DeferError, defer, explain, with_defers
-from godefer._source import find
+from godefer._compiler.source import find
 
 PYPY = sys.implementation.name == "pypy"
 ROOT = str(Path(godefer.__file__).resolve().parent.parent)

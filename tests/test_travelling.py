@@ -171,7 +171,7 @@ def test_known_as_decorated(way, sent):
         "below": ["inline"],
         "method": ["inline"],
     }
-    reason = "it is run so in the process that decorated it"
+    reason = "the environment says GODEFER_OPEN_CODED=0"
     qualname = {name: name for name in shapes} | {"method": "Thing.method"}
     assert found == [
         *(

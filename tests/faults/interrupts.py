@@ -135,7 +135,7 @@ class Interrupts:
         return None
 
 
-FILES = [str(path) for path in Path(godefer.__file__).parent.glob("*.py")] + [
+FILES = [str(path) for path in Path(godefer.__file__).parent.rglob("*.py")] + [
     "<godefer wrapper>",
     shapes.__file__,
 ]

@@ -45,7 +45,7 @@ class Lines:
 
 def _watched(decorated):
     """The code of a decorated function's body, and of what it defers."""
-    body = getattr(decorated, "__godefer_body__", decorated)
+    body = getattr(decorated, "__wrapped__", decorated)
     inside = (shapes.fail, shapes.caught, shapes.Awaited.__init__, shapes.Awaited.__await__)
     return {fn.__code__ for fn in (body, *inside, shapes.ALock.__aenter__, shapes.ALock.__aexit__)}
 

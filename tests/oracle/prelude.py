@@ -8,7 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import godefer
-from godefer._open import decision_on
+from godefer._decision import decision_on
 
 MOST_EVENTS, MOST_CALLS = 200, 8
 

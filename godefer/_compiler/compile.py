@@ -1,49 +1,130 @@
-"""The compiler of open-coded functions: verified source, lowered and compiled."""
+"""From a function to its open code: verified source (`source`), lowered (`lower`) and compiled.
+
+A function that is defined anew on every call of another has the same code object each time. So
+the outcome is kept by the *identity* of the code, together with what its names meant, which may
+differ. Equal code objects may come from two files.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
+import sys
+from _weakref import ref  # weakref imports more than is needed here
 from opcode import opmap
+from types import CoroutineType, GeneratorType
 
-from godefer._lower import NESTING, lower
-from godefer._names import attribute
-from godefer._panicking import RUNTIME
-from godefer._scan import Names
-from godefer._source import find
+from godefer._compiler.lower import NESTING, lower
+from godefer._compiler.sites import Names
+from godefer._compiler.source import find
+from godefer._decision import Decision
+from godefer._meaning import attribute, meaning
+from godefer._runtime.context_managers import aenter, enter
+from godefer._runtime.exceptions import raise_again
+from godefer._runtime.exits import (
+    ago_on,
+    go_on,
+    going_on,
+    list_record,
+    none,
+    noop,
+    passing,
+    raised,
+)
+from godefer._runtime.recovery import recoveries, take
+from godefer._runtime.results import awaitable, awaited, drop
+from godefer._runtime.unwind import aunwind, unwind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, FunctionType
     from typing import Any
 
-    from godefer._lower import Plan, Range
-    from godefer._names import Meaning
-    from godefer._open import Exits, Result
-    from godefer._source import Source
+    from godefer._compiler.lower import Plan, Range
+    from godefer._compiler.source import Source
+    from godefer._decision import Exits, Result
+    from godefer._meaning import Meaning
 
-_MARK = re.compile(f"'({'|'.join(RUNTIME)})'")
+# The names in the shapes that are not a function's own; they become constants of its code.
+_RUNTIME: dict[str, Any] = {
+    "@BaseException": BaseException,
+    "@aenter": aenter,
+    "@ago_on": ago_on,
+    "@aunwind": aunwind,
+    "@awaitable": awaitable,
+    "@awaited": awaited,
+    "@coroutine": CoroutineType,
+    "@dict": dict,
+    "@drop": drop,
+    "@enter": enter,
+    "@exception": sys.exception,
+    "@generator": GeneratorType,
+    "@getframe": sys._getframe,
+    "@go_on": go_on,
+    "@going_on": going_on,
+    "@hasattr": hasattr,
+    "@list_record": list_record,
+    "@none": none,
+    "@noop": noop,
+    "@passing": passing,
+    "@raise_again": raise_again,
+    "@raised": raised,
+    "@recoveries": recoveries,
+    "@take": take,
+    "@type": type,
+    "@unwind": unwind,
+}
+_MARK = re.compile(f"'({'|'.join(_RUNTIME)})'")
 _ASYNC_GENERATOR = 0x200  # inspect.CO_ASYNC_GENERATOR
 
+_outcomes: dict[int, tuple[ref[CodeType], Meaning, Result, CodeType | str]] = {}
 
-def compile_lowered(
-    fn: FunctionType, meant: Meaning, result: Result
-) -> tuple[CodeType, Plan, Exits] | str:
-    """Return the open-coded code of *fn*, its plan and its exits; or why there is none."""
+
+def open_code(fn: FunctionType, meant: Meaning, result: Result = None) -> CodeType | str:
+    """Return the open-coded code of *fn*; or the reason why there is none.
+
+    Args:
+        fn: The function.
+        meant: What its names mean (`meaning`).
+        result: Its named results.
+    """
+    original = fn.__code__
+    key = id(original)
+    known = _outcomes.get(key)
+    if known is not None and known[0]() is original and known[1:3] == (meant, result):
+        return known[3]
+    outcome = _open_code(fn, meant, result)
+    forget = _outcomes.pop  # by itself: at the end of the program globals are None
+    here = ref(original, lambda _: forget(key, None))
+    _outcomes[key] = here, meant, result, outcome
+    return outcome
+
+
+def _open_code(fn: FunctionType, meant: Meaning, result: Result) -> CodeType | str:
     code = fn.__code__
-    if any(isinstance(const, str) and const in RUNTIME for const in code.co_consts):
+    if any(isinstance(const, str) and const in _RUNTIME for const in code.co_consts):
         return "it holds a string that is one of the marks of lowered code"
     outcome = lowered(code, fn.__globals__, meant, result, want_text=False)
     if isinstance(outcome, str):
         return outcome
     made = outcome.code
     consts = tuple(
-        RUNTIME.get(const, const) if type(const) is str else const for const in made.co_consts
+        _RUNTIME.get(const, const) if type(const) is str else const for const in made.co_consts
     )
+    # A copy of the original: what was made of it is kept as long as it lives, and must not keep it.
+    decision = Decision(code.replace(), result, plan=outcome.plan, exits=outcome.exits)
     # The flags of both: PyPy closes a generator that is dropped only if its code has a `yield`
     # inside of a `try`, which lowering adds.
-    made = made.replace(co_consts=consts, co_flags=made.co_flags | code.co_flags)
-    return made, outcome.plan, outcome.exits
+    return made.replace(co_consts=(*consts, decision), co_flags=made.co_flags | code.co_flags)
+
+
+def lowered_text(fn: FunctionType, decision: Decision) -> str:
+    """Return the lowered source of the open-coded *fn*; or a comment, if its source is gone."""
+    if decision.original is None:
+        return "# it was compiled in another process"
+    meant = meaning(fn, decision.original)
+    outcome = lowered(decision.original, fn.__globals__, meant, decision.result)
+    return f"# {outcome}" if isinstance(outcome, str) else outcome.text
 
 
 class LoweredCode:

@@ -1,7 +1,7 @@
-"""The calls that are pending in a scope, and how they get there: what `defer_scope` (`_scope`) has of a decorated function's statements.
+"""The statements of a scope, as `defer_scope` (`_scope`) has them.
 
-Any function that was given the scope may defer on it, in any thread or task. So each node says itself where it comes from (`_defer.sp`), and nothing is
-looked up, as `_statements` does it.
+Any function that was given the scope may say them, in any thread or task. So each node holds the
+code that said it (`_defer.sp`), and nothing is looked up, as `_statements` does it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,20 @@ import sys
 
 from godefer import _errors
 from godefer._errors import DeferError
-from godefer._record import ASYNC_EXIT, EXIT, FAILING, RETURNING, freedefer, newdefer, pool, refill
-from godefer._results import awaited
-from godefer._statements import MISSING, special_pair
+from godefer._runtime.context_managers import aenter, enter
+from godefer._runtime.record import (
+    ASYNC_EXIT,
+    EXIT,
+    FAILING,
+    RETURNING,
+    Record,
+    freedefer,
+    newdefer,
+    newrecord,
+    pool,
+    refill,
+)
+from godefer._runtime.results import awaited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,29 +32,26 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, ParamSpec, TypeVar
 
-    from godefer._record import Frame
-
     P = ParamSpec("P")
     T = TypeVar("T")
 
 _getframe = sys._getframe
 _pop = pool.pop
 
-NEW, ENTERED, ENTERED_ASYNC, ENDED = range(4)  # what becomes of a scope
+NEW, ENTERED, ENTERED_ASYNC, ENDED = range(4)  # the states of a scope
 
 
-class Pending:
-    """What is deferred on a scope."""
+class ScopeStatements:
+    """The statements of a scope, and its pending calls."""
 
-    __slots__ = ("__weakref__", "_awaits", "_frame", "_outer", "_state")
+    __slots__ = ("__weakref__", "_awaits", "_outer", "_record", "_state")
 
     def __init__(self) -> None:
-        self._frame: Frame = [None, None, None, None]
-        self._outer: BaseException | None = (
-            None  # what was being handled when the block was entered
-        )
+        self._record: Record = newrecord()
+        # The exception that was being handled when the block was entered.
+        self._outer: BaseException | None = None
         self._state = NEW
-        self._awaits = False  # is there an asynchronous context manager's exit among the calls?
+        self._awaits = False  # whether an asynchronous context manager's exit is pending
 
     def __call__(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run ``fn(*args, **kwargs)`` when the block ends. As `godefer.defer` (D1, D2).
@@ -81,9 +89,9 @@ class Pending:
         if self._state == ENDED:
             freedefer(d)
             raise _errors.scope_ended("defer()", sp)
-        frame = self._frame
-        d.link = frame[0]
-        frame[0] = d
+        record = self._record
+        d.link = record.link
+        record.link = d
 
     def err(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run ``fn(*args, **kwargs)`` when the block ends by an exception. As `godefer.errdefer` (D10).
@@ -156,11 +164,8 @@ class Pending:
         sp = _getframe(1)
         if self._state == ENDED:
             raise _errors.scope_ended("defer.using()", sp)
-        enter, leave = special_pair(cm, "__enter__", "__exit__")
-        if enter is MISSING or leave is MISSING:
-            with cm:  # the interpreter's own TypeError, in the words of this version
-                raise _errors.internal("defer_scope.using")
-        value: T = enter()
+        value: T
+        leave, value = enter(cm)
         if self._state == ENDED:  # while it was being entered, by another thread
             try:
                 raise _errors.scope_ended("defer.using()", sp)
@@ -198,11 +203,8 @@ class Pending:
             raise _errors.scope_ended("defer.ausing()", sp.f_back or sp)
         if self._state == ENTERED:
             raise _errors.scope_not_async(sp.f_back or sp)
-        enter, leave = special_pair(acm, "__aenter__", "__aexit__")
-        if enter is MISSING or leave is MISSING:
-            async with acm:  # the interpreter's own TypeError, in the words of this version
-                raise _errors.internal("defer_scope.ausing")
-        value: T = await awaited("__aenter__", enter())
+        value: T
+        leave, value = await aenter(acm)
         sp = _getframe()
         sp = sp.f_back or sp
         if self._state in {ENDED, ENTERED}:  # while it was being entered, by another task
@@ -241,9 +243,9 @@ class Pending:
         if self._state == ENDED:  # as in `__call__`
             freedefer(d)
             raise _errors.scope_ended(statement, sp)
-        frame = self._frame
-        d.link = frame[0]
-        frame[0] = d
+        record = self._record
+        d.link = record.link
+        record.link = d
 
     def __len__(self) -> int:
         """The number of pending calls (S).
@@ -259,7 +261,7 @@ class Pending:
             1
             bye
         """
-        count, d = 0, self._frame[0]
+        count, d = 0, self._record.link
         while d is not None:
             count, d = count + 1, d.link
         return count

@@ -1,6 +1,6 @@
 """Where the statements of godefer stand in a function's own scope, or why that cannot be told.
 
-Pure, as `_lower` is: `Names` says which names mean what. A site is a statement of its own:
+Pure, as `lower` is: `Names` says which names mean what. A site is a statement of its own:
 ``defer(…)``, ``errdefer(…)``, ``okdefer(…)``, ``using(…)`` and ``await ausing(…)``, the last two
 with or without a target. Any other use of the names in the function's own scope (as a value, in a
 comprehension, in an expression) is a reason for the runtime way. Nested functions, lambdas,

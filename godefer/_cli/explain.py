@@ -6,11 +6,11 @@ import importlib
 import linecache
 from types import ModuleType
 
-from godefer._colours import has_colours
+from godefer._cli.colours import has_colours
+from godefer._decision import decision_on
 from godefer._errors import DECORATE_NEXT_TO_DEF
 from godefer._explain import decorated_functions, explain, static_attribute
-from godefer._names import meaning
-from godefer._open import decision_on
+from godefer._meaning import meaning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from types import FunctionType
     from typing import TextIO
 
+    from godefer._decision import Decision
     from godefer._explain import Explanation
-    from godefer._open import Decision
 
 _COMMAND = "python -m godefer explain"
 
@@ -86,10 +86,11 @@ def _in_full(function: FunctionType, paint: Paint, *, with_lowered: bool) -> str
         parts.append(
             "\n".join(f"  {paint('33', f'{shape:{width}}')}  {_SHAPES[shape]}" for shape in shapes)
         )
-    if with_lowered and explanation.lowered:
+    if with_lowered:
+        what = "lowered source" if explanation.lowered else "the wrapper's source"
         parts += [
-            "lowered source (names that begin with @ are godefer's):",
-            _lowered(explanation.lowered, paint),
+            f"{what} (names that begin with @ are godefer's):",
+            _lowered(explanation.lowered or explanation.wrapper, paint),
         ]
     return "\n\n".join(parts)
 
@@ -111,9 +112,9 @@ def _summary(explanation: Explanation, paint: Paint) -> str:
 def _source(function: FunctionType, explanation: Explanation, paint: Paint) -> str:
     """The lines of the function, each statement's with its shape beside it; nothing if they are not those that run."""
     # Slow to import; a listing does not need them.
-    from godefer._compile import names_of  # noqa: PLC0415
-    from godefer._scan import called  # noqa: PLC0415
-    from godefer._source import find  # noqa: PLC0415
+    from godefer._compiler.compile import names_of  # noqa: PLC0415
+    from godefer._compiler.sites import called  # noqa: PLC0415
+    from godefer._compiler.source import find  # noqa: PLC0415
 
     decision: Decision = decision_on(function.__code__)  # type: ignore[assignment]  # it is decorated
     code = decision.original or function.__code__

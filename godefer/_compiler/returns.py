@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 
-from godefer import _shapes as shapes
-from godefer._scan import blocks, own_returns
+from godefer._compiler import shapes
+from godefer._compiler.sites import blocks, own_returns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from godefer._scan import Site
+    from godefer._compiler.sites import Site
 
     Named = str | tuple[str, ...]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 
-from godefer import _shapes as shapes
+from godefer._compiler import shapes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from godefer._scan import Site
+    from godefer._compiler.sites import Site
 
 
 class Captured:

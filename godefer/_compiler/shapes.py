@@ -1,6 +1,6 @@
 """The shapes of lowered code, as Python source (R1).
 
-A shape is the source text of what `_lower` puts into a function. It is parsed once and filled in
+A shape is the source text of what `lower` puts into a function. It is parsed once and filled in
 for each statement:
 
 - ``CAPITALS`` are placeholders: as a statement of its own for statements, elsewhere for an
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NOWHERE: Position = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_col_offset": -1}
 
 # Helpers that an async function has others for.
-_TWINS = {"unwind_list", "finish", "go_on", "enter"}
+_TWINS = {"unwind", "go_on", "enter"}
 _LOAD, _STORE, _DEL = ast.Load(), ast.Store(), ast.Del()
 
 
@@ -281,7 +281,7 @@ if recoveries.pending:
         _recovered = None
         RECOVERED
     if _recovered is not None:
-        goes_on(_recovered)
+        raise_again(going_on(_recovered))
 """)
 
 # The `finally` of a call that has recovered has nothing left to do.
@@ -366,8 +366,8 @@ except:
 # ================================================================
 
 # Pending calls are linked tuples, drained at the exit. An exception hands those that are left to
-# the runtime's own loops. The outermost `try` is for an interrupt that comes when those have
-# ended, while calls are left after a recovery.
+# the runtime's own loops, on a record. HELD keeps them from the `finally`. The outermost `try` is
+# for an interrupt that comes while calls are left.
 LIST = Shape("""\
 START
 try:
@@ -375,77 +375,75 @@ try:
         try:
             BODY
         except:
-            RECORD = PENDING
+            HELD = PENDING
             PENDING = None
             raise
         finally:
             DRAIN
     except:
-        if RECORD.__class__ is list:
-            raise
-        if RECORD is None:
-            RECORD = PENDING
-        PENDING = None
-        if RECORD is None:
+        if HELD is not None:
+            PENDING = HELD
+            HELD = None
+        if PENDING is None:
             raise
         UNWIND
     if RECORD is not None:
         FINISH
 except:
-    if RECORD is None:
-        RECORD = PENDING
-    PENDING = None
-    if RECORD is not None:
-        GO_ON
+    if HELD is not None:
+        PENDING = HELD
+    GO_ON
     RERAISE
 """)
 
-# If `unwind_list` cannot begin, for want of stack, the calls are made from here.
+# For want of stack there may be no record. Then the calls are made from here.
 UNWIND = Shape(
     """\
-_handed = [RECORD, None]
-RECORD = None
 try:
-    await unwind_list(_handed, SITES)
+    RECORD = list_record(PENDING, SITES)
 except:
-    PENDING = _handed[0]
-    if PENDING is not None:
-        _error = None
-        while PENDING is not None:
-            try:
-                DRAIN
-            except BaseException as _current:
-                _error = _current
+    _error = None
+    while PENDING is not None:
         try:
-            if _error is not None:
-                raise _error
-            raise
-        finally:
-            _error = None
-    else:
-        RECORD = _handed[1]
+            DRAIN
+        except BaseException as _current:
+            _error = _current
+    try:
+        if _error is not None:
+            raise _error
         raise
-RECORD = _handed[1]
-if settle(_handed) is going:
+    finally:
+        _error = None
+PENDING = None
+RECORD.error = exception()
+await unwind(RECORD, handling=True)
+if RECORD.error is exception():
     RECORD = None
     raise
+raise_again(passing(RECORD))
 """,
     traced=True,
 )
 
+# The calls that a recovery has left.
 FINISH = Shape("""\
-await finish(RECORD)
-settle_finish(RECORD)
+await unwind(RECORD)
+raise_again(passing(RECORD))
 RECORD = None
 RECOVERED
 """)
 
 GO_ON = Shape("""\
-try:
-    if await go_on(RECORD, SITES):
-        RECOVERED
-finally:
-    RECORD = None
+if PENDING is not None:
+    RECORD = list_record(PENDING, SITES)
+    PENDING = None
+if RECORD is not None:
+    try:
+        if await go_on(RECORD):
+            RECOVERED
+        raise_again(passing(RECORD))
+    finally:
+        RECORD = None
 """)
 
 # ``while PENDING is not None: TAKE``, in which the line begins with the call: a tracer that

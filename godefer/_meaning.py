@@ -10,6 +10,7 @@ import builtins
 from types import CodeType, ModuleType
 
 from godefer import _statements
+from godefer._runtime.frames import COMPREHENSIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _outer_names(code: CodeType) -> Iterator[str]:
     own = {*code.co_varnames, *code.co_cellvars}
     yield from (name for name in (*code.co_names, *code.co_freevars) if name not in own)
     for const in code.co_consts:
-        if isinstance(const, CodeType) and const.co_name in _statements.COMPREHENSIONS:
+        if isinstance(const, CodeType) and const.co_name in COMPREHENSIONS:
             yield from (name for name in _outer_names(const) if name not in own)
 
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from godefer import __version__, ausing, defer, errdefer, okdefer, panic, recover, with_defers
-from godefer._colours import has_colours
+from godefer._cli.colours import has_colours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

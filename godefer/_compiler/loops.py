@@ -1,20 +1,20 @@
-"""The shape *list*: pending calls as linked tuples, drained at the exit (`_shapes.LIST`)."""
+"""The shape *list*: pending calls as linked tuples, drained at the exit (`shapes.LIST`)."""
 
 from __future__ import annotations
 
 import ast
 
-from godefer import _shapes as shapes
-from godefer._capture import Captured, made
-from godefer._record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING
-from godefer._scan import blocks
+from godefer._compiler import shapes
+from godefer._compiler.capture import Captured, made
+from godefer._compiler.sites import blocks
+from godefer._runtime.record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from godefer._scan import Site
+    from godefer._compiler.sites import Site
 
 _WHEN = {
     "defer": ALWAYS,
@@ -36,7 +36,8 @@ class PendingList:
     ) -> None:
         self.entry = entry
         self.asynchronous = asynchronous
-        self.pending, self.record = f"@pending{number}", f"@record{number}"
+        self.pending, self.held = f"@pending{number}", f"@held{number}"
+        self.record = f"@record{number}"
         self.calls = [
             (site, None if site.enters else Captured(site, f"{number}_{i}"))
             for i, site in enumerate(sites)
@@ -56,11 +57,11 @@ class PendingList:
         """All hidden locals of the list."""
         return (
             self.pending,
+            self.held,
             self.record,
             "@callee",
             "@entered",
             "@returned",
-            "@handed",
             "@error",
             *self.slots,
         )
@@ -87,7 +88,7 @@ class PendingList:
             reraise: What leaves it by the exception being handled.
         """
         site = self.calls[0][0]
-        names = {"PENDING": self.pending, "RECORD": self.record}
+        names: dict[str, Any] = {"PENDING": self.pending, "HELD": self.held, "RECORD": self.record}
         sites: Any = tuple(_describe(*call) for call in self.calls)
         described = ast.Constant(sites, **site.call)
         helpers: dict[str, Any] = {**names, "SITES": described, "RECOVERED": recovered}
@@ -97,15 +98,14 @@ class PendingList:
 
         return shapes.LIST.fill(
             shapes.NOWHERE,
-            PENDING=self.pending,
-            RECORD=self.record,
+            **names,
             BODY=body,
             DRAIN=self._drain(skipping="errdefer"),
             UNWIND=fill(shapes.UNWIND, DRAIN=self._drain(skipping="okdefer")),
             FINISH=fill(shapes.FINISH),
             GO_ON=fill(shapes.GO_ON),
             RERAISE=reraise,
-            START=[*shapes.clear([self.pending], begin), *shapes.clear([self.record], begin)],
+            START=shapes.clear(names.values(), begin),
         )
 
     def _drain(self, *, skipping: str) -> list[ast.stmt]:

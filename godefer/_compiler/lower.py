@@ -1,7 +1,7 @@
 """Lowering: a function's AST in, the same AST with its deferred calls at its exits out.
 
 Pure: no exec, no inspect, nothing is looked up. The caller says which names mean godefer's; the
-answer is a `Plan`, or a reason (a string) why the function cannot be lowered. `_shapes` shows
+answer is a `Plan`, or a reason (a string) why the function cannot be lowered. `shapes` shows
 what the lowered code looks like.
 
 *Inline*: the statement is at the top level of the body, so its call is pending from there on. The
@@ -12,7 +12,7 @@ rest of the function goes into a ``try``: the position in the code shows which c
 The ``try`` is around the whole top-level statement, and a slot is None until the call is pending.
 
 *List*: the statement is in a loop, or there are more than the interpreter's limit of nested
-blocks allows (`_lists`).
+blocks allows (`loops`).
 
 Rejected: one shape for inline and conditional (1.2 times the time of a return); lists for all (3
 times); an ``except`` and a ``finally`` for the first call, too (1.65 instead of 1.35 times the
@@ -25,18 +25,17 @@ from __future__ import annotations
 import ast
 from functools import partial
 
-from godefer import _returns
-from godefer import _shapes as shapes
-from godefer._capture import Captured
-from godefer._lists import PendingList, replace
-from godefer._scan import Unclear, catches, check_result, own_returns, scan
+from godefer._compiler import returns, shapes
+from godefer._compiler.capture import Captured
+from godefer._compiler.loops import PendingList, replace
+from godefer._compiler.sites import Unclear, catches, check_result, own_returns, scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from godefer._returns import Named
-    from godefer._scan import Names, Scan, Site
+    from godefer._compiler.returns import Named
+    from godefer._compiler.sites import Names, Scan, Site
 
     Function = ast.FunctionDef | ast.AsyncFunctionDef
     Plan = tuple[tuple[int, str, str], ...]
@@ -94,15 +93,15 @@ def lower(
         return str(reason)
     if not found.sites and named is None:
         return "there is no defer statement in its body"
-    returns = len(own_returns(node.body)) + 1
-    if returns * len(found.sites) > COPIES:
+    exits = len(own_returns(node.body)) + 1
+    if exits * len(found.sites) > COPIES:
         count = len(found.sites)
-        return f"{count} statements and {returns} ways to return would make its code too large"
+        return f"{count} statements and {exits} ways to return would make its code too large"
     body = node.body[head:]
     keeps = (
         named is None
         and not asynchronous_generator
-        and _returns.recovery_can_return(body, found.sites)
+        and returns.recovery_can_return(body, found.sites)
     )
     asynchronous = isinstance(node, ast.AsyncFunctionDef)
     lowering = _Lowering(
@@ -147,19 +146,19 @@ class _Lowering:
         before, rest, sites = body[:begin], body[begin:], found.of_statement[begin:]
         at = _start(rest[0], sites[0]) if rest else shapes.NOWHERE
         if named is not None:
-            before = _returns.assign_named(before, named, pending=False)
+            before = returns.assign_named(before, named, pending=False)
             rest, sites = _rewritten(
-                rest, sites, partial(_returns.assign_named, result=named, pending=True)
+                rest, sites, partial(returns.assign_named, result=named, pending=True)
             )
         elif self.keeps:
-            rest, sites = _rewritten(rest, sites, _returns.keep_value)
+            rest, sites = _rewritten(rest, sites, returns.keep_value)
         falls_off = bool(rest) and not isinstance(rest[-1], (ast.Return, ast.Raise))
         lowered = self.guard(self.block(rest, sites), at, falls_off=falls_off)
         if named is None:
             return [*before, *lowered]
         first = shapes.position(body[0])
         start = shapes.clear((named,) if isinstance(named, str) else named, first)
-        value = _returns.named_value(named, at)
+        value = returns.named_value(named, at)
         if not rest:
             return [*start, *before, ast.Return(value, **at)]
         return [*start, *before, *shapes.NAMED_RESULTS.fill(at, BODY=lowered, RESULT=value)]
@@ -426,7 +425,7 @@ def _start(statement: ast.stmt, sites: Sequence[Site]) -> shapes.Position:
     """Return the position at which a statement begins: of a deferred function, its decorator."""
     if sites and sites[0].node is statement:
         return sites[0].glue
-    while statement.lineno == -1:  # `_shapes.OVERTAKEN` around it
+    while statement.lineno == -1:  # `shapes.OVERTAKEN` around it
         statement = statement.body[0]  # type: ignore[attr-defined]
     return shapes.position(statement)
 

@@ -1,0 +1,1 @@
+"""The command line: `command` reads it, and each subcommand has a module."""

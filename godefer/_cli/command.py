@@ -1,0 +1,153 @@
+"""python -m godefer: the command line."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+
+from godefer import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the subcommand that *arguments* name; the result is the exit status."""
+    options = _parser().parse_args(arguments)
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # source may have what the encoding of a pipe lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `python -m godefer demo | head`: the reader has seen enough
+        # The interpreter flushes stdout once more when it exits, and must not fail again.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+        return 1
+    return status
+
+
+_COLOURS = "Colours are used on a terminal; NO_COLOR in the environment takes them away, FORCE_COLOR has them in a pipe too."
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m godefer",
+        description="Go's defer, panic and recover for Python.",
+    )
+    parser.add_argument("--version", action="version", version=f"godefer {__version__}")
+    subcommands = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
+
+    demo = subcommands.add_parser(
+        "demo",
+        help="show what godefer does, on real files, a database, threads and tasks",
+        description=(
+            "Copy a file, move money in a SQLite database, guard a section with a lock, recover a panic, and download in "
+            "asyncio: each step prints the code it runs and what happened in which order, then checks what is left "
+            "behind. Everything happens in a temporary directory, which is removed at the end. The exit status is 0 if every step "
+            f"checked out, else 1. {_COLOURS}"
+        ),
+    )
+    demo.set_defaults(run=_demo)
+
+    explain = subcommands.add_parser(
+        "explain",
+        help="tell how a decorated function is run, and why",
+        description=(
+            "Import a module and tell how its decorated functions are run, or those of a class: open-coded, that is compiled again with "
+            "their deferred calls written into their exits, or the runtime way, with the reason. Of a single function, also its "
+            f"source, each defer statement with its shape beside it. The exit status is 2 if there is nothing to explain. {_COLOURS}"
+        ),
+    )
+    explain.add_argument(
+        "target",
+        metavar="MODULE[:NAME]",
+        help="a module, as in `import pkg.mod`, or what it defines: pkg.mod:function, pkg.mod:Class, pkg.mod:Class.method",
+    )
+    explain.add_argument(
+        "--lowered",
+        action="store_true",
+        help="show the lowered source too: the Python code that each open-coded function was compiled from",
+    )
+    explain.set_defaults(run=_explain)
+
+    check = subcommands.add_parser(
+        "check",
+        help="find mistakes with godefer in source files",
+        description=(
+            "Read Python files, without importing them, and report mistakes with godefer that can be seen in their source. "
+            "docs/checker.md explains the rules. A line that ends in `# noqa: GDF001` takes back what is found there. "
+            "The exit status is 1 if anything is found, 2 if the command itself is wrong, else 0."
+        ),
+    )
+    check.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="*",
+        default=["."],
+        help="files, and directories; the current one if there is none",
+    )
+    check.add_argument(
+        "--select",
+        metavar="CODES",
+        action="append",
+        default=[],
+        help="check only these: GDF001,GDF01",
+    )
+    check.add_argument(
+        "--ignore", metavar="CODES", action="append", default=[], help="do not check these"
+    )
+    check.add_argument(
+        "--output-format",
+        choices=["text", "json", "github"],
+        default="text",
+        help="text by default",
+    )
+    check.set_defaults(run=_check)
+    return parser
+
+
+def _demo(_options: argparse.Namespace) -> int:
+    from godefer._cli import demo  # noqa: PLC0415  # it imports asyncio and sqlite3, which no other subcommand needs
+
+    return 0 if demo.run(sys.stdout) else 1
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from godefer._cli import explain  # noqa: PLC0415  # only this subcommand needs it
+
+    try:
+        report = explain.report(
+            options.target, explain.Paint(sys.stdout), with_lowered=options.lowered
+        )
+    except explain.NothingToExplainError as mistake:
+        sys.stderr.write(f"python -m godefer explain: {mistake}\n")
+        return 2
+    sys.stdout.write(f"{report}\n")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from godefer.lint import _files, _output  # noqa: PLC0415  # only this subcommand needs the parser
+
+    try:
+        selection = _files.Selection(
+            *(_listed(given) for given in (options.select, options.ignore))
+        )
+    except _files.UnknownRuleError as mistake:
+        sys.stderr.write(f"python -m godefer check: no rule begins with {str(mistake)!r}\n")
+        return 2
+    files = dict.fromkeys(_files.python_files(options.paths))
+    problems = [problem for path in files for problem in _files.check_file(path, selection)]
+    sys.stdout.write(_output.FORMATS[options.output_format](problems))
+    return 1 if problems else 0
+
+
+def _listed(given: Sequence[str]) -> list[str]:
+    return [code.strip() for codes in given for code in codes.split(",") if code.strip()]

@@ -1,0 +1,1 @@
+"""The compiler of open-coded functions; imported only when a function must be compiled."""

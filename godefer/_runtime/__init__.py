@@ -1,0 +1,1 @@
+"""The runtime: Go's ``runtime/panic.go`` in Python."""

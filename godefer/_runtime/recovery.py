@@ -1,0 +1,134 @@
+"""Who may recover what (P2), and how an open-coded function learns that it has recovered.
+
+A deferred function may recover the exception because of which it is called. The runtime way has
+that exception on the node of the call, as its ``panic``. An open-coded function has no node. It
+makes the call itself, and the instruction tells whether it does so because of an exception
+(`Decision.failing_exits`). The recovery is noted in a table, which the function looks into after
+the call. The table is empty but between a recovery and that look.
+"""
+
+from __future__ import annotations
+
+from godefer._decision import wraps
+from godefer._runtime.frames import ASYNC, at_exit, local
+from godefer._runtime.unwind import DRIVING, PANICKING, RETURNS, record_of, role
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from godefer._runtime.record import _defer
+
+    Recovery = BaseException | tuple[BaseException, BaseException]
+
+
+class _Table(dict["FrameType", "Recovery"]):
+    """A table that open code holds: hashable, as constants are, and pickled by reference."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __reduce__(self) -> str:
+        return "recovered"
+
+
+class _Recoveries:
+    """The table as an attribute, since the compiler takes the truth of a constant for granted."""
+
+    __slots__ = ("pending",)
+
+    def __init__(self, pending: _Table) -> None:
+        self.pending = pending
+
+    def __reduce__(self) -> str:
+        return "recoveries"
+
+
+# The frame of an open-coded function -> the exception that it has recovered; with the exit that
+# goes on after all, if there is one (P3).
+recovered = _Table()
+recoveries = _Recoveries(recovered)
+take = recovered.pop
+
+Recoverable = tuple["BaseException | None", "_defer | FrameType | None"]
+
+
+def recoverable(caller: FrameType, handled: BaseException | None) -> Recoverable:
+    """Return the exception that *caller* may recover, and where to note that it has.
+
+    Args:
+        caller: The frame that has called `recover`.
+        handled: The exception being handled.
+
+    Returns:
+        The exception, or None; and the node of the call or the frame of the open-coded function.
+    """
+    called_by = caller.f_back
+    if role(caller) is PANICKING:  # defer(recover), on the function's own panic
+        return None, None
+    if role(caller) is RETURNS:  # defer(recover), run when the function that says it returns
+        while role(called_by) is DRIVING:
+            called_by = called_by.f_back  # type: ignore[union-attr]
+        called_by = called_by.f_back if called_by is not None else None
+    elif at_exit(caller):  # the same, open-coded
+        if in_flight(caller, caller.f_lasti, handled, None) is not None:
+            return None, None
+    elif called_by is not None and wraps(called_by.f_code, caller.f_code):
+        called_by = called_by.f_back
+    if called_by is None:
+        return None, None
+    if at_exit(called_by):
+        if called_by in recovered:
+            return None, None
+        return in_flight(called_by, called_by.f_lasti, handled, caller), called_by
+    record = record_of(called_by)
+    d = record.running if record is not None and role(called_by) is PANICKING else None
+    return d.panic if d is not None else None, d
+
+
+def in_flight(
+    frame: FrameType, at: int, handled: BaseException | None, caller: FrameType | None
+) -> BaseException | None:
+    """Return the exception because of which an open-coded function makes a call.
+
+    An async function keeps it in a hidden local (`shapes.ASYNC_FAILING`). Otherwise it is on the
+    chain of the handled one: the deferred function may be in an `except` block of its own.
+
+    Args:
+        frame: The function's.
+        at: The instruction that makes the call.
+        handled: The exception being handled.
+        caller: The deferred function's frame.
+
+    Returns:
+        The exception; None if the function is returning.
+    """
+    if frame.f_code.co_flags & ASYNC:
+        failing: BaseException | None = local(frame, "@failing")
+        return failing
+    if at not in frame.f_code.co_consts[-1].failing_exits:
+        return None
+    chain: list[tuple[BaseException, FrameType | None]] = []
+    while handled is not None and all(handled is not exc for exc, _ in chain):
+        tb = handled.__traceback__
+        chain.append((handled, tb.tb_frame if tb is not None else None))
+        if chain[-1][1] is frame:
+            return handled
+        handled = handled.__context__
+    # Its traceback began with *frame*, but somebody has raised it once more, or has changed that.
+    # It comes after those that *caller* has caught, and before those that a function further out
+    # is handling.
+    found = None
+    for exc, head in chain:
+        if head is not None and _is_below(head, frame):
+            break
+        found = exc
+        if head is not caller:
+            break
+    return found
+
+
+def _is_below(frame: FrameType, other: FrameType | None) -> bool:
+    """Return whether *frame* has called *other*, or a caller of it."""
+    while other is not None and other is not frame:
+        other = other.f_back
+    return other is not None

@@ -1,0 +1,416 @@
+"""The wrapper of the runtime way: a function that runs the body, then its deferred calls.
+
+It is made from a template, once for each kind (function, generator, coroutine function, async
+generator) and signature. Only a function with the body's own parameters rejects wrong arguments at
+the call for *every* kind: a generator or a coroutine with ``*args, **kwargs`` would do so when it
+is first resumed. And `inspect` then takes the wrapper for what the body is.
+
+In a template, ``@name`` is a constant of the code if `_RUNTIME` has it, and else a hidden local.
+No source can write either name, so they cannot be taken for the function's own.
+
+The code of the wrapper holds the body weakly, since the garbage collector does not look into code:
+a function that refers to itself would live for ever. What keeps the body alive is the wrapper's
+``__kwdefaults__``, a dictionary with a slot for it. Rejected: an attribute of the wrapper, since
+``functools.wraps`` copies attributes from one function to another; a closure variable, which a
+function that is decorated in place cannot get, and which ``inspect.getclosurevars`` shows.
+"""
+
+from __future__ import annotations
+
+import sys
+from _weakref import ref
+from types import CodeType, FunctionType, coroutine
+
+from godefer import _errors
+from godefer._decision import Decision
+from godefer._function import copy_identity, innermost, make_function
+from godefer._runtime.exceptions import raise_again, set_traceback
+from godefer._runtime.invocation import bodies, live
+from godefer._runtime.record import Record
+from godefer._runtime.traceback import WRAPPER, before_pep_479, strip
+from godefer._runtime.unwind import (
+    adeferreturn,
+    aunwind,
+    deferreturn,
+    gopanic,
+    unwind,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Generator
+    from types import AsyncGeneratorType
+    from typing import Any
+
+_VARARGS, _VARKEYWORDS = 0x4, 0x8  # inspect.CO_VARARGS, CO_VARKEYWORDS
+_GENERATOR, _COROUTINE, _ITERABLE_COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200
+
+
+def wrap(fn: FunctionType, reason: str) -> FunctionType:
+    """Return a new function that runs *fn* with defers of its own, and else is *fn* (A).
+
+    Args:
+        fn: The function.
+        reason: Why it is not open-coded.
+    """
+    wrapper = make_function(_wrapper_code(fn, fn, reason), fn)
+    _keep(wrapper, fn)
+    return wrapper
+
+
+def wrap_in_place(fn: FunctionType, reason: str) -> None:
+    """Make *fn* itself run with defers of its own, for those who hold it already."""
+    body = FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
+    body.__kwdefaults__ = fn.__kwdefaults__
+    copy_identity(fn, body)
+    fn.__code__ = _wrapper_code(fn, body, reason)
+    _keep(fn, body)
+
+
+def _keep(wrapper: FunctionType, body: FunctionType) -> None:
+    """Keep the body alive as long as the wrapper."""
+    keywords = _KeywordDefaults(wrapper.__kwdefaults__ or {})
+    keywords.body = body
+    wrapper.__kwdefaults__ = keywords
+    wrapper.__wrapped__ = body  # type: ignore[attr-defined]
+
+
+class _KeywordDefaults(dict[str, object]):
+    """The ``__kwdefaults__`` of a wrapper, which keep the body alive."""
+
+    __slots__ = ("body",)
+
+    body: Any  # mypy takes a function in a class for a method
+
+
+class _Body(ref):  # type: ignore[type-arg]
+    """The body, as a constant of the wrapper's code."""
+
+    def __reduce__(self) -> tuple[type[_Body], tuple[Any]]:
+        return _Body, (self(),)  # pickled by value, with the wrapper that keeps the body
+
+
+def _wrapper_code(fn: FunctionType, body: FunctionType, reason: str) -> CodeType:
+    """Return the code of a wrapper for *body*, with the signature of *fn*."""
+    template, code = _template(fn), body.__code__
+    stands_for = {**_RUNTIME, "@code": code, "@body": _Body(body)}
+    consts = tuple(stands_for.get(c, c) if type(c) is str else c for c in template.co_consts)
+    return template.replace(
+        co_consts=(*consts, Decision(code, reason=reason)),
+        co_name=code.co_name,
+        co_qualname=code.co_qualname,
+        co_flags=template.co_flags | (code.co_flags & _ITERABLE_COROUTINE),
+    )
+
+
+_templates: dict[tuple[object, ...], CodeType] = {}
+
+
+def _template(fn: FunctionType) -> CodeType:
+    """Return the code of a wrapper for functions like *fn*, still with marks for its constants."""
+    code = fn.__code__
+    shape = (
+        code.co_flags & (_VARARGS | _VARKEYWORDS | _GENERATOR | _COROUTINE | _ASYNC_GENERATOR),
+        code.co_posonlyargcount,
+        code.co_argcount,
+        code.co_kwonlyargcount,
+        code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + 2],
+        code.co_freevars,
+    )
+    if shape not in _templates:
+        _templates[shape] = _compile(code)
+    return _templates[shape]
+
+
+def _compile(code: CodeType) -> CodeType:
+    prefix = "_godefer_"
+    while any(name.startswith(prefix) for name in (*code.co_varnames, *code.co_freevars)):
+        prefix = f"_{prefix}"
+    first, *others = wrapper_source(code).split("@")
+    for other in others:
+        name = other[: next(i for i, c in enumerate(other) if not (c.isalnum() or c == "_"))]
+        if f"@{name}" in _CONSTANTS:
+            # To call or to catch a literal is a SyntaxWarning. The compiler drops the condition.
+            first += f"('@{name}' if 1 else 0){other.removeprefix(name)}"
+        else:
+            first += f"{prefix}{other}"
+    # A function around it has the closure variables, and the wrapper mentions them.
+    cells = ", ".join(code.co_freevars)
+    head, _, rest = first.partition("\n")
+    mention = f"    if 0: {cells}\n" if cells else ""
+    text = f"def {prefix}cells({cells}):\n    {head}\n{_indent(mention + rest, 4)}"
+    made = innermost(compile(text, WRAPPER, "exec", dont_inherit=True, optimize=0), 2)
+    if made.co_freevars != code.co_freevars:
+        raise _errors.internal(f"wrap: {code.co_qualname} has other closure variables")
+    names = (f"@{n.removeprefix(prefix)}" if n.startswith(prefix) else n for n in made.co_varnames)
+    return made.replace(co_varnames=tuple(names))
+
+
+def wrapper_source(code: CodeType) -> str:
+    """Return the source of the wrapper for a body with *code*."""
+    flags = code.co_flags
+    asynchronous = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
+    suspends = asynchronous or bool(flags & _GENERATOR)
+    parameters, given = _parameters(code)
+    names = [parameter.lstrip("*") for parameter in parameters if parameter not in {"*", "/"}]
+    hidden = [f"@{name}" for name in (*_LOCALS, *(_SUSPENDING_LOCALS if suspends else ()))]
+    unbound = [*hidden, *names]
+    parts = {
+        "RUN": _RUN if not suspends else _RUN_GENERATOR,
+        "BEGIN": _BEGIN if asynchronous else "",
+        "LEAVE": f"{_LEAVE}\n{_ENDED}" if asynchronous else _LEAVE,
+        "FAILED": _FAILED_SUSPENDING if suspends else _FAILED,
+        "CLOSED": _CLOSED if asynchronous else "",
+        "RETURN": "return" if flags & _ASYNC_GENERATOR else _RETURN,
+        "SUSPEND": "await @suspend(@result)" if asynchronous else "yield @result",
+        "UNBIND": f"{' = '.join(unbound)} = None\ndel {', '.join(unbound)}",
+        "CLEAR": f"{' = '.join(names)} = None" if names else "",
+    }
+    if flags & _ASYNC_GENERATOR:
+        parts["RUN"] = _RUN_ASYNC_GENERATOR
+        parts["LEAVE"] = f"{_LEAVE}\n{_LEAVE_ASYNC_GENERATOR}\n{_ENDED}"
+    text = _fill(_fill(_TEMPLATE, parts), parts)
+    text = text.replace("AWAIT @", "await @a" if asynchronous else "@")
+    # The function's own names come last, since they may look like a placeholder.
+    return (
+        f"{'async ' if asynchronous else ''}def wrapper({', '.join(parameters)}):\n{text}"
+    ).replace("<arguments>", ", ".join(given if suspends else _let_go(given, names)))
+
+
+def _fill(text: str, parts: dict[str, str]) -> str:
+    """Return *text* with *parts* in place of the lines, or the word, that name one."""
+    lines = []
+    for line in text.splitlines():
+        word = line.strip()
+        if word in parts:
+            indent = line[: -len(word)]
+            lines += [f"{indent}{part}" for part in parts[word].splitlines()]
+        else:
+            lines.append(line.replace("SUSPEND", parts["SUSPEND"]))
+    return "\n".join(lines) + "\n"
+
+
+def _parameters(code: CodeType) -> tuple[list[str], list[str]]:
+    """Return the parameters of *code*, and the arguments of a call that passes them all on."""
+    names = code.co_varnames
+    positional = names[: code.co_argcount]
+    keywords = names[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    extra = iter(names[code.co_argcount + code.co_kwonlyargcount :])
+    parameters, arguments = list(positional), list(positional)
+    if code.co_posonlyargcount:
+        parameters.insert(code.co_posonlyargcount, "/")
+    if code.co_flags & _VARARGS:
+        parameters.append("*" + next(extra))
+        arguments.append(parameters[-1])
+    elif keywords:
+        parameters.append("*")
+    parameters += keywords
+    arguments += [f"{name}={name}" for name in keywords]
+    if code.co_flags & _VARKEYWORDS:
+        parameters.append("**" + next(extra))
+        arguments.append(parameters[-1])
+    return parameters, arguments
+
+
+def _let_go(arguments: list[str], names: list[str]) -> list[str]:
+    """Return *arguments*, of which the last one clears the wrapper's *names* when it is evaluated.
+
+    So the body alone holds them, and what it lets go of is free.
+    """
+    if not arguments:
+        return []
+    *first, last = arguments
+    name = names[-1]
+    cleared = ", ".join(f"{name} := None" for name in names)
+    return [*first, f"{last.removesuffix(name)}({name}, {cleared})[0]"]
+
+
+_LOCALS = ("me", "record", "result", "attempts")
+_SUSPENDING_LOCALS = ("inner", "step")
+
+# A wrapper
+# =========
+#
+# CAPITALS are placeholders. An interrupt can come wherever a function is entered or a loop jumps
+# backwards, so there is neither between the end of the body and the `try` around the loops.
+_TEMPLATE = """\
+    @me = @getframe()
+    @record = @live[@me] = @Record()
+    @record.sp = @code
+    @record.link = @record.error = @record.running = None
+    BEGIN
+    try:
+        RUN
+    except @BaseException as @exc:
+        LEAVE
+        @result = None
+        if @record.link is None:
+            UNBIND
+            raise
+        FAILED
+    else:
+        LEAVE
+    @attempts = 3
+    while @record.link is not None and @attempts:
+        try:
+            if @record.error is None:
+                AWAIT @deferreturn(@record)
+            if @record.link is not None:
+                AWAIT @unwind(@record)
+        CLOSED
+        except @BaseException as @failed:  # an interrupt, before it began
+            @record.error = @failed
+            @attempts -= 1
+    if @record.error is not None:
+        try:
+            @raise_again(@record.let_go())
+        finally:
+            UNBIND
+    RETURN
+"""
+
+_RUN = "@result = @body()(<arguments>)"
+
+# ``yield from body``, written out. PEP 380 closes the body and raises GeneratorExit whatever the
+# body answered: one that catches it and returns would seem to fail, and one that ignores it would
+# seem to be over. An exception is thrown on outside of the `except`, so that the body does not run
+# inside of a handler.
+_RUN_GENERATOR = """\
+@result = @inner = @step = None
+try:
+    @inner = @body()(<arguments>)
+    CLEAR
+    @step = @inner.send
+    while True:
+        @result = @step(@result)
+        try:
+            @result = SUSPEND
+            @step = @inner.send
+        except @BaseException as @thrown:
+            @step = @inner.throw
+            @result = @strip(@thrown)
+except @StopIteration as @stop:
+    @result = @stop.value"""
+
+# The frame of the body leads to the record, too: an exception that is thrown into an awaited
+# asend() or athrow() does not link it to the wrapper's.
+_RUN_ASYNC_GENERATOR = """\
+@result = @inner = @step = None
+try:
+    @inner = @body()(<arguments>)
+    CLEAR
+    @step = @inner.ag_frame
+    @bodies[@step] = @record
+    @result = @start(@inner)
+    while True:
+        @result = await @result
+        try:
+            @result = @inner.asend((yield @result))
+        except @BaseException as @thrown:
+            @result = @inner.athrow(@strip(@thrown))
+except @StopAsyncIteration:
+    @result = None"""
+
+_BEGIN = "@record.ended = False"
+
+# The body is over.
+_LEAVE = """\
+try:
+    del @live[@me]
+except @KeyError:  # the program is ending
+    pass
+@me = None"""
+_LEAVE_ASYNC_GENERATOR = """\
+try:
+    del @bodies[@step]
+except @KeyError:  # the program is ending, or it has not come so far
+    pass
+@step = None"""
+_ENDED = "@record.ended = True"
+
+# The calls run while the exception is being handled. Its traceback begins with the wrapper, which
+# is taken off: it is entered again when the exception leaves.
+_FAILED = """\
+try:
+    @record.error = @exc
+    @set_traceback(@exc, @exc.__traceback__ and @exc.__traceback__.tb_next)  # None: no memory
+    @gopanic(@record)
+except @BaseException as @failed:
+    @record.error = @failed
+if @record.error is @exc and @record.link is None:
+    UNBIND
+    raise"""
+
+# In a function that suspends, the exception may be in place of another. The loops begin with that.
+_FAILED_SUSPENDING = """\
+try:
+    @record.error = @before_pep_479(@exc)
+    @strip(@record.error)
+except @BaseException as @failed:
+    @record.error = @failed"""
+
+# It was closed while a loop waited. The loop has ended, and the record tells how.
+_CLOSED = """\
+except @GeneratorExit:
+    pass"""
+
+# A result may hold an exception that holds this frame, and that would be a cycle (D9).
+_RETURN = """\
+try:
+    return @result
+finally:
+    @result = None"""
+
+
+@coroutine
+def suspend(item: object) -> Generator[object, Any, Any]:
+    """Suspend the coroutine that awaits this, with what its body suspended with."""
+    return (yield item)
+
+
+def start(body: AsyncGeneratorType[Any, Any]) -> Awaitable[Any]:
+    """Begin an async generator's body, hidden from the event loop and the garbage collector.
+
+    The loop is told of every async generator that is iterated, to close it at the end. It must
+    know the wrapper alone, or it would close the body in the wrapper's hands. So would the
+    collector, which finds both at once, if the body had nobody to tell that it is collected.
+    """
+    hooks = sys.get_asyncgen_hooks()
+    try:  # an interrupt can come as soon as they are set
+        sys.set_asyncgen_hooks(None, left_to_wrapper)
+        return body.__anext__()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+
+
+def left_to_wrapper(body: AsyncGenerator[Any, Any]) -> None:
+    """Do not close *body*, which is collected: the wrapper is collected with it, and closes it."""
+
+
+_RUNTIME = {
+    "@BaseException": BaseException,
+    "@GeneratorExit": GeneratorExit,
+    "@KeyError": KeyError,
+    "@Record": Record,
+    "@StopAsyncIteration": StopAsyncIteration,
+    "@StopIteration": StopIteration,
+    "@adeferreturn": adeferreturn,
+    "@aunwind": aunwind,
+    "@before_pep_479": before_pep_479,
+    "@bodies": bodies,
+    "@deferreturn": deferreturn,
+    "@getframe": sys._getframe,
+    "@gopanic": gopanic,
+    "@live": live,
+    "@raise_again": raise_again,
+    "@set_traceback": set_traceback,
+    "@start": start,
+    "@strip": strip,
+    "@suspend": suspend,
+    "@unwind": unwind,
+}
+_CONSTANTS = {*_RUNTIME, "@body", "@code"}
+
+
+def _indent(text: str, by: int) -> str:
+    return "".join(f"{' ' * by}{line}" for line in text.splitlines(keepends=True))
