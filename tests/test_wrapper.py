@@ -1,0 +1,188 @@
+"""The wrapper of the runtime way: its source, and what keeps its body (R2, A, D9)."""
+
+import contextlib
+import functools
+import gc
+import os
+import weakref
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from godefer import defer, explain, with_defers
+
+DIRECTORY = Path(__file__).with_name("wrappers")
+runtime_way = pytest.mark.parametrize("way", ["runtime"], indirect=True)
+
+
+@runtime_way
+@pytest.mark.parametrize("name", sorted(path.stem for path in DIRECTORY.glob("*.txt")))
+def test_source(way, name):
+    """Each kind of function has the wrapper that its file in tests/wrappers shows (R2).
+
+    With REWRITE_LOWERED=1 in the environment the files are written anew, to be read before they
+    are committed.
+    """
+    path = DIRECTORY / f"{name}.txt"
+    expected = path.read_text()
+    head, source = expected.partition("\n---- wrapper\n")[0].split("\n---- source\n")
+    namespace = {"defer": defer}
+    exec(source, namespace)
+    wrapper = explain(way(namespace["f"])).wrapper
+    found = f"{head}\n---- source\n{source}\n---- wrapper\n{wrapper}"
+    if os.environ.get("REWRITE_LOWERED") == "1":
+        path.write_text(found)
+    else:
+        assert found == expected
+
+
+def test_there_are_wrappers():
+    """The files are where the test looks for them."""
+    assert len(list(DIRECTORY.glob("*.txt"))) >= 6
+
+
+# What keeps the body
+
+
+def logged(way, seen):
+    """A decorator whose wrapper is decorated itself, and stands under `functools.wraps`."""
+
+    def decorate(fn):
+        @functools.wraps(fn)
+        @way
+        def wrapper(*args):
+            defer(seen.append, "left")
+            return fn(*args)
+
+        return wrapper
+
+    return decorate
+
+
+def test_a_decorated_wrapper_around_a_decorated_function(way):
+    """A decorated wrapper under `functools.wraps` keeps its own body, and the function its own (A)."""
+    seen = []
+
+    @logged(way, seen)
+    @way
+    def work(x):
+        defer(seen.append, x)
+        return x + 1
+
+    assert work(1) == 2
+    assert seen == [1, "left"]
+
+
+def test_attributes_of_another_function_tell_nothing(way):
+    """A function that got the attributes of a decorated one is not taken for it (A)."""
+    seen = []
+
+    @way
+    def inner():
+        defer(seen.append, "inner")
+
+    def outer():
+        defer(seen.append, "outer")
+
+    vars(outer).update(vars(inner))
+    decorated = way(outer)
+    vars(decorated).clear()
+    decorated()
+    assert seen == ["outer"]
+
+
+def test_no_attribute_is_added_but_wrapped(way):
+    """Decorating adds no attribute to the function, except `__wrapped__` the runtime way (A)."""
+
+    def f():
+        defer(int)
+
+    f.mine = 1
+    assert set(vars(way(f))) <= {"mine", "__wrapped__"}
+
+
+def test_a_function_that_refers_to_itself_is_collected(way):
+    """Nothing that is not seen by the garbage collector keeps a decorated function alive (D9)."""
+
+    def make():
+        @way
+        def f(n):
+            defer(int)
+            return f(n - 1) if n else None
+
+        return f
+
+    f = make()
+    f(2)
+    alive = weakref.ref(f)
+    del f
+    gc.collect()
+    assert alive() is None
+
+
+# Arguments that the body lets go of
+
+
+class Thing:
+    """Something that can be referred to weakly."""
+
+
+def plain(self, alive):
+    defer(int)
+    self = None
+    alive.append(alive[0]() is not None)
+
+
+def keyword_only(*, self, alive):
+    defer(int)
+    self = None
+    alive.append(alive[0]() is not None)
+
+
+def generator(self, alive):
+    defer(int)
+    self = None
+    alive.append(alive[0]() is not None)
+    yield
+
+
+async def coroutine(self, alive):
+    defer(int)
+    self = None
+    alive.append(alive[0]() is not None)
+
+
+async def async_generator(self, alive):
+    defer(int)
+    self = None
+    alive.append(alive[0]() is not None)
+    yield
+
+
+def started(result):
+    """Run what a function of some kind returned."""
+    if hasattr(result, "__anext__"):
+        result = result.__anext__()
+    if hasattr(result, "__await__"):
+        with contextlib.suppress(StopIteration, StopAsyncIteration):
+            result.__await__().send(None)
+    elif result is not None:
+        list(result)
+
+
+@pytest.mark.parametrize("fn", [plain, keyword_only, generator, coroutine, async_generator])
+def test_an_argument_that_the_body_lets_go_of_is_free(way, fn):
+    """`self = None` in the body frees the argument, as in a function that is not decorated (R3)."""
+    decorated = way(fn)
+    thing = Thing()
+    alive = [weakref.ref(thing)]
+    arguments = {"self": thing, "alive": alive}
+    del thing
+    if fn is keyword_only:
+        result = decorated(self=arguments.pop("self"), alive=alive)
+    else:
+        result = decorated(arguments.pop("self"), alive)
+    started(result)
+    gc.collect()
+    assert alive[1:] == [False]
