@@ -202,8 +202,11 @@ class defer_scope(ScopeStatements):
             # No other thread has run since the list was found empty, so none has deferred.
             self._state = ENDED
             self._outer = None
-        if record.error is None or record.error is exc:
-            return record.let_go() is not exc
+        if record.error is None:
+            return exc is not None
+        if record.error is exc:
+            record.error = None
+            return False
         exc = None
         raise_again(record.let_go())
         return False
@@ -237,8 +240,11 @@ class defer_scope(ScopeStatements):
         finally:
             self._state = ENDED
             self._outer = None
-        if record.error is None or record.error is exc:
-            return record.let_go() is not exc
+        if record.error is None:
+            return exc is not None
+        if record.error is exc:
+            record.error = None
+            return False
         exc = None
         raise_again(record.let_go())
         return False

@@ -18,8 +18,6 @@ from godefer._runtime.record import (
     RETURNING,
     Record,
     freedefer,
-    newdefer,
-    newrecord,
     pool,
     refill,
 )
@@ -47,7 +45,8 @@ class ScopeStatements:
     __slots__ = ("__weakref__", "_awaits", "_outer", "_record", "_state")
 
     def __init__(self) -> None:
-        self._record: Record = newrecord()
+        record = self._record = Record()
+        record.link = record.error = record.running = record.sp = None
         # The exception that was being handled when the block was entered.
         self._outer: BaseException | None = None
         self._state = NEW
@@ -233,7 +232,12 @@ class ScopeStatements:
         kwargs: dict[str, Any] | None,
         sp: FrameType,
     ) -> None:
-        d = newdefer()
+        try:
+            d = _pop()
+        except IndexError:
+            d = refill()
+        if d.panic is not None:
+            raise _errors.pooled_with_panic()
         d.when = when
         d.fn = fn
         d.args = args

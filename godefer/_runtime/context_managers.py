@@ -31,9 +31,11 @@ def enter(cm: Any) -> tuple[Method, Any]:
     Raises:
         TypeError: It is none, in the words of the ``with`` statement.
     """
-    # Most have both methods in their own class, as Python functions. The rest takes twice as long.
     names = type(cm).__dict__
-    entry, leave = names.get("__enter__"), names.get("__exit__")
+    try:  # most have both methods in their own class, as Python functions
+        entry, leave = names["__enter__"], names["__exit__"]
+    except KeyError:
+        entry = leave = None
     if type(entry) is FunctionType is type(leave):
         return MethodType(leave, cm), entry(cm)
     entry, leave = _special_pair(cm, "__enter__", "__exit__")
