@@ -1,18 +1,23 @@
-"""Go's defer, panic and recover for Python: a clean-up stands next to what it cleans up, and always runs."""
+"""Go's defer, panic and recover for Python: a clean-up next to what it cleans up, that always runs."""
 
 from godefer._decorate import with_defers as with_defers
 from godefer._errors import DeferError as DeferError
-from godefer._explain import Explanation as Explanation
-from godefer._explain import explain as explain
 from godefer._panic import Panic as Panic
 from godefer._panic import panic as panic
 from godefer._panic import recover as recover
-from godefer._scope import defer_scope as defer_scope
 from godefer._statements import ausing as ausing
 from godefer._statements import defer as defer
 from godefer._statements import errdefer as errdefer
 from godefer._statements import okdefer as okdefer
 from godefer._statements import using as using
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from godefer._explain import Explanation as Explanation
+    from godefer._explain import explain as explain
+    from godefer._scope import defer_scope as defer_scope
 
 __version__ = "0.1.0"
 
@@ -34,13 +39,10 @@ __all__ = [
 
 for _public in (
     DeferError,
-    defer_scope,
-    Explanation,
     Panic,
     ausing,
     defer,
     errdefer,
-    explain,
     okdefer,
     panic,
     recover,
@@ -48,3 +50,22 @@ for _public in (
     with_defers,
 ):
     _public.__module__ = "godefer"
+del TYPE_CHECKING
+
+
+def __getattr__(name: str) -> "Any":
+    """Import a name that few programs need, when it is first used (PEP 562)."""
+    if name == "defer_scope":
+        from godefer import _scope as module  # noqa: PLC0415
+    elif name in {"Explanation", "explain"}:
+        from godefer import _explain as module  # type: ignore[no-redef]  # noqa: PLC0415
+    else:
+        msg = f"module 'godefer' has no attribute {name!r}"
+        raise AttributeError(msg, name=name)
+    found = globals()[name] = getattr(module, name)
+    found.__module__ = "godefer"
+    return found
+
+
+def __dir__() -> "list[str]":
+    return sorted({*globals(), *__all__})
