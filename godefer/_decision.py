@@ -1,6 +1,6 @@
-"""How a decorated function is run: what was decided, and found again by its code.
+"""The decision on a decorated function: how it is run. Its code leads to the decision.
 
-Go's compiler decides for each function, too, and prints it with ``-gcflags=-d=defer``.
+Go's compiler decides for each function, too, and prints that with ``-gcflags=-d=defer``.
 
 Every decorated function holds its decision as the last constant of its code, which no instruction
 uses. So it is known in every process that it is taken to by value, as cloudpickle does it, and

@@ -38,34 +38,35 @@ else:
         """Stand in for typing's, which costs more to import than all of godefer."""
 
 
-_MISSING = object()  # None is something that somebody may try to decorate
+_MISSING = object()  # somebody may try to decorate None
 
 
 @overload
 def with_defers(fn: F, /) -> F: ...
 @overload
-def with_defers(*, result: str | tuple[str, ...] | None = None) -> Callable[[F], F]: ...  # noqa: F811
-def with_defers(fn: Any = _MISSING, /, *, result: str | tuple[str, ...] | None = None) -> Any:  # noqa: F811
+def with_defers(*, result: Result = None) -> Callable[[F], F]: ...  # noqa: F811
+def with_defers(fn: Any = _MISSING, /, *, result: Result = None) -> Any:  # noqa: F811
     """Give every call of the decorated function its own last-in-first-out list of deferred calls.
 
-    Decorates functions, methods, lambdas, coroutine functions, generators and async generators; each stays what it was.
-    `staticmethod`, `classmethod`, `property`, `functools.cached_property` and `functools.partial` may stand above or
-    below. Under a decorator that sets ``__wrapped__`` the function itself is changed, so every call that decorator makes has
-    its own defers. Decorating twice equals once.
+    It decorates functions, methods, lambdas, coroutine functions, generators and async generators,
+    and each stays one. `staticmethod`, `classmethod`, `property`, `functools.cached_property` and
+    `functools.partial` may stand above or below. Under a decorator that sets ``__wrapped__`` the
+    function itself is changed, so that every call which that decorator makes has its own defers.
+    To decorate twice equals once.
 
     Args:
         fn: The function.
-        result: The name, or names, of the local variables that are the function's result (section N).
+        result: The name, or names, of the local variables that are the result (section N).
 
     Returns:
         A callable of the same kind and type.
 
     Raises:
-        TypeError: *fn* is a class, or nothing that can be called.
-        DeferError: *result* names what is no local variable of *fn*, *fn* is an async generator, or its source, which a named result needs,
-            cannot be used.
+        TypeError: *fn* is a class, or cannot be called.
+        DeferError: *result* is no local variable of *fn*; *fn* is an async generator; or its
+            source cannot be used, which a named result needs.
 
-    After Go, where every function has its defers without asking; Python needs the decorator to see a function's exit.
+    After Go, where every function has defers. In Python the decorator is needed to see its exit.
 
     Example:
         >>> from godefer import defer, with_defers
@@ -105,7 +106,7 @@ def _decorated(fn: Any, result: Result) -> Any:
 
 
 def _holder(kind: Any, fn: Any, result: Result) -> Any:
-    """A functools object that holds a function, again, around the decorated one."""
+    """Make a functools object anew, around the decorated function."""
     name, func = _functools(fn), _decorated(fn.func, result)
     again = kind.__new__(kind) if name == "cached_property" else kind(func, *fn.args, **fn.keywords)
     again.__dict__.update(fn.__dict__)
@@ -118,8 +119,8 @@ _DESCRIPTORS = (classmethod, property)  # which cannot be called
 
 
 def _functools(fn: object) -> str:
-    """The name of the class of functools that *fn* is an instance of, if it is one that holds a function."""
-    functools = sys.modules.get("functools")  # not imported for this: if nobody has, *fn* is none
+    """Return the name of the class of functools that *fn* is of, if that holds a function."""
+    functools = sys.modules.get("functools")  # if nobody has imported it, *fn* is of none
     if functools is not None:
         for name in ("partial", "partialmethod", "cached_property"):
             if isinstance(fn, getattr(functools, name)):
@@ -189,7 +190,7 @@ def _open_code(fn: FunctionType, result: Result) -> CodeType | str:
 
 
 def _object(fn: Any, result: Result) -> Any:
-    """Whatever else can be called: a cache or another decorator's object around a function, or an object with ``__call__``."""
+    """Decorate another callable: a decorator's object, or one with a ``__call__``."""
     target = _wrapped_body(fn)
     if target is not None:
         _decorate_in_place(target, result)
@@ -221,7 +222,7 @@ def _has_body(fn: object) -> TypeGuard[FunctionType]:
 
 
 def _wrapped_body(fn: Any) -> FunctionType | None:
-    """The first function, on the way that ``__wrapped__`` shows, that is decorated already or mentions a statement of ours."""
+    """Return the first function, by ``__wrapped__``, that is decorated or mentions godefer."""
     for candidate in _unwrapped(fn):
         if _has_body(candidate) and (
             decision_on(candidate.__code__) is not None or mentions_godefer(candidate)

@@ -50,7 +50,7 @@ class Panic(RuntimeError):  # noqa: N818  # Go's name
 def panic(value: object) -> NoReturn:
     """Raise ``Panic(value)``; an exception given as *value* is raised as it is.
 
-    A panic is a Python exception like any other (P1): deferred calls run, and one of them may `recover` it.
+    A panic is an exception like any other (P1): deferred calls run, and one may `recover` it.
 
     Args:
         value: Any object; an exception, or an exception class, is raised itself.

@@ -56,9 +56,10 @@ class defer_scope(ScopeStatements):
     __slots__ = ()
 
     def detach(self) -> Self:
-        """Move the pending calls to a new scope, and leave this one empty (S). ExitStack's ``pop_all``.
+        """Move the pending calls to a new scope, and leave this one empty (S).
 
-        The new scope is to be closed, or entered by a ``with`` statement of its own.
+        The new scope is to be closed, or entered by a ``with`` statement of its own. After
+        ``pop_all`` of ExitStack.
 
         Returns:
             The new scope.
@@ -84,13 +85,14 @@ class defer_scope(ScopeStatements):
         return other
 
     def close(self) -> None:
-        """Run the pending calls now, as at the end of a block that succeeds (S). Further calls may be deferred afterwards.
+        """Run the pending calls now, as at the end of a block that succeeds (S).
 
-        That is so also where an exception is being handled: `ok` calls run, `err` calls do not. ExitStack's ``close``.
+        Further calls may be deferred afterwards. Even where an exception is being handled, `ok`
+        calls run, and `err` calls do not. After ``close`` of ExitStack.
 
         Raises:
             DeferError: The block has ended, or a call among them is to be awaited.
-            BaseException: What a call has raised, after all of them have run.
+            BaseException: The exception that a call has raised, after all of them have run.
 
         Example:
             >>> from godefer import defer_scope
@@ -106,8 +108,8 @@ class defer_scope(ScopeStatements):
         record = self._record
         if self._awaits and record.link is not None:
             raise _errors.scope_to_be_awaited("closed", _getframe(1))
-        # A call that is under way may be what closes, or another thread or task may be closing. So
-        # this has a record of its own, with one call at a time: what that defers runs next.
+        # The call under way may have called this, and another thread or task may be closing, too.
+        # So this has a record of its own, with one call at a time: if that defers, it runs next.
         own = newrecord()
         try:
             while True:
@@ -121,11 +123,11 @@ class defer_scope(ScopeStatements):
         raise_again(own.let_go())
 
     async def aclose(self) -> None:
-        """Run the pending calls now, as at the end of an ``async with`` block (S): what can be awaited is.
+        """Run the pending calls now, and await them, as at the end of an ``async with`` block (S).
 
         Raises:
             DeferError: The block has ended.
-            BaseException: What a call has raised, after all of them have run.
+            BaseException: The exception that a call has raised, after all of them have run.
 
         Example:
             >>> import asyncio

@@ -1,7 +1,7 @@
 """The statements of a scope, as `defer_scope` (`_scope`) has them.
 
-Any function that was given the scope may say them, in any thread or task. So each node holds the
-code that said it (`_defer.sp`), and nothing is looked up, as `_statements` does it.
+Any function that was given the scope may call them, in any thread or task. So each node holds the
+code of its caller (`_defer.sp`), and no record is looked up as `_statements` does.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class ScopeStatements:
         """Run ``fn(*args, **kwargs)`` when the block ends. As `godefer.defer` (D1, D2).
 
         Args:
-            fn: What to call.
+            fn: The function to call.
             *args: Its positional arguments.
             **kwargs: Its keyword arguments.
 
@@ -93,10 +93,10 @@ class ScopeStatements:
         record.link = d
 
     def err(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run ``fn(*args, **kwargs)`` when the block ends by an exception. As `godefer.errdefer` (D10).
+        """Run ``fn(*args, **kwargs)`` when the block ends by an exception: `errdefer` (D10).
 
         Args:
-            fn: What to call.
+            fn: The function to call.
             *args: Its positional arguments.
             **kwargs: Its keyword arguments.
 
@@ -119,10 +119,10 @@ class ScopeStatements:
         self._push("defer.err()", FAILING, fn, args, kwargs or None, _getframe(1))
 
     def ok(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run ``fn(*args, **kwargs)`` when the block ends without an exception. As `godefer.okdefer` (D10).
+        """Run ``fn(*args, **kwargs)`` when the block ends without an exception: `okdefer` (D10).
 
         Args:
-            fn: What to call.
+            fn: The function to call.
             *args: Its positional arguments.
             **kwargs: Its keyword arguments.
 
@@ -144,7 +144,7 @@ class ScopeStatements:
             cm: The context manager.
 
         Returns:
-            What entering it gave.
+            The value that entering it gave.
 
         Raises:
             DeferError: The block has ended; nothing was entered.
@@ -175,17 +175,17 @@ class ScopeStatements:
         return value
 
     async def ausing(self, acm: AbstractAsyncContextManager[T, bool | None]) -> T:
-        """Enter an asynchronous context manager now, and exit it when the block ends. As `godefer.ausing` (D11).
+        """Enter an async context manager now, and exit it when the block ends: `ausing` (D11).
 
         Args:
             acm: The asynchronous context manager.
 
         Returns:
-            What entering it gave.
+            The value that entering it gave.
 
         Raises:
-            DeferError: The block has ended, or is one of ``with`` rather than ``async with``; nothing was entered.
-            TypeError: *acm* is not an asynchronous context manager, in the words of the ``async with`` statement.
+            DeferError: The block has ended, or is not one of ``async with``. Nothing was entered.
+            TypeError: *acm* is not an asynchronous context manager, in the words of ``async with``.
 
         Example:
             >>> import asyncio
@@ -271,5 +271,5 @@ class ScopeStatements:
         return count
 
     def __bool__(self) -> bool:
-        """A scope is true, pending calls or none: it is no container that one asks for being empty."""
+        """Return True, whether calls are pending or not: a scope is no container."""
         return True

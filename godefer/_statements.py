@@ -44,12 +44,13 @@ _pop = pool.pop
 def defer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
     """Run ``fn(*args, **kwargs)`` when the decorated function exits, however it exits.
 
-    The callee and its arguments are evaluated now (D1); the calls run last in, first out, when this invocation of the
-    function returns, raises, is cancelled or closed (D2), and all of them run whatever the others do (D5). What `fn`
-    returns is dropped; in an async function an awaitable result is awaited (D6).
+    The callee and its arguments are evaluated now (D1). The calls run last in, first out, when
+    this invocation of the function returns, raises, is cancelled or closed (D2). All of them run,
+    whatever the others do (D5). The result is dropped; in an async function an awaitable result is
+    awaited (D6).
 
     Args:
-        fn: What to call. Whether it is callable shows when it is called, as in Go (D7).
+        fn: The function to call. If it is not callable, that shows at the call, as in Go (D7).
         *args: Its positional arguments.
         **kwargs: Its keyword arguments.
 
@@ -90,12 +91,13 @@ def defer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None
 def errdefer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
     """Run ``fn(*args, **kwargs)`` when the decorated function exits by an exception, and only then.
 
-    Every BaseException counts, so a cancelled task and a closed generator are failures too (D10). What decides is the
-    moment its turn comes: if a deferred call that ran earlier recovered, the function is returning; if one raised, it is failing.
-    `sys.exception()` is the exception in flight. Otherwise it is as `defer`.
+    Every BaseException counts, so a cancelled task and a closed generator are failures, too (D10).
+    The moment when its turn comes decides: if a deferred call that ran earlier has recovered, the
+    function is returning; if one has raised, it is failing. `sys.exception()` is the exception in
+    flight. Otherwise it is as `defer`.
 
     Args:
-        fn: What to call.
+        fn: The function to call.
         *args: Its positional arguments.
         **kwargs: Its keyword arguments.
 
@@ -128,10 +130,10 @@ def errdefer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> N
 def okdefer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
     """Run ``fn(*args, **kwargs)`` when the decorated function returns, and only then.
 
-    What decides is the moment its turn comes (D10), as for `errdefer`. Otherwise it is as `defer`.
+    The moment when its turn comes decides (D10), as for `errdefer`. Otherwise it is as `defer`.
 
     Args:
-        fn: What to call.
+        fn: The function to call.
         *args: Its positional arguments.
         **kwargs: Its keyword arguments.
 
@@ -157,17 +159,19 @@ def okdefer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> No
 def using(cm: AbstractContextManager[T, bool | None]) -> T:
     """Enter a context manager now, and exit it when the decorated function exits.
 
-    Equal to a ``with`` statement whose block is the rest of the function (D11): the exit gets the exception's details, in last-in-first-out
-    order with the deferred calls, and a true result of it suppresses the exception.
+    It equals a ``with`` statement around the rest of the function (D11): the exit gets the
+    exception's details, in last-in-first-out order with the deferred calls, and suppresses the
+    exception if its result is true.
 
     Args:
         cm: The context manager.
 
     Returns:
-        What entering it gave.
+        The value that entering it gave.
 
     Raises:
-        DeferError: This is not the body of a function decorated with `with_defers` (D3); nothing was entered.
+        DeferError: This is not the body of a function decorated with `with_defers` (D3). Nothing
+            was entered.
         TypeError: *cm* is not a context manager, in the words of the ``with`` statement.
 
     After ``using`` of C# and JavaScript; PEP 343 defines the protocol.
@@ -194,21 +198,22 @@ def using(cm: AbstractContextManager[T, bool | None]) -> T:
 
 
 def ausing(acm: AbstractAsyncContextManager[T, bool | None]) -> Awaitable[T]:
-    """Enter an asynchronous context manager now, and exit it when the decorated async function exits.
+    """Enter an async context manager now, and exit it when the decorated async function exits.
 
-    Write ``conn = await ausing(pool.acquire())``. Equal to an ``async with`` statement whose block is the rest of the
-    function (D11).
+    Write ``conn = await ausing(pool.acquire())``. It equals an ``async with`` statement around the
+    rest of the function (D11).
 
     Args:
         acm: The asynchronous context manager.
 
     Returns:
-        An awaitable that enters *acm* and gives what entering it gave.
+        An awaitable that enters *acm* and gives the value that entering it gave.
 
     Raises:
-        DeferError: This is not the body of an async function decorated with `with_defers` (D3), or the awaitable was
-            awaited after the function had exited; the context manager is then not left open.
-        TypeError: *acm* is not an asynchronous context manager, in the words of the ``async with`` statement.
+        DeferError: This is not the body of an async function decorated with `with_defers` (D3), or
+            the awaitable was awaited after the function had exited. The context manager is not
+            left open then.
+        TypeError: *acm* is not an asynchronous context manager, in the words of ``async with``.
 
     After `using`, with the prefix of ``contextlib.aclosing``; PEP 492 defines the protocol.
 

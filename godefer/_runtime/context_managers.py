@@ -32,6 +32,8 @@ def enter(cm: Any) -> tuple[Method, Any]:
         TypeError: It is none, in the words of the ``with`` statement.
     """
     names = type(cm).__dict__
+    entry: Any
+    leave: Any
     try:  # most have both methods in their own class, as Python functions
         entry, leave = names["__enter__"], names["__exit__"]
     except KeyError:

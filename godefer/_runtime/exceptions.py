@@ -1,4 +1,4 @@
-"""What the runtime does to exception objects, past what their classes say.
+"""Changes to exception objects that their classes cannot refuse.
 
 A frozen dataclass refuses assignments, and a proxy has every attribute that it is asked for. So
 everything here goes by the descriptors of BaseException and object.
@@ -25,9 +25,9 @@ def attributes(exc: BaseException) -> dict[str, Any]:
 
 
 def save(exc: BaseException) -> Saved:
-    """Return what it overwrites to raise *exc* once more.
+    """Return the links and the traceback that it overwrites to raise *exc* once more.
 
-    That is its ``__context__``, its traceback, and the exception whose ``__context__`` it is. The
+    The links are the ``__context__`` of *exc*, and the exception that has *exc* as its own. The
     interpreter puts the exception being handled at the end of the chain of *exc*. Lest there be a
     cycle, it cuts the chain of the handled one where it leads to *exc* (`_PyErr_SetObject`).
     """

@@ -1,4 +1,4 @@
-"""What the runtime asks of Python frames."""
+"""Questions of the runtime about Python frames."""
 
 from __future__ import annotations
 

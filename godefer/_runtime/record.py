@@ -7,7 +7,7 @@ calls of another (D4).
 
 The fields of Go's `_defer`:
 
-- ``fn``: kept, with ``args`` and ``kwargs``: Python has no closure over evaluated arguments (D1).
+- ``fn``: kept, with ``args`` and ``kwargs``: a closure would evaluate the arguments late (D1).
 - ``link``: kept. The node that was deferred before this one.
 - ``pc``: kept. The `defer` statement, as the index of its last instruction (`f_lasti`). A node
   made for a list of an open-coded function (`exits`) has minus the line instead, or 0.
@@ -18,7 +18,8 @@ The fields of Go's `_defer`:
 - ``started``: became the record's ``running``, since one call runs at a time.
 - ``heap``: gone. Every Python object is on the heap.
 - ``openDefer``: gone. An open-coded function has no node (R1).
-- ``when`` is new: the exits on which the call runs (D10), or whose exit it is (D11).
+- ``when`` is new: the exits on which the call runs (D10), or that it is a context manager's exit
+  (D11).
 
 The free list is one bounded deque. Its `pop` and `append` are atomic, with the GIL and without,
 and `maxlen` keeps the bound exactly, whatever the threads do (R5). A list that is checked against
@@ -70,11 +71,11 @@ class _defer:
 
 
 class Record:
-    """The pending calls of one invocation, and what is in flight. `_unwind` says who changes it.
+    """The pending calls of one invocation, and the exception in flight: a state machine (`unwind`).
 
     Attributes:
         link: The last call deferred: the head of the list.
-        sp: Whose calls they are: the code of the body, or the frame of an open-coded function.
+        sp: The owner of the calls: the code of the body, or the frame of an open-coded function.
         error: The exception in flight; None while the function is returning.
         running: The call under way.
         ended: Whether the body is over. Only an async function sets it, for `ausing`.
@@ -121,7 +122,7 @@ def refill() -> _defer:
 
 
 def newdefer(_pop: Callable[[], _defer] = pool.pop) -> _defer:
-    """Return a clean node, from the pool if it has one. Go: ``newdefer`` in ``runtime/panic.go``."""
+    """Return a clean node, from the pool if it has one. Go: ``newdefer``, ``runtime/panic.go``."""
     try:
         d = _pop()
     except IndexError:

@@ -1,4 +1,4 @@
-"""Who may recover what (P2), and how an open-coded function learns that it has recovered.
+"""The right to recover (P2), and the table by which an open-coded function learns of a recovery.
 
 A deferred function may recover the exception because of which it is called. The runtime way has
 that exception on the node of the call, as its ``panic``. An open-coded function has no node. It

@@ -1,4 +1,4 @@
-"""What a traceback shows: the user's frames, each once, and the `defer` of a call that failed (P6).
+"""Tracebacks: the user's frames, each once, and the `defer` of a call that failed (P6).
 
 The interpreter enters every frame that an exception passes. Where the runtime catches one, it
 takes its own frames off the beginning. At most the wrapper's remains, which called the body.

@@ -3,15 +3,15 @@
 A record is a state machine. Its ``error`` is the exception in flight, or None while the function
 is returning. The loops change it, and nothing else does while they run; callers only raise it.
 
-====================  =====================  ====================================================
-state                 loop                   next
-====================  =====================  ====================================================
-``error`` is None     `deferreturn`          a call raises: ``error`` is what it raised
-``error`` is set      `gopanic`              a call raises: ``error`` is what it raised
-                                             a call recovers: ``error`` is None, or the exit that
-                                             goes on after all (P3)
-``link`` is None      (no call is left)      the caller raises ``error``, or returns
-====================  =====================  ====================================================
+=================  =================  ===========================================================
+state              loop               next
+=================  =================  ===========================================================
+``error`` is None  `deferreturn`      a call raises: ``error`` is its exception
+``error`` is set   `gopanic`          a call raises: ``error`` is its exception
+                                      a call recovers: ``error`` is None, or the exit that goes on
+                                      after all (P3)
+``link`` is None   (no call is left)  the caller raises ``error``, or returns
+=================  =================  ===========================================================
 
 A loop ends when the state changes, and `unwind` runs the loops until no call is left. The wrapper
 of a function (`wrapper`) runs the first one itself.
@@ -273,9 +273,10 @@ def unwind(record: Record, *, handling: bool = False) -> None:
 
 async def aunwind(record: Record, *, handling: bool = False) -> None:
     """`unwind` for an async function."""
+    result: Any
     while record.link is not None:
         try:
-            result: Any = None
+            result = None  # as above
             while True:
                 if record.error is not None:
                     await agopanic(record)
@@ -290,8 +291,8 @@ async def aunwind(record: Record, *, handling: bool = False) -> None:
             pass
         except BaseException as failed:
             record.error = failed
-            record.running = None
-            try:  # the last resort, as above
+            result = record.running = None
+            try:  # the last resort
                 if (d := record.link) is not None:
                     record.link = d.link
                     if d.when > RETURNING:

@@ -3,14 +3,14 @@
 It is made from a template, once for each kind (function, generator, coroutine function, async
 generator) and signature. Only a function with the body's own parameters rejects wrong arguments at
 the call for *every* kind: a generator or a coroutine with ``*args, **kwargs`` would do so when it
-is first resumed. And `inspect` then takes the wrapper for what the body is.
+is first resumed. And `inspect` takes the wrapper for a function of the body's kind.
 
 In a template, ``@name`` is a constant of the code if `_RUNTIME` has it, and else a hidden local.
 No source can write either name, so they cannot be taken for the function's own.
 
 The code of the wrapper holds the body weakly, since the garbage collector does not look into code:
-a function that refers to itself would live for ever. What keeps the body alive is the wrapper's
-``__kwdefaults__``, a dictionary with a slot for it. Rejected: an attribute of the wrapper, since
+a function that refers to itself would live for ever. The ``__kwdefaults__`` of the wrapper,
+a dictionary with a slot for it, keep the body alive. Rejected: an attribute of the wrapper, since
 ``functools.wraps`` copies attributes from one function to another; a closure variable, which a
 function that is decorated in place cannot get, and which ``inspect.getclosurevars`` shows.
 """
@@ -213,9 +213,9 @@ def _parameters(code: CodeType) -> tuple[list[str], list[str]]:
 
 
 def _let_go(arguments: list[str], names: list[str]) -> list[str]:
-    """Return *arguments*, of which the last one clears the wrapper's *names* when it is evaluated.
+    """Return *arguments*; the last one clears the wrapper's *names* when it is evaluated.
 
-    So the body alone holds them, and what it lets go of is free.
+    So the body alone holds the arguments, and can free them.
     """
     if not arguments:
         return []
@@ -364,7 +364,7 @@ finally:
 
 @coroutine
 def suspend(item: object) -> Generator[object, Any, Any]:
-    """Suspend the coroutine that awaits this, with what its body suspended with."""
+    """Suspend the coroutine that awaits this, as its body has: with *item*."""
     return (yield item)
 
 
