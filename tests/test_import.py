@@ -85,6 +85,36 @@ def test_plain_functions_stay_light():
     assert [name for name in ("asyncio", "wrapt") if name in loaded] == []
 
 
+COMPILER = ["ast", "godefer._compiler", "godefer._compiler.compile", "linecache", "re", "tokenize"]
+
+
+@pytest.mark.parametrize(
+    "before", ['import os; os.environ["GODEFER_OPEN_CODED"] = "0"', "defer = print"]
+)
+def test_the_compiler_is_not_imported_in_vain(before):
+    """Where nothing is to be compiled, by the environment's wish or for want of a `defer`, the compiler stays away (R4)."""
+    decorated = "from godefer import with_defers\n@with_defers\ndef f(x):\n    return x\nf(1)"
+    loaded = modules_after("import os", before, decorated)
+    assert [name for name in COMPILER if name in loaded] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("defer_scope", "_scope"), ("explain", "_explain"), ("Explanation", "_explain")],
+)
+def test_a_name_that_few_programs_need(name, module):
+    """The module of such a name is imported when the name is first used (PEP 562), and `dir` shows it before."""
+    module = f"godefer.{module}"
+    assert module not in modules_after("import godefer", f"assert {name!r} in dir(godefer)")
+    assert module in modules_after(f"from godefer import {name}")
+
+
+def test_an_unknown_name():
+    """A name that godefer does not have is an AttributeError that says so."""
+    with pytest.raises(AttributeError, match="module 'godefer' has no attribute 'deferr'"):
+        godefer.deferr  # noqa: B018
+
+
 OBJECT = """\
 from godefer import defer, with_defers
 class Thing:
