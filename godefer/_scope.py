@@ -21,7 +21,7 @@ from godefer._scope_statements import ENDED, ENTERED, ENTERED_ASYNC, NEW, ScopeS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType, TracebackType
+    from types import TracebackType
     from typing import Self
 
 _getframe = sys._getframe
@@ -164,13 +164,13 @@ class defer_scope(ScopeStatements):
     def __enter__(self) -> Self:
         if self._awaits and self._record.link is not None:
             raise _errors.scope_to_be_awaited("entered", _getframe(1))
-        self._enter(ENTERED, _getframe(1))
+        self._enter(ENTERED)
         return self
 
-    def _enter(self, state: int, caller: FrameType) -> None:
+    def _enter(self, state: int) -> None:
         """Begin the block. A function, so that to enter takes as much stack as to leave."""
         if self._state != NEW:
-            raise _errors.scope_entered_twice(caller)
+            raise _errors.scope_entered_twice(_getframe(2))
         self._state = state
         self._outer = _exception()
 
@@ -214,7 +214,7 @@ class defer_scope(ScopeStatements):
         return False
 
     async def __aenter__(self) -> Self:
-        self._enter(ENTERED_ASYNC, _getframe().f_back or _getframe())
+        self._enter(ENTERED_ASYNC)
         return self
 
     async def __aexit__(

@@ -192,9 +192,20 @@ def using(cm: AbstractContextManager[T, bool | None]) -> T:
     if record is None or record.sp is not sp.f_code:
         record, sp = find_record("using", sp)
     pc = sp.f_lasti
+    value: T
     leave, value = enter(cm)
-    deferproc(record, EXIT, leave, (), None, pc)
-    return value  # type: ignore[no-any-return]
+    try:  # as in `defer`
+        d = _pop()
+    except IndexError:
+        d = refill()
+    if d.panic is not None:
+        raise _errors.pooled_with_panic()
+    d.when = EXIT
+    d.fn = leave
+    d.pc = pc
+    d.link = record.link
+    record.link = d
+    return value
 
 
 def ausing(acm: AbstractAsyncContextManager[T, bool | None]) -> Awaitable[T]:
