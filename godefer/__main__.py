@@ -1,4 +1,4 @@
-"""python -m godefer."""
+"""Run the command line: python -m godefer."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""explain: how a decorated function is run, and why."""
+"""explain(): tell how a decorated function is run, and why."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class DeferSite(SimpleNamespace):
         ... def save(paths):
         ...     for path in paths:
         ...         errdefer(print, "not saved:", path)
-        >>> [(site.statement, site.shape) for site in explain(save).defers] in ([("errdefer", "list")], [])
+        >>> sites = explain(save).defers
+        >>> [(site.statement, site.shape) for site in sites] in ([("errdefer", "list")], [])
         True
     """
 
@@ -42,7 +43,7 @@ class DeferSite(SimpleNamespace):
 
 
 class Explanation(SimpleNamespace):
-    """What `explain` found.
+    """The way that a decorated function is run, with the reason: the result of `explain`.
 
     Attributes:
         function: The function's qualified name.
@@ -73,12 +74,12 @@ class Explanation(SimpleNamespace):
     wrapper: str
 
     def __str__(self) -> str:
-        """The explanation in lines, as the command prints it."""
+        """Return the explanation in lines."""
         lines = [f"  line {d.line}: {d.statement}, {d.shape}" for d in self.defers]
         return "\n".join((self.summary(), *lines))
 
     def summary(self) -> str:
-        """The way, and the reason if there is one (R4).
+        """Return the way, and the reason if there is one (R4).
 
         Returns:
             One line, or two.
@@ -100,8 +101,8 @@ def explain(fn: Callable[..., Any]) -> Explanation:
     """Tell how a decorated function is run, and why (R4).
 
     Args:
-        fn: A function that `with_defers` has decorated, or what holds one: a method, a property, another decorator's function
-            around it.
+        fn: A function that `with_defers` has decorated, or an object that holds one: a method, a
+            property, another decorator's function around it.
 
     Returns:
         The way, the reason, and for each statement its line and shape.
@@ -109,7 +110,7 @@ def explain(fn: Callable[..., Any]) -> Explanation:
     Raises:
         DeferError: *fn* is not decorated.
 
-    After ``go build -gcflags=-d=defer``, which prints the same of each `defer` of a Go program.
+    After ``go build -gcflags=-d=defer``, which tells the same about each `defer` of a Go program.
 
     Example:
         >>> from godefer import defer, explain, with_defers
@@ -121,33 +122,32 @@ def explain(fn: Callable[..., Any]) -> Explanation:
         True
     """
     for candidate in decorated_functions(fn):
-        decision: Decision = decision_on(candidate.__code__)  # type: ignore[assignment]  # it is decorated
+        decision: Decision = decision_on(candidate.__code__)  # type: ignore[assignment]  # not None
         code, plan = decision.original or candidate.__code__, decision.plan
+        open_coded = plan is not None
         return Explanation(
             function=candidate.__qualname__,
             file=code.co_filename,
             line=code.co_firstlineno,
-            way="runtime" if plan is None else "open-coded",
+            way="open-coded" if open_coded else "runtime",
             reason=decision.reason,
-            defers=()
-            if plan is None
-            else tuple(
+            defers=tuple(
                 DeferSite(line=line, statement=statement, shape=shape)
-                for line, statement, shape in plan
+                for line, statement, shape in plan or ()
             ),
-            lowered="" if plan is None else _lowered(candidate, decision),
-            wrapper="" if plan is not None else _wrapper(code),
+            lowered=_lowered_source(candidate, decision) if open_coded else "",
+            wrapper="" if open_coded else _wrapper_source(code),
         )
     raise _errors.not_decorated(fn)
 
 
-def _lowered(fn: FunctionType, decision: Decision) -> str:
+def _lowered_source(fn: FunctionType, decision: Decision) -> str:
     from godefer._compiler.compile import lowered_text  # noqa: PLC0415  # slow to import
 
     return lowered_text(fn, decision)
 
 
-def _wrapper(code: CodeType) -> str:
+def _wrapper_source(code: CodeType) -> str:
     # Not needed by a program whose functions are all open-coded.
     from godefer._runtime.wrapper import wrapper_source  # noqa: PLC0415
 
@@ -155,7 +155,7 @@ def _wrapper(code: CodeType) -> str:
 
 
 def decorated_functions(fn: Any) -> Iterator[FunctionType]:
-    """The decorated functions that *fn* is made of, each once."""
+    """Yield the decorated functions that *fn* is, or holds, each once."""
     queue, seen = [fn], set()
     while queue:
         part = queue.pop(0)
@@ -166,18 +166,20 @@ def decorated_functions(fn: Any) -> Iterator[FunctionType]:
             queue.append(part._self_call)
         if isinstance(part, FunctionType) and decision_on(part.__code__) is not None:
             yield part
-        for name in _HOLD:
+        for name in _HOLDING_ATTRIBUTES:
             try:
                 queue.append(static_attribute(part, name))
             except AttributeError:
                 continue
 
 
-_HOLD = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel")
+_HOLDING_ATTRIBUTES = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel")
 
 
 def static_attribute(thing: object, name: str) -> Any:
-    """An attribute that is there, without running any code of *thing*, which may make up attributes without end (as a mock does).
+    """Return an attribute without running any code of *thing*.
+
+    A mock, for example, makes up attributes without end.
 
     Raises:
         AttributeError: There is none.
@@ -188,5 +190,5 @@ def static_attribute(thing: object, name: str) -> Any:
     if isinstance(found, (GetSetDescriptorType, MemberDescriptorType)) and not isinstance(
         thing, type
     ):
-        return found.__get__(thing)  # a slot, in which a built-in type keeps it
+        return found.__get__(thing)  # a built-in type keeps it in a slot
     return found

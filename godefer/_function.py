@@ -1,9 +1,13 @@
-"""From code to a function that is the original for all who ask (section A of the rules).
+"""Build a function that has new code and introspects like the original (section A of the rules).
 
-The function is made by the MAKE_FUNCTION instruction: a tiny factory, compiled once for each shape of closure and defaults, has
-the new code put in the place of its own function's code, and is called with the original's closure cells and defaults. That function
-is a lambda, since a name that it had could be that of a closure variable. The plain ways, ``types.FunctionType(…)`` or assigning
-``__code__``, ``__defaults__`` or ``__kwdefaults__``, leave calls of the function unspecialized for ever on 3.13: 33 instead of 26 ns a call.
+The interpreter's MAKE_FUNCTION instruction builds it. A small factory holds a lambda, and is
+compiled once for each shape of closure and defaults. The new code replaces the lambda's, and the
+factory is called with the original's closure cells and defaults. A `def` would need a name, and
+that could be the name of a closure variable.
+
+Rejected: ``types.FunctionType(…)``, or assigning ``__code__``, ``__defaults__`` or
+``__kwdefaults__``. Calls of such a function stay unspecialized for ever on 3.13: 33 instead of
+26 ns a call.
 """
 
 from __future__ import annotations
@@ -17,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def make_function(code: CodeType, original: FunctionType) -> FunctionType:
-    """A function with *code*, and everything else of *original*.
+    """Return a function with *code*, and everything else of *original*.
 
     Args:
         code: The new code; its free variables are the original's.
-        original: Whose globals, closure cells, defaults and identity it gets.
+        original: The function that gives its globals, closure cells, defaults and identity.
     """
     factory, placeholder = _factory(original)
     consts = tuple(code if const is placeholder else const for const in factory.co_consts)
@@ -43,7 +47,7 @@ def copy_identity(original: FunctionType, function: FunctionType) -> None:
     function.__doc__ = original.__doc__
     function.__dict__.update(original.__dict__)
     if sys.version_info >= (3, 14):
-        function.__annotate__ = original.__annotate__  # PEP 649: handed on, never evaluated here
+        function.__annotate__ = original.__annotate__  # PEP 649: copied, not evaluated
     else:
         function.__annotations__ = original.__annotations__
     if sys.version_info >= (3, 12):
@@ -51,7 +55,7 @@ def copy_identity(original: FunctionType, function: FunctionType) -> None:
 
 
 def innermost(code: CodeType, depth: int) -> CodeType:
-    """The code *depth* functions down, in code that defines one function at each level."""
+    """Return the code *depth* functions down, in code that defines one function at each level."""
     for _ in range(depth):
         code = next(const for const in code.co_consts if isinstance(const, CodeType))
     return code
@@ -67,7 +71,7 @@ def cells({cells}):
 
 
 def _factory(original: FunctionType) -> tuple[CodeType, CodeType]:
-    """A factory for functions with the closure and the defaults of *original*, and the code in it that is to be replaced."""
+    """Return a factory for functions of the shape of *original*, and the lambda's code in it."""
     freevars = original.__code__.co_freevars
     defaults = len(original.__defaults__ or ())
     keywords = tuple(original.__kwdefaults__ or ())

@@ -1,7 +1,7 @@
 """Decorated callable objects: a transparent proxy whose call has defers of its own.
 
-In a module of its own because wrapt takes longer to import than all of godefer, and few programs
-decorate an object.
+A module of its own, since importing wrapt takes longer than importing all of godefer, and few
+programs decorate an object.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class DeferringObject(wrapt.ObjectProxy[Any]):
-    """The object itself for every use but calling it.
+    """A proxy that acts as the wrapped object in every way, except that its calls can defer.
 
     Args:
         wrapped: The object.
         call: Its ``__call__``, decorated.
-        decorate: `with_defers`, for its copies.
+        decorate: `with_defers`, which decorates its copies.
     """
 
     def __init__(self, wrapped: Any, call: FunctionType, decorate: Callable[[Any], Any]) -> None:
@@ -43,7 +43,7 @@ class DeferringObject(wrapt.ObjectProxy[Any]):
         return self._self_decorate(copy.deepcopy(self.__wrapped__, memo))
 
     def __reduce__(self) -> tuple[Any, tuple[Any]]:
-        """Pickle as the object, to be decorated again. wrapt leaves this to each proxy."""
+        """Pickle the wrapped object, to be decorated again; wrapt leaves this to each proxy."""
         return self._self_decorate, (self.__wrapped__,)
 
     def __reduce_ex__(self, _: Any) -> tuple[Any, tuple[Any]]:
