@@ -21,7 +21,7 @@ from types import CodeType, FunctionType, MethodType
 from godefer import _errors
 from godefer._decision import decision_on
 from godefer._function import make_function
-from godefer._meaning import meaning, mentions_godefer
+from godefer._resolve import mentions_godefer, resolve_names
 from godefer._runtime.context_managers import special
 
 TYPE_CHECKING = False
@@ -177,7 +177,7 @@ def _open_code(fn: FunctionType, result: Result) -> CodeType | str:
             raise error
     elif os.environ.get("GODEFER_OPEN_CODED") == "0":  # (R4)
         return "the environment says GODEFER_OPEN_CODED=0"
-    meant = meaning(fn)
+    meant = resolve_names(fn)
     if result is None and not any(meant):  # without the names there is no statement
         return "there is no defer statement in its body"
     # The compiler is slow to import, and a program may decorate nothing.

@@ -10,7 +10,7 @@ from godefer._cli.colours import has_colours
 from godefer._decision import decision_on
 from godefer._errors import DECORATE_NEXT_TO_DEF
 from godefer._explain import decorated_functions, explain, static_attribute
-from godefer._meaning import meaning
+from godefer._resolve import resolve_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _source(function: FunctionType, explanation: Explanation, paint: Paint) -> s
     for site in explanation.defers:
         beside.setdefault(site.line, []).append(f"{site.statement}, {site.shape}")
     if explanation.way == "runtime":
-        names = names_of(meaning(function, code), source.shift)
+        names = names_of(resolve_names(function, code), source.shift)
         for number, statement in called(source.node.body, names):
             beside.setdefault(number, []).append(f"{statement}, at run time")
     width = max((len(lines[line - code.co_firstlineno]) for line in beside), default=0)

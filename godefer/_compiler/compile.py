@@ -18,7 +18,7 @@ from godefer._compiler.lower import NESTING, lower
 from godefer._compiler.sites import Names
 from godefer._compiler.source import find
 from godefer._decision import Decision
-from godefer._meaning import attribute, meaning
+from godefer._resolve import resolve_attribute, resolve_names
 from godefer._runtime.context_managers import aenter, enter
 from godefer._runtime.exceptions import raise_again
 from godefer._runtime.exits import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from godefer._compiler.lower import Plan, Range
     from godefer._compiler.source import Source
     from godefer._decision import Exits, Result
-    from godefer._meaning import Meaning
+    from godefer._resolve import ResolvedNames
 
 # The names in the shapes that are not a function's own; they become constants of its code.
 _RUNTIME: dict[str, Any] = {
@@ -77,15 +77,15 @@ _RUNTIME: dict[str, Any] = {
 _MARK = re.compile(f"'({'|'.join(_RUNTIME)})'")
 _ASYNC_GENERATOR = 0x200  # inspect.CO_ASYNC_GENERATOR
 
-_outcomes: dict[int, tuple[ref[CodeType], Meaning, Result, CodeType | str]] = {}
+_outcomes: dict[int, tuple[ref[CodeType], ResolvedNames, Result, CodeType | str]] = {}
 
 
-def open_code(fn: FunctionType, meant: Meaning, result: Result = None) -> CodeType | str:
+def open_code(fn: FunctionType, meant: ResolvedNames, result: Result = None) -> CodeType | str:
     """Return the open-coded code of *fn*; or the reason why there is none.
 
     Args:
         fn: The function.
-        meant: What its names mean (`meaning`).
+        meant: What its names mean (`resolve_names`).
         result: Its named results.
     """
     original = fn.__code__
@@ -100,7 +100,7 @@ def open_code(fn: FunctionType, meant: Meaning, result: Result = None) -> CodeTy
     return outcome
 
 
-def _open_code(fn: FunctionType, meant: Meaning, result: Result) -> CodeType | str:
+def _open_code(fn: FunctionType, meant: ResolvedNames, result: Result) -> CodeType | str:
     code = fn.__code__
     if any(isinstance(const, str) and const in _RUNTIME for const in code.co_consts):
         return "it holds a string that is one of the marks of lowered code"
@@ -122,7 +122,7 @@ def lowered_text(fn: FunctionType, decision: Decision) -> str:
     """Return the lowered source of the open-coded *fn*; or a comment, if its source is gone."""
     if decision.original is None:
         return "# it was compiled in another process"
-    meant = meaning(fn, decision.original)
+    meant = resolve_names(fn, decision.original)
     outcome = lowered(decision.original, fn.__globals__, meant, decision.result)
     return f"# {outcome}" if isinstance(outcome, str) else outcome.text
 
@@ -140,7 +140,7 @@ class LoweredCode:
 def lowered(
     code: CodeType,
     module_globals: dict[str, Any],
-    meant: Meaning,
+    meant: ResolvedNames,
     result: Result,
     *,
     want_text: bool = True,
@@ -242,10 +242,12 @@ def _move(nodes: list[ast.expr], lines: int) -> None:
         node.end_lineno = (node.end_lineno or 0) + lines
 
 
-def names_of(meant: Meaning, shift: int) -> Names:
+def names_of(meant: ResolvedNames, shift: int) -> Names:
     """What the scanner needs to know of what the names mean."""
     statements, modules = dict(meant[0]), dict(meant[1])
-    return Names(statements, frozenset(modules), lambda path: attribute(modules, path), shift)
+    return Names(
+        statements, frozenset(modules), lambda path: resolve_attribute(modules, path), shift
+    )
 
 
 def _keep_names(node: ast.FunctionDef | ast.AsyncFunctionDef, code: CodeType) -> None:

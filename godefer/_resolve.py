@@ -1,7 +1,8 @@
-"""What the names in a function mean: which of them are statements of godefer.
+"""Resolve the names in a function: find those that are statements of godefer.
 
-Decided by identity when the function is decorated, so an alias counts (``from godefer import defer as later``), a closure variable too, and
-somebody else's `defer` does not.
+Names are looked up when the function is decorated, and compared by identity. So an alias is found
+(``from godefer import defer as later``), and so is a closure variable. Another library's `defer`
+is not.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from types import FunctionType
     from typing import Any
 
-    Meaning = tuple[tuple[tuple[str, str], ...], tuple[tuple[str, ModuleType], ...]]
+    # Names with the statements that they are, and names with the modules that they are.
+    ResolvedNames = tuple[tuple[tuple[str, str], ...], tuple[tuple[str, ModuleType], ...]]
 
 _STATEMENTS: dict[int, str] = {
     id(_statements.defer): "defer",
@@ -29,14 +31,18 @@ _STATEMENTS: dict[int, str] = {
 }
 
 
-def meaning(fn: FunctionType, code: CodeType | None = None) -> Meaning:
-    """The names of *fn* that are statements, with what they are called here; and those that are modules.
+def resolve_names(fn: FunctionType, code: CodeType | None = None) -> ResolvedNames:
+    """Return the names of *fn* that are statements of godefer, and those that are modules.
 
-    Equal for two functions exactly if their names mean the same. *code* is the original code of an open-coded *fn*.
+    Two functions of one code can share the compiled code if the results for them are equal.
+
+    Args:
+        fn: The function.
+        code: Its original code, if it is open-coded.
     """
     statements, modules = [], []
     for name in _outer_names(code or fn.__code__):
-        value = _value(fn, name)
+        value = _look_up(fn, name)
         statement = _STATEMENTS.get(id(value))
         if statement is not None:
             statements.append((name, statement))
@@ -45,8 +51,11 @@ def meaning(fn: FunctionType, code: CodeType | None = None) -> Meaning:
     return tuple(statements), tuple(modules)
 
 
-def attribute(modules: dict[str, ModuleType], path: tuple[str, ...]) -> str | None:
-    """The statement that the dotted name *path*, beginning with one of *modules*, is; None if it is none."""
+def resolve_attribute(modules: dict[str, ModuleType], path: tuple[str, ...]) -> str | None:
+    """Return the statement that *path* leads to, such as ``("godefer", "defer")``; else None.
+
+    *path* begins with the name of one of *modules*.
+    """
     value: Any = modules[path[0]]
     for name in path[1:]:
         if not isinstance(value, ModuleType):
@@ -56,8 +65,8 @@ def attribute(modules: dict[str, ModuleType], path: tuple[str, ...]) -> str | No
 
 
 def mentions_godefer(fn: FunctionType) -> bool:
-    """Does *fn* name a statement of godefer, or godefer itself?"""
-    statements, modules = meaning(fn)
+    """Return whether *fn* names a statement of godefer, or godefer itself."""
+    statements, modules = resolve_names(fn)
     return (
         bool(statements)
         or "godefer" in fn.__code__.co_names
@@ -66,7 +75,7 @@ def mentions_godefer(fn: FunctionType) -> bool:
 
 
 def _outer_names(code: CodeType) -> Iterator[str]:
-    """The names that *code*, or a comprehension in it, does not bind itself."""
+    """Yield the names that *code*, or a comprehension in it, uses and does not bind."""
     own = {*code.co_varnames, *code.co_cellvars}
     yield from (name for name in (*code.co_names, *code.co_freevars) if name not in own)
     for const in code.co_consts:
@@ -74,12 +83,12 @@ def _outer_names(code: CodeType) -> Iterator[str]:
             yield from (name for name in _outer_names(const) if name not in own)
 
 
-def _value(fn: FunctionType, name: str) -> object:
-    """What *name* means in *fn*: a closure variable, a global or a builtin; None if it means nothing yet."""
+def _look_up(fn: FunctionType, name: str) -> object:
+    """Return the closure variable, global or builtin *name* of *fn*; None if it is not set yet."""
     if name in fn.__code__.co_freevars and fn.__closure__ is not None:
         try:
             return fn.__closure__[fn.__code__.co_freevars.index(name)].cell_contents
-        except ValueError:  # not filled yet
+        except ValueError:  # the cell is empty
             return None
     if name in fn.__globals__:
         return fn.__globals__[name]
