@@ -424,7 +424,7 @@ class _Watcher:  # pragma: no cover  # the interpreter traces nothing inside of 
 
 
 _HERE = run.__code__.co_filename
-_PACKAGE = str(Path(_HERE).parent) + os.sep
+_PACKAGE = str(Path(_HERE).parents[1]) + os.sep
 
 
 def _of_godefer(frame: FrameType) -> bool:
