@@ -1,4 +1,4 @@
-"""Whether what the command line prints has colours."""
+"""The colours of the command line's output."""
 
 from __future__ import annotations
 
@@ -9,8 +9,19 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
+class Paint:
+    """Colours text for a terminal, and leaves it plain for a pipe."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.colours = has_colours(out)
+
+    def __call__(self, code: str, text: str) -> str:
+        """Return *text* in the style with that code of ECMA-48."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colours and code and text else text
+
+
 def has_colours(out: TextIO) -> bool:
-    """Somebody can see them, and does not mind: decided as the interpreter does for its tracebacks."""
+    """Return whether output to *out* is coloured, by the rules of the interpreter's tracebacks."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):

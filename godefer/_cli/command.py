@@ -1,4 +1,4 @@
-"""python -m godefer: the command line."""
+"""Parse the command line, ``python -m godefer``, and run the subcommand."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the subcommand that *arguments* name; the result is the exit status."""
+    """Run the subcommand that *arguments* name; return the exit status."""
     options = _parser().parse_args(arguments)
-    if isinstance(
-        sys.stdout, io.TextIOWrapper
-    ):  # source may have what the encoding of a pipe lacks
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The encoding of a pipe may lack characters of the source.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int = options.run(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # as in `python -m godefer demo | head`: the reader has seen enough
+    except BrokenPipeError:  # as in `python -m godefer demo | head`
         # The interpreter flushes stdout once more when it exits, and must not fail again.
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -33,7 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-_COLOURS = "Colours are used on a terminal; NO_COLOR in the environment takes them away, FORCE_COLOR has them in a pipe too."
+_COLOURS = (
+    "Colours are used on a terminal; NO_COLOR in the environment takes them away, "
+    "FORCE_COLOR has them in a pipe too."
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,47 +45,67 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"godefer {__version__}")
     subcommands = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
+    _add_demo(subcommands)
+    _add_explain(subcommands)
+    _add_check(subcommands)
+    return parser
 
+
+def _add_demo(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     demo = subcommands.add_parser(
         "demo",
         help="show what godefer does, on real files, a database, threads and tasks",
         description=(
-            "Copy a file, move money in a SQLite database, guard a section with a lock, recover a panic, and download in "
-            "asyncio: each step prints the code it runs and what happened in which order, then checks what is left "
-            "behind. Everything happens in a temporary directory, which is removed at the end. The exit status is 0 if every step "
-            f"checked out, else 1. {_COLOURS}"
+            "Copy a file, move money in a SQLite database, guard a section with a lock, recover a "
+            "panic, and download in asyncio: each step prints the code it runs and what happened "
+            "in which order, then checks what is left behind. Everything happens in a temporary "
+            "directory, which is removed at the end. The exit status is 0 if every step checked "
+            f"out, else 1. {_COLOURS}"
         ),
     )
     demo.set_defaults(run=_demo)
 
+
+def _add_explain(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     explain = subcommands.add_parser(
         "explain",
         help="tell how a decorated function is run, and why",
         description=(
-            "Import a module and tell how its decorated functions are run, or those of a class: open-coded, that is compiled again with "
-            "their deferred calls written into their exits, or the runtime way, with the reason. Of a single function, also its "
-            f"source, each defer statement with its shape beside it. The exit status is 2 if there is nothing to explain. {_COLOURS}"
+            "Import a module and tell how its decorated functions are run, or those of a class: "
+            "open-coded, that is compiled again with their deferred calls written into their "
+            "exits, or the runtime way, with the reason. Of a single function, also its source, "
+            "each defer statement with its shape beside it. The exit status is 2 if there is "
+            f"nothing to explain. {_COLOURS}"
         ),
     )
     explain.add_argument(
         "target",
         metavar="MODULE[:NAME]",
-        help="a module, as in `import pkg.mod`, or what it defines: pkg.mod:function, pkg.mod:Class, pkg.mod:Class.method",
+        help=(
+            "a module, as in `import pkg.mod`, or what it defines: "
+            "pkg.mod:function, pkg.mod:Class, pkg.mod:Class.method"
+        ),
     )
     explain.add_argument(
         "--lowered",
         action="store_true",
-        help="show the lowered source too: the Python code that each open-coded function was compiled from",
+        help=(
+            "show the Python code that runs, too: of an open-coded function the lowered source "
+            "that it was compiled from, of a function run the runtime way its wrapper's source"
+        ),
     )
     explain.set_defaults(run=_explain)
 
+
+def _add_check(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     check = subcommands.add_parser(
         "check",
         help="find mistakes with godefer in source files",
         description=(
-            "Read Python files, without importing them, and report mistakes with godefer that can be seen in their source. "
-            "docs/checker.md explains the rules. A line that ends in `# noqa: GDF001` takes back what is found there. "
-            "The exit status is 1 if anything is found, 2 if the command itself is wrong, else 0."
+            "Read Python files, without importing them, and report mistakes with godefer that can "
+            "be seen in their source. docs/checker.md explains the rules. A line that ends in "
+            "`# noqa: GDF001` takes back what is found there. The exit status is 1 if anything is "
+            "found, 2 if the command itself is wrong, else 0."
         ),
     )
     check.add_argument(
@@ -110,22 +132,21 @@ def _parser() -> argparse.ArgumentParser:
         help="text by default",
     )
     check.set_defaults(run=_check)
-    return parser
 
 
 def _demo(_options: argparse.Namespace) -> int:
-    from godefer._cli import demo  # noqa: PLC0415  # it imports asyncio and sqlite3, which no other subcommand needs
+    # It imports asyncio and sqlite3, which no other subcommand needs.
+    from godefer._cli import demo  # noqa: PLC0415
 
     return 0 if demo.run(sys.stdout) else 1
 
 
 def _explain(options: argparse.Namespace) -> int:
     from godefer._cli import explain  # noqa: PLC0415  # only this subcommand needs it
+    from godefer._cli.colours import Paint  # noqa: PLC0415
 
     try:
-        report = explain.report(
-            options.target, explain.Paint(sys.stdout), with_lowered=options.lowered
-        )
+        report = explain.report(options.target, Paint(sys.stdout), with_lowered=options.lowered)
     except explain.NothingToExplainError as mistake:
         sys.stderr.write(f"python -m godefer explain: {mistake}\n")
         return 2
@@ -134,7 +155,8 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from godefer.lint import _files, _output  # noqa: PLC0415  # only this subcommand needs the parser
+    # Only this subcommand needs Python's parser.
+    from godefer.lint import _files, _output  # noqa: PLC0415
 
     try:
         selection = _files.Selection(

@@ -1,4 +1,4 @@
-"""What `python -m godefer explain` prints: a module, or one of its functions, found by name and explained."""
+"""Write the text of ``python -m godefer explain``: find functions by name, and explain them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib
 import linecache
 from types import ModuleType
 
-from godefer._cli.colours import has_colours
 from godefer._decision import decision_on
 from godefer._errors import DECORATE_NEXT_TO_DEF
 from godefer._explain import decorated_functions, explain, static_attribute
@@ -16,8 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FunctionType
-    from typing import TextIO
 
+    from godefer._cli.colours import Paint
     from godefer._decision import Decision
     from godefer._explain import Explanation
 
@@ -25,30 +24,20 @@ _COMMAND = "python -m godefer explain"
 
 
 class NothingToExplainError(Exception):
-    """The target cannot be explained; the message says why, and what to write instead."""
-
-
-class Paint:
-    """Colours, where somebody can see them."""
-
-    def __init__(self, out: TextIO) -> None:
-        self.colours = has_colours(out)
-
-    def __call__(self, code: str, text: str) -> str:
-        """*text* in the colour with that number of ECMA-48's."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colours and code and text else text
+    """The target cannot be explained; the message says why, and names the remedy."""
 
 
 def report(target: str, paint: Paint, *, with_lowered: bool = False) -> str:
-    """The text for *target*: ``pkg.mod`` or ``pkg.mod:qualname``. A module, or a class, is a list of what it defines.
+    """Return the text for *target*; for a module or a class, list the functions that it defines.
 
     Args:
-        target: What to explain.
-        paint: How to colour it.
-        with_lowered: Show the lowered source too.
+        target: ``pkg.mod`` or ``pkg.mod:qualname``.
+        paint: Colours the text.
+        with_lowered: Show the lowered source too, or the wrapper's.
 
     Raises:
-        NothingToExplainError: The module cannot be imported, has no such name, or what it names is not decorated.
+        NothingToExplainError: The module cannot be imported, has no such name, or the name is of
+            nothing decorated.
     """
     name, _, qualname = target.partition(":")
     module = _import(name)
@@ -87,17 +76,19 @@ def _in_full(function: FunctionType, paint: Paint, *, with_lowered: bool) -> str
             "\n".join(f"  {paint('33', f'{shape:{width}}')}  {_SHAPES[shape]}" for shape in shapes)
         )
     if with_lowered:
-        what = "lowered source" if explanation.lowered else "the wrapper's source"
+        title = "lowered source" if explanation.lowered else "the wrapper's source"
         parts += [
-            f"{what} (names that begin with @ are godefer's):",
-            _lowered(explanation.lowered or explanation.wrapper, paint),
+            f"{title} (names that begin with @ are godefer's):",
+            _paint_added(explanation.lowered or explanation.wrapper, paint),
         ]
     return "\n\n".join(parts)
 
 
 _SHAPES = {
     "inline": "the call stands in the exits of the function, and nothing else does",
-    "conditional": "the call stands in the exits of the function, with a test of whether the statement has run",
+    "conditional": (
+        "the call stands in the exits of the function, with a test of whether the statement has run"
+    ),
     "list": "each run of the statement links a call into a list, which the exits empty",
 }
 
@@ -110,13 +101,16 @@ def _summary(explanation: Explanation, paint: Paint) -> str:
 
 
 def _source(function: FunctionType, explanation: Explanation, paint: Paint) -> str:
-    """The lines of the function, each statement's with its shape beside it; nothing if they are not those that run."""
+    """Return the lines of the function, with the shape beside each statement.
+
+    Return "" unless the source is certain to be that of the running code.
+    """
     # Slow to import; a listing does not need them.
     from godefer._compiler.compile import names_of  # noqa: PLC0415
     from godefer._compiler.sites import called  # noqa: PLC0415
     from godefer._compiler.source import find  # noqa: PLC0415
 
-    decision: Decision = decision_on(function.__code__)  # type: ignore[assignment]  # it is decorated
+    decision: Decision = decision_on(function.__code__)  # type: ignore[assignment]  # not None
     code = decision.original or function.__code__
     source = find(code, function.__globals__)
     if isinstance(source, str):
@@ -126,27 +120,31 @@ def _source(function: FunctionType, explanation: Explanation, paint: Paint) -> s
         code.co_firstlineno - 1 : last
     ]
     lines = [line.rstrip().expandtabs() for line in lines]
-    beside: dict[int, list[str]] = {}
+    notes: dict[int, list[str]] = {}
     for site in explanation.defers:
-        beside.setdefault(site.line, []).append(f"{site.statement}, {site.shape}")
+        notes.setdefault(site.line, []).append(f"{site.statement}, {site.shape}")
     if explanation.way == "runtime":
         names = names_of(resolve_names(function, code), source.shift)
         for number, statement in called(source.node.body, names):
-            beside.setdefault(number, []).append(f"{statement}, at run time")
-    width = max((len(lines[line - code.co_firstlineno]) for line in beside), default=0)
-    gutter = len(str(last))
+            notes.setdefault(number, []).append(f"{statement}, at run time")
+    return _with_notes(lines, code.co_firstlineno, notes, paint)
+
+
+def _with_notes(lines: list[str], first: int, notes: dict[int, list[str]], paint: Paint) -> str:
+    """Number *lines*, from *first* on, and align the notes to their right."""
+    width = max((len(lines[line - first]) for line in notes), default=0)
+    gutter = len(str(first + len(lines) - 1))
     out = []
-    for number, line in enumerate(lines, code.co_firstlineno):
-        shapes = "; ".join(beside.get(number, ()))
-        mark = " " * (width - len(line)) + paint("33", f"  <- {shapes}") if shapes else ""
-        out.append(
-            f"  {paint('2', f'{number:{gutter}}')}  {paint('33' if shapes else '', line)}{mark}".rstrip()
-        )
+    for number, line in enumerate(lines, first):
+        note = "; ".join(notes.get(number, ()))
+        mark = " " * (width - len(line)) + paint("33", f"  <- {note}") if note else ""
+        shown = paint("33" if note else "", line)
+        out.append(f"  {paint('2', f'{number:{gutter}}')}  {shown}{mark}".rstrip())
     return "\n".join(out)
 
 
-def _lowered(text: str, paint: Paint) -> str:
-    """The lowered source, what godefer has added in another colour."""
+def _paint_added(text: str, paint: Paint) -> str:
+    """Return *text* with the lines that godefer has added in another colour."""
     return "\n".join(
         paint("36" if "@" in line.replace("@with_defers", "") else "", line)
         for line in text.splitlines()
@@ -158,14 +156,14 @@ def _listed(holder: ModuleType | type) -> list[FunctionType]:
     functions = list(_functions(holder, name))
     if not functions:
         raise NothingToExplainError(
-            f"no function or method that {getattr(holder, '__qualname__', name)} itself defines is decorated; "
-            f"{DECORATE_NEXT_TO_DEF}"
+            f"no function or method that {getattr(holder, '__qualname__', name)} itself defines "
+            f"is decorated; {DECORATE_NEXT_TO_DEF}"
         )
     return sorted(functions, key=lambda function: ((found := explain(function)).file, found.line))
 
 
 def _functions(holder: ModuleType | type, module: str) -> Iterator[FunctionType]:
-    """The decorated functions that *holder* defines in *module*: its own, and those of its classes, however deep."""
+    """Yield the decorated functions that *holder*, and the classes in it, define in *module*."""
     holders, seen = [vars(holder)], set()
     while holders:
         for value in list(holders.pop().values()):
@@ -174,7 +172,7 @@ def _functions(holder: ModuleType | type, module: str) -> Iterator[FunctionType]
             seen.add(id(value))
             if isinstance(value, type):
                 if value.__module__ == module:
-                    holders.append(vars(value))  # type: ignore[arg-type]  # a read-only dictionary, of which none is written
+                    holders.append(vars(value))  # type: ignore[arg-type]  # never written
                 continue
             for function in decorated_functions(value):
                 if function.__module__ == module and (
@@ -202,7 +200,8 @@ def _import(name: str) -> ModuleType:
         ):
             raise NothingToExplainError(_not_found(name, error.name)) from None
         raise NothingToExplainError(
-            f"importing {name} failed with {type(error).__name__}: {error}; `python -c 'import {name}'` shows where"
+            f"importing {name} failed with {type(error).__name__}: {error}; "
+            f"`python -c 'import {name}'` shows where"
         ) from None
 
 
@@ -213,8 +212,8 @@ def _not_found(name: str, missing: str) -> str:
         if attribute.partition(".")[0] in vars(_import(parent)):
             return f"{missing} is no module; write {parent}:{attribute}"
     return (
-        f"there is no module named {missing}; run this where `python -c 'import {name}'` works: in the directory above it, "
-        f"or with it installed"
+        f"there is no module named {missing}; run this where `python -c 'import {name}'` works: "
+        f"in the directory above it, or with it installed"
     )
 
 
@@ -229,14 +228,13 @@ def _find(module: ModuleType, qualname: str) -> object:
                 f"call godefer.explain() on it there"
             )
         if isinstance(found, type) and part.startswith("__") and not part.endswith("__"):
-            name = (
-                f"_{found.__name__.lstrip('_')}{part}"  # a private name, as the compiler writes it
-            )
+            name = f"_{found.__name__.lstrip('_')}{part}"  # as the compiler mangles it
         path.append(part)
         try:
             found = static_attribute(found, name)
         except AttributeError:
             raise NothingToExplainError(
-                f"{module.__name__} has no {'.'.join(path)}; `{_COMMAND} {module.__name__}` lists its decorated functions"
+                f"{module.__name__} has no {'.'.join(path)}; "
+                f"`{_COMMAND} {module.__name__}` lists its decorated functions"
             ) from None
     return found
