@@ -473,6 +473,22 @@ def test_blocks_that_leave_no_room(load):
     assert events == ["body", 1, 0]
 
 
+@pytest.mark.parametrize(("exits", "way"), [(40, "open-coded"), (41, "runtime")])
+def test_statements_times_exits(exits, way, load):
+    """Fifty statements are copied to forty exits; where there are more copies to make, the function runs the runtime way (R2, R4)."""
+    text = "from godefer import defer\ndef f(events):\n"
+    text += "".join(f"    defer(events.append, {i})\n" for i in range(50))
+    text += "".join(f"    if events == [{i}]: return {i}\n" for i in range(exits - 1))
+    f = with_defers(load(text).f)
+    explanation = explain(f)
+    assert explanation.way == way
+    if way == "runtime":
+        assert "50 statements and 41 ways to return" in explanation.reason
+    events = [7]
+    assert f(events) == 7
+    assert events == [7, *reversed(range(50))]
+
+
 # The value of a function that recovers
 
 

@@ -1029,6 +1029,23 @@ def test_an_exit_that_is_named_ends(way):
     assert seen.values() == ["later"]
 
 
+def test_an_exit_that_a_deferred_call_raises_again_ends_when_it_is_named(way):
+    """An exit that a deferred call has raised again replaces nothing, so it is over where `recover(Type)` takes it (P3)."""
+    found = []
+
+    @way
+    def f():
+        def again():
+            raise sys.exception()
+
+        defer(lambda: found.append(recover(SystemExit)))
+        defer(again)
+        raise SystemExit(3)
+
+    assert f() is None
+    assert found[0].code == 3
+
+
 def test_an_exit_replaced_inside_a_deferred_function_goes_on(way):
     """An exit in a caller is not touched by panics that deferred functions raise and recover among themselves (P3)."""
     seen = Seen()
