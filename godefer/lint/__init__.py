@@ -1,11 +1,17 @@
-"""The checker: mistakes with godefer that can be seen in the source.
+"""The checker: it finds mistakes with godefer in source code.
 
-``python -m godefer check PATH…`` is its command line, and flake8 finds `Flake8Plugin` by itself. It reads source and imports nothing of what it
-checks. docs/checker.md explains each rule.
+Its command line is ``python -m godefer check PATH…``, and flake8 loads `Flake8Plugin` by itself.
+It reads source, and imports nothing of it. docs/checker.md explains each rule.
 
-From names to output, each file builds on those before it: `_names` resolves names and imports, `_module` knows the statements and the functions that
-they stand in, `_rules` holds the rules that fire only where it is certain, `_patterns` those that know a mistake by its pattern, `_check` visits a
-module, `_files` reads files and their ``# noqa`` comments, `_output` prints, and `_flake8` is the plugin.
+Each file builds on those above it:
+
+- `_tree` has helpers for nodes, and `_bindings` resolves names and imports.
+- `_site` describes a statement of godefer, and `_module` finds them and the decorated functions.
+- `_resources` lists known functions that open and close.
+- `_rules` and `_awaiting` hold the rules that fire only where a mistake is certain. `_arguments`,
+  `_openings` and `_loops` hold those that match a pattern.
+- `_check` visits a module. `_files` reads files and their ``# noqa`` comments.
+- `_output` formats the problems, and `_flake8` is the plugin.
 """
 
 from godefer.lint._check import RULES as RULES

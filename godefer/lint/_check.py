@@ -1,16 +1,18 @@
-"""The visitor: what to ask of each node of a module."""
+"""The visitor: it walks over a module and applies the rules."""
 
 from __future__ import annotations
 
 import ast
 
-from godefer.lint import _loops, _patterns, _rules
-from godefer.lint._module import Finding, Module
-from godefer.lint._names import mentions_godefer
+from godefer.lint import _arguments, _awaiting, _loops, _openings, _rules
+from godefer.lint._bindings import imports_godefer
+from godefer.lint._module import Module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from godefer.lint._site import Finding
 
 RULES = {
     "GDF001": "the function is called, not passed",
@@ -27,22 +29,22 @@ RULES = {
     "GDF012": "a statement between acquiring and deferring can raise",
 }
 
-_OF_A_SITE = (
+_SITE_RULES = (
     _rules.called_not_passed,
     _rules.no_decorated_function,
     _loops.once_per_turn,
     _loops.captures_loop_variable,
-    _patterns.evaluated_now,
-    _rules.async_in_sync,
+    _arguments.evaluated_now,
+    _awaiting.async_in_sync,
     _rules.recover_deferred,
-    _patterns.opens_at_exit,
-    _rules.not_awaited,
-    _patterns.gap,
+    _openings.opens_at_exit,
+    _awaiting.not_awaited,
+    _openings.gap_before_defer,
 )
 
 
 class Visitor:
-    """Visits each node of *tree* once, in the order of the source, and collects what the rules find."""
+    """Visits each node of *tree* once, in the order of the source, and collects the findings."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.module = Module(tree)
@@ -50,7 +52,7 @@ class Visitor:
         self.findings: list[Finding] = []
 
     def visit(self) -> list[Finding]:
-        """Visit all of it; the findings are in the order of the source."""
+        """Visit the whole tree; return the findings in the order of the source."""
         self.findings += _rules.out_of_reach(self.module, self.tree)
         for node in self.module.scopes:
             self.findings += self._node(node)
@@ -61,13 +63,13 @@ class Visitor:
         module = self.module
         site = module.sites.get(node)
         if site is not None:
-            for rule in _OF_A_SITE:
+            for rule in _SITE_RULES:
                 yield from rule(module, site)
         elif isinstance(node, ast.Call):
             if module.path(node.func) == "godefer.recover":
                 yield from _rules.cannot_recover(module, node)
         elif isinstance(node, ast.Expr):
-            yield from _rules.scope_not_entered(module, node)
+            yield from _awaiting.scope_not_entered(module, node)
         else:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 yield from _rules.nothing_deferred(module, node)
@@ -81,5 +83,5 @@ def _place(finding: Finding) -> tuple[int, int, str]:
 
 
 def check_tree(tree: ast.Module) -> list[Finding]:
-    """What the rules find in a module; nothing, at once, if it does not import godefer."""
-    return Visitor(tree).visit() if mentions_godefer(tree) else []
+    """Return the findings in a module; none, without a visit, if it does not import godefer."""
+    return Visitor(tree).visit() if imports_godefer(tree) else []

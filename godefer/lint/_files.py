@@ -1,4 +1,4 @@
-"""From paths to problems: which files are read, what their ``# noqa`` comments take back, and what is selected."""
+"""From paths to problems: find the files, check them, and apply ``# noqa`` and the selection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-# Directories that hold no code of the project's own, as ruff has them.
+# Directories without code of the project's own, as in ruff's defaults.
 EXCLUDED = frozenset(
     {
         "__pycache__",
@@ -42,12 +42,12 @@ class Problem(NamedTuple):
 
     Attributes:
         path: The file.
-        line: Where it begins.
-        column: Where it begins.
-        end_line: Where it ends.
-        end_column: Where it ends: the column after the last one.
+        line: The first line.
+        column: The first column.
+        end_line: The last line.
+        end_column: The column after the last one.
         code: The rule, ``invalid-syntax``, or ``E902`` for a file that cannot be read.
-        message: What is wrong, and what to write instead.
+        message: The problem, and the remedy.
 
     Example:
         >>> from godefer.lint import check_source
@@ -65,15 +65,15 @@ class Problem(NamedTuple):
 
 
 class UnknownRuleError(ValueError):
-    """A selector that no rule begins with."""
+    """A selector that is not the beginning of any rule."""
 
 
 class Selection:
-    """Which rules count. A code may be shortened: ``GDF`` is all of them, ``GDF01`` three.
+    """The selected rules. A code may be shortened: ``GDF`` is all of them, ``GDF01`` three.
 
     Args:
-        select: The rules that count; all, if there are none.
-        ignore: Those of them that do not. The longer code decides; of two equal ones, this.
+        select: The codes to select; all if it is empty.
+        ignore: The codes to leave out. The longer code decides; of two equal ones, this.
     """
 
     def __init__(self, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> None:
@@ -90,9 +90,13 @@ class Selection:
 
 
 def python_files(paths: Iterable[str]) -> Iterator[str]:
-    """The Python files that *paths* name: each file itself, and those in directories, without hidden and foreign ones."""
+    """Yield each file of *paths*, and the Python files in each directory of *paths*.
+
+    Hidden directories, and those of other projects, are left out.
+    """
     for path in paths:
-        if not os.path.isdir(path):  # noqa: PTH112  # as given, so that the report can be clicked on
+        # Paths stay as they are given, so that a terminal can open those in the report.
+        if not os.path.isdir(path):  # noqa: PTH112
             yield path
             continue
         for directory, inner, files in os.walk(path):
@@ -122,16 +126,16 @@ def check_file(path: str, selection: Selection) -> list[Problem]:
 def check_source(
     source: str | bytes, path: str = "<string>", selection: Selection | None = None
 ) -> list[Problem]:
-    r"""Check the source of a module. One that does not contain the word godefer is not even parsed.
+    r"""Check the source of a module, which is not even parsed if it lacks the word godefer.
 
     Args:
         source: The text, or the bytes of its file.
-        path: What the problems name as its file.
+        path: The name of its file in the problems.
         selection: The rules to check; all of them if it is None.
 
     Returns:
-        The problems, in the order of the text, without those that a ``# noqa`` takes back. What cannot be parsed is one problem, with the code
-        ``invalid-syntax``.
+        The problems, in the order of the text, without those that a ``# noqa`` suppresses. A source
+        that cannot be parsed has one problem, with the code ``invalid-syntax``.
 
     Example:
         >>> from godefer.lint import check_source
@@ -144,17 +148,14 @@ def check_source(
         return []
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as SyntaxWarning: the interpreter's business
+            warnings.simplefilter("ignore")  # SyntaxWarning is the interpreter's business
             tree = ast.parse(source, path)
         text = source if isinstance(source, str) else _decoded(source)
     except SyntaxError as error:
         line, column = error.lineno or 1, error.offset or 1
         return [Problem(path, line, column, line, column, "invalid-syntax", error.msg)]
-    except (
-        ValueError,
-        RecursionError,
-        MemoryError,
-    ) as error:  # null bytes, a wrong coding, nested too deeply
+    except (ValueError, RecursionError, MemoryError) as error:
+        # Null bytes, a wrong encoding, or code that is nested too deeply.
         return [Problem(path, 1, 1, 1, 1, "invalid-syntax", str(error) or type(error).__name__)]
     lines = text.splitlines(keepends=True) if "\f" not in text else io.StringIO(text).readlines()
     found = [_problem(path, lines, f.code, f.message, f.node) for f in check_tree(tree)]
@@ -181,14 +182,17 @@ def _problem(path: str, lines: Sequence[str], code: str, message: str, node: ast
 
 
 def characters(lines: Sequence[str], line: int, offset: int) -> int:
-    """An offset in UTF-8 bytes, as the tree has it, in characters."""
+    """Convert an offset in UTF-8 bytes, as the tree has it, to characters."""
     if not 0 < line <= len(lines):
         return offset
     return len(lines[line - 1].encode()[:offset].decode(errors="replace"))
 
 
 def _without_noqa(problems: list[Problem], text: str) -> list[Problem]:
-    """Leave out what a comment takes back. One counts for the line that it ends, which may have begun in a string of several lines."""
+    """Leave out the problems that a comment suppresses.
+
+    A comment counts for its line, and for the lines of a string that ends there.
+    """
     if not problems or "noqa" not in text.lower():
         return problems
     comments: dict[int, list[str]] = {}
@@ -207,18 +211,18 @@ def _without_noqa(problems: list[Problem], text: str) -> list[Problem]:
             for line in range(first, token.end[0] + 1):
                 comments.setdefault(line, []).extend(pending)
             first, pending = 0, []
-    everywhere = [*_taken_back(_FILE_NOQA, whole_file)]
+    everywhere = [*_suppressed(_FILE_NOQA, whole_file)]
     return [
         problem
         for problem in problems
         if not problem.code.startswith(
-            (*everywhere, *_taken_back(_NOQA, comments.get(problem.line, [])))
+            (*everywhere, *_suppressed(_NOQA, comments.get(problem.line, [])))
         )
     ]
 
 
-def _taken_back(pattern: re.Pattern[str], comments: Iterable[str]) -> Iterator[str]:
-    """What the codes of the problems begin with that *comments* take back; "" for all."""
+def _suppressed(pattern: re.Pattern[str], comments: Iterable[str]) -> Iterator[str]:
+    """Yield the codes, or beginnings of codes, that *comments* suppress; "" for all."""
     for comment in comments:
         match = pattern.search(comment)
         if match is not None:

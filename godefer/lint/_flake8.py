@@ -1,4 +1,4 @@
-"""The rules as a plugin of flake8, which finds it by the entry point ``flake8.extension``."""
+"""The plugin for flake8, which finds it by the entry point ``flake8.extension``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Flake8Plugin:
-    r"""What flake8 makes of each file.
+    r"""The checker for one file, as flake8 makes it.
 
     Args:
         tree: The module.
@@ -23,7 +23,8 @@ class Flake8Plugin:
         >>> import ast
         >>> from godefer.lint import Flake8Plugin
         >>> source = "from godefer import defer\ndefer(print)\n"
-        >>> for line, column, message, _ in Flake8Plugin(ast.parse(source), source.splitlines()).run():
+        >>> plugin = Flake8Plugin(ast.parse(source), source.splitlines())
+        >>> for line, column, message, _ in plugin.run():
         ...     print(line, column, message.split()[0])
         2 0 GDF002
     """
@@ -36,7 +37,9 @@ class Flake8Plugin:
         self.lines = lines
 
     def run(self) -> Iterator[tuple[int, int, str, type[Flake8Plugin]]]:
-        r"""Give each finding as flake8 wants it: with the column counted from 0, and the code in the message.
+        r"""Yield the findings as flake8 expects them.
+
+        Columns count from 0, and the message begins with the code.
 
         Yields:
             The line, the column, the message, and this class.
@@ -45,7 +48,8 @@ class Flake8Plugin:
             >>> import ast
             >>> from godefer.lint import Flake8Plugin
             >>> source = "import godefer\ngodefer.defer(print)\n"
-            >>> [(line, column) for line, column, *_ in Flake8Plugin(ast.parse(source), source.splitlines()).run()]
+            >>> plugin = Flake8Plugin(ast.parse(source), source.splitlines())
+            >>> [(line, column) for line, column, *_ in plugin.run()]
             [(2, 0)]
         """
         for finding in check_tree(self.tree):

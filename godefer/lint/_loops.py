@@ -1,24 +1,26 @@
-"""The rules about loops: GDF003 and GDF004. Patterns, as those in `_patterns`."""
+"""The rules about loops: GDF003 and GDF004, which match narrow patterns, as `_openings` does."""
 
 from __future__ import annotations
 
 import ast
 
-from godefer.lint._module import Finding, Module, Site, own_breaks, text
 from godefer.lint._resources import CLOSERS, closed, opens_for_itself
+from godefer.lint._site import Finding
+from godefer.lint._tree import WITHS, own_breaks, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from godefer.lint._names import Scope
+    from godefer.lint._bindings import Scope
+    from godefer.lint._module import Module
+    from godefer.lint._site import Site
+    from godefer.lint._tree import FunctionOrLambda
 
-_FunctionOrLambda = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Loop = ast.For | ast.AsyncFor | ast.While
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
-_WITHS = (ast.With, ast.AsyncWith)
 
-# What a file or a connection gives by these stays valid when it is closed.
+# Methods of files and connections whose results stay valid after a close.
 _PLAIN_RESULT = frozenset(
     {
         "read",
@@ -35,7 +37,7 @@ _PLAIN_RESULT = frozenset(
     }
 )
 
-# What reads all of a file, or writes to it, and keeps it for nothing.
+# Functions that read or write a file, and do not keep it.
 _READERS = frozenset(
     {
         *(
@@ -50,16 +52,15 @@ _READERS = frozenset(
     }
 )
 
-_LOCKS = frozenset(
-    {"asyncio.Lock", "multiprocessing.Lock", "threading.Lock"}
-)  # who has it waits for ever for it
+# Locks whose holder waits for ever if it acquires them again.
+_LOCKS = frozenset({"asyncio.Lock", "multiprocessing.Lock", "threading.Lock"})
 
 
 # GDF003
 
 
 def once_per_turn(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF003: a file that is opened, read and done with in each turn of a loop, and closed at the end of the function."""
+    """GDF003: a file that each turn of a loop opens and reads, closed only after the loop."""
     if site.scoped or site.frame.kind != "function":
         return
     statement = module.statement(site.node)
@@ -82,21 +83,27 @@ def once_per_turn(module: Module, site: Site) -> Iterator[Finding]:
         name = closed(site)
         opened = name is not None and _opened_in(module, loop, name)
         done = opened and name is not None and _done_within(module, loop, name, site)
-    what = ""
+    problem = ""
     if name is not None and done:
-        what = f"each `{name.id}` stays open until {site.frame.name} exits; to close it"
+        problem = f"each `{name.id}` stays open until {site.frame.name} exits; to close it"
     elif name is not None and _locked_in(module, loop, name, site):
-        what = f"`{name.id}` stays locked until {site.frame.name} exits, so the second turn waits for ever; to release it"
-    if what:
+        problem = (
+            f"`{name.id}` stays locked until {site.frame.name} exits, "
+            f"so the second turn waits for ever; to release it"
+        )
+    if problem:
         kind = "while" if isinstance(loop, ast.While) else "for"
         inside = (
             f"at the end of its turn, write `with defer_scope() as defer:` inside of the `{kind}`"
         )
-        yield Finding("GDF003", f"{site.shown} in a loop: {what} {inside}", site.node)
+        yield Finding("GDF003", f"{site.shown} in a loop: {problem} {inside}", site.node)
 
 
 def _goes_on(module: Module, loop: _Loop, frame: Scope) -> bool:
-    """Can the loop take any number of turns, and is every turn complete: it is not left by `break`, `return`, `raise` or `yield`?"""
+    """Return whether the loop can take any number of turns, and completes each of them.
+
+    No `break`, `return`, `raise` or `yield` leaves it.
+    """
     if isinstance(loop, (ast.For, ast.AsyncFor)):
         if isinstance(loop.iter, (ast.Tuple, ast.List, ast.Set, ast.Constant)):
             return False
@@ -114,7 +121,7 @@ def _goes_on(module: Module, loop: _Loop, frame: Scope) -> bool:
 
 
 def _opened_in(module: Module, loop: _Loop, name: ast.Name) -> bool:
-    """Is *name* bound once, by a statement of the loop's own block that opens something?"""
+    """Return whether the only binding of *name* is an opening in the loop's own block."""
     found = module.bindings(name.id, module.scopes[name])
     if len(found) != 1 or found[0].kind != "assign" or not opens_for_itself(module, found[0].value):
         return False
@@ -122,7 +129,10 @@ def _opened_in(module: Module, loop: _Loop, name: ast.Name) -> bool:
 
 
 def _locked_in(module: Module, loop: _Loop, name: ast.Name, site: Site) -> bool:
-    """Is *name* one lock for all turns, which a statement of the loop's own block takes, and only the deferred call releases?"""
+    """Return whether *name* is one lock for all turns, and the second turn cannot acquire it.
+
+    A statement of the loop's own block acquires it, and only the deferred call releases it.
+    """
     found = module.bindings(name.id, module.scopes[name])
     made = found[0].value if len(found) == 1 and found[0].kind == "assign" else None
     if (
@@ -148,7 +158,7 @@ def _locked_in(module: Module, loop: _Loop, name: ast.Name, site: Site) -> bool:
 
 
 def _done_within(module: Module, loop: _Loop, name: ast.Name, site: Site) -> bool:
-    """Is *name* used in its turn, and used for nothing that needs it, or might keep it, beyond?"""
+    """Return whether *name* is used in its turn only, and nothing needs or keeps it longer."""
     used = False
     if len(module.bindings(name.id, site.frame)) != 1:
         return False
@@ -176,14 +186,14 @@ def _done_within(module: Module, loop: _Loop, name: ast.Name, site: Site) -> boo
 
 
 def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF004: a function deferred in each turn of a loop that reads the loop's variable when all turns are over."""
+    """GDF004: a function that is deferred in a loop, and reads the loop's variable after it."""
     function = _deferred_function(module, site)
-    if function is None or module.scopes[function].function() is not site.frame:
+    if function is None or module.scopes[function].frame() is not site.frame:
         return
     free = _free_names(module, function)
     place = site.callee or site.node
     for outer, child in module.outward(site.node, site.frame):
-        if isinstance(outer, _WITHS) and site.scoped and _enters_scope(outer, site):
+        if isinstance(outer, WITHS) and site.scoped and _enters_scope(outer, site):
             return  # the call runs at the end of this block, in the same turn
         if (
             isinstance(outer, ast.stmt)
@@ -201,7 +211,7 @@ def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
             if found:
                 yield Finding(
                     "GDF004",
-                    _late(site, function, found[0], f"`{found[0]}`, which each turn sets,"),
+                    _message(site, function, found[0], f"`{found[0]}`, which each turn sets,"),
                     place,
                 )
                 return
@@ -211,13 +221,13 @@ def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
             same = [n for n in free[name] if module.owner(name, module.scopes[n]) is owner]
             if same and (_every_turn(module, outer, site) or any(_closes(module, n) for n in same)):
                 yield Finding(
-                    "GDF004", _late(site, function, name, f"the loop variable `{name}`"), place
+                    "GDF004", _message(site, function, name, f"the loop variable `{name}`"), place
                 )
                 return
 
 
-def _deferred_function(module: Module, site: Site) -> _FunctionOrLambda | None:
-    """Return the lambda or function of this module that is deferred by its name, or by a decorator."""
+def _deferred_function(module: Module, site: Site) -> FunctionOrLambda | None:
+    """Return the lambda or function of this module that is deferred, by name or by decorator."""
     if site.callee is None or not site.defers:
         return site.function
     function = module.definition(site.callee)
@@ -227,7 +237,7 @@ def _deferred_function(module: Module, site: Site) -> _FunctionOrLambda | None:
 
 
 def _set_by_each_turn(module: Module, loop: _Loop, nodes: Sequence[ast.Name]) -> bool:
-    """Is it a variable that a statement of the loop's own block, and no other, sets to what a call gives, and that is closed?"""
+    """Return whether the variable is closed, and bound only by a call in the loop's own block."""
     if not any(_closes(module, node) for node in nodes):
         return False
     bindings = module.bindings(nodes[0].id, module.scopes[nodes[0]])
@@ -241,12 +251,15 @@ def _set_by_each_turn(module: Module, loop: _Loop, nodes: Sequence[ast.Name]) ->
     return module.parents.get(statement) is loop and statement in loop.body
 
 
-def _late(site: Site, function: _FunctionOrLambda, name: str, which: str) -> str:
-    what = "the lambda" if isinstance(function, ast.Lambda) else function.name
-    return f"{what} reads {which} when the loop is over, so each call sees its last value; {_instead(site, function, name)}"
+def _message(site: Site, function: FunctionOrLambda, name: str, variable: str) -> str:
+    reader = "the lambda" if isinstance(function, ast.Lambda) else function.name
+    return (
+        f"{reader} reads {variable} when the loop is over, so each call sees its last value; "
+        f"{_remedy(site, function, name)}"
+    )
 
 
-def _instead(site: Site, function: ast.AST, name: str) -> str:
+def _remedy(site: Site, function: ast.AST, name: str) -> str:
     if isinstance(function, ast.Lambda):
         body = function.body
         if isinstance(body, ast.Call) and not any(
@@ -260,8 +273,8 @@ def _instead(site: Site, function: ast.AST, name: str) -> str:
     return f"make it a parameter, and pass it: {site.written}({text(site.arguments[0])}, {name})"
 
 
-def _free_names(module: Module, function: _FunctionOrLambda) -> dict[str, list[ast.Name]]:
-    """The names that *function* reads and only reads, when it is called, and that are not its own."""
+def _free_names(module: Module, function: FunctionOrLambda) -> dict[str, list[ast.Name]]:
+    """Return the names that *function* reads, does not set, and takes from outside."""
     inner = module.scope_of_function[function]
     free: dict[str, list[ast.Name]] = {}
     for node in module.body(function):
@@ -270,10 +283,11 @@ def _free_names(module: Module, function: _FunctionOrLambda) -> dict[str, list[a
             module.scopes[node],
         ):
             free.setdefault(node.id, []).append(node)
-    return {name: nodes for name, nodes in free.items() if name not in inner.outer}
+    return {name: nodes for name, nodes in free.items() if name not in inner.declared}
 
 
 def _enters_scope(node: ast.With | ast.AsyncWith, site: Site) -> bool:
+    """Return whether *node* enters the scope of *site*, or may do so."""
     func = site.head
     base = func.value if isinstance(func, ast.Attribute) else func
     entered = [item.optional_vars for item in node.items]
@@ -283,7 +297,7 @@ def _enters_scope(node: ast.With | ast.AsyncWith, site: Site) -> bool:
 
 
 def _left_after(module: Module, statement: ast.stmt) -> bool:
-    """Is the loop, or the function, left by what follows in the same block?"""
+    """Return whether a later statement of the same block leaves the loop, or the function."""
     block, place = module.block(statement)
     for later in block[place + 1 :]:
         if isinstance(later, ast.Continue):
@@ -294,7 +308,7 @@ def _left_after(module: Module, statement: ast.stmt) -> bool:
 
 
 def _every_turn(module: Module, loop: ast.AST, site: Site) -> bool:
-    """Does each turn of the loop get to the statement?"""
+    """Return whether each turn of the loop reaches *site*."""
     conditional = (ast.If, ast.IfExp, ast.Match, ast.Try, ast.TryStar, ast.BoolOp, *_LOOPS)
     for outer, child in module.outward(site.node, site.frame):
         if outer is loop:
@@ -311,7 +325,7 @@ def _every_turn(module: Module, loop: ast.AST, site: Site) -> bool:
 
 
 def _closes(module: Module, node: ast.Name) -> bool:
-    """Is *node* the `x` of `x.close()`?"""
+    """Return whether *node* is the `x` of `x.close()`."""
     method = module.parents[node]
     call = module.parents[method]
     return (

@@ -1,4 +1,4 @@
-"""How problems are printed: as ruff does, in its formats ``concise``, ``json`` and ``github``."""
+"""Format problems as ruff does, in its formats ``concise``, ``json`` and ``github``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def as_text(problems: Sequence[Problem]) -> str:
-    """``path:line:column: code message``, and a last line that counts them."""
+    """Return a line ``path:line:column: code message`` for each problem, and their number."""
     lines = [_line(problem) for problem in problems]
     count = len(problems)
     lines.append(
@@ -32,7 +32,7 @@ def _line(problem: Problem) -> str:
 
 
 def as_json(problems: Sequence[Problem]) -> str:
-    """An array of objects, with the keys that ruff has where they apply."""
+    """Return an array of objects, with those keys of ruff's that apply."""
     found = [
         {
             "code": problem.code,
@@ -49,13 +49,15 @@ def as_json(problems: Sequence[Problem]) -> str:
 
 
 def as_github(problems: Sequence[Problem]) -> str:
-    """Commands that GitHub's runner shows as annotations of the lines."""
+    """Return commands that GitHub's runner shows as annotations of the lines."""
     lines = []
     for p in problems:
-        properties = f"title=godefer ({p.code}),file={_property(os.path.abspath(p.path))},line={p.line},col={p.column}"  # noqa: PTH100
-        lines.append(
-            f"::error {properties},endLine={p.end_line},endColumn={p.end_column}::{_data(_line(p))}\n"
+        file = _property(os.path.abspath(p.path))  # noqa: PTH100  # symbolic links stay
+        properties = (
+            f"title=godefer ({p.code}),file={file},line={p.line},col={p.column},"
+            f"endLine={p.end_line},endColumn={p.end_column}"
         )
+        lines.append(f"::error {properties}::{_data(_line(p))}\n")
     return "".join(lines)
 
 

@@ -1,16 +1,19 @@
-"""What opens something, and what closes it."""
+"""Known functions and methods: those that open a resource, close one, or log."""
 
 from __future__ import annotations
 
 import ast
 import re
 
+from godefer.lint._tree import default_values
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from godefer.lint._module import Module, Site
-    from godefer.lint._names import FunctionNode
+    from godefer.lint._module import Module
+    from godefer.lint._site import Site
+    from godefer.lint._tree import FunctionNode
 
-# Methods that give nothing which can be called, when they are given nothing.
+# Methods that close, and whose result without arguments cannot be called.
 CLOSERS = frozenset(
     {
         "aclose",
@@ -61,7 +64,7 @@ _OPENING_FUNCTIONS = frozenset(
         "zipfile.ZipFile",
     }
 )
-# What others see as long as it is open: the other end of a connection, the name of a temporary file.
+# Others see these resources: the other end of a connection, the name of a temporary file.
 _SEEN_BY_OTHERS = frozenset(
     {
         "asyncio.open_connection",
@@ -72,11 +75,12 @@ _SEEN_BY_OTHERS = frozenset(
         "tempfile.mkdtemp",
     }
 )
+LOG_METHODS = frozenset({"debug", "info", "warning", "error", "critical", "exception", "log"})
 _FILE_MODE = re.compile(r"[rwxa][bt+]{0,2}\Z")
 
 
 def opens(module: Module, value: ast.expr | None) -> bool:
-    """Does *value* open a file, a connection or another thing that is known to need closing?"""
+    """Return whether *value* opens a file, a connection or another resource that needs closing."""
     call = value.value if isinstance(value, ast.Await) else value
     if not isinstance(call, ast.Call):
         return False
@@ -98,7 +102,7 @@ def opens(module: Module, value: ast.expr | None) -> bool:
 
 
 def opens_for_itself(module: Module, value: ast.expr | None) -> bool:
-    """Does *value* open something that concerns nobody else, so that it need not stay open when it has been read or written?"""
+    """Return whether *value* opens a resource that nobody else sees, so it can be closed early."""
     call = value.value if isinstance(value, ast.Await) else value
     return (
         isinstance(call, ast.Call)
@@ -108,7 +112,7 @@ def opens_for_itself(module: Module, value: ast.expr | None) -> bool:
 
 
 def closed(site: Site) -> ast.Name | None:
-    """The variable whose closing method is deferred, as in `defer(f.close)`."""
+    """Return ``f`` of `defer(f.close)`."""
     if site.function is not None:
         return _closed_by(site.function)
     callee = site.callee
@@ -119,9 +123,9 @@ def closed(site: Site) -> ast.Name | None:
 
 
 def _closed_by(function: FunctionNode) -> ast.Name | None:
-    """Return the variable that a deferred *function* has as its one default, and only closes."""
+    """Return the variable that is the only default of a deferred *function*, which closes it."""
     given = function.args
-    values = [*given.defaults, *(default for default in given.kw_defaults if default is not None)]
+    values = default_values(function)
     parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs]
     if len(function.body) != 1 or len(values) != 1 or len(parameters) != 1:
         return None

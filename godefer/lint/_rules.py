@@ -1,83 +1,51 @@
-"""The rules that fire only where it is certain: GDF001, 002, 006, 007, 009, 010 and 011.
+"""The rules about the statements themselves: GDF001, 002, 007, 009 and 011.
 
-Each is a function from what the visitor meets to findings. docs/checker.md says of each what is wrong and what is right.
+They fire only where a mistake is certain. Each rule takes a node, or a statement of godefer, and
+yields findings. docs/checker.md explains each.
 """
 
 from __future__ import annotations
 
 import ast
 
-from godefer.lint._module import Anywhere, Finding, Module, Site, blocks, text
-from godefer.lint._names import SCOPE, FunctionNode, Scope
+from godefer.lint._bindings import SCOPE
 from godefer.lint._resources import CLOSERS
+from godefer.lint._site import STATEMENTS, Finding
+from godefer.lint._tree import FUNCTIONS, blocks, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FUNCTIONS_WITHOUT_RESULT = frozenset(
-    {
-        *(
-            f"builtins.{name}"
-            for name in ("print", "setattr", "delattr", "input", "len", "sum", "repr", "str")
+    from godefer.lint._bindings import Scope
+    from godefer.lint._module import Module
+    from godefer.lint._site import Site
+    from godefer.lint._tree import FunctionNode
+
+# Functions whose results cannot be called.
+_UNCALLABLE_RESULTS = frozenset(
+    f"{module}.{name}"
+    for module, names in {
+        "asyncio": "sleep",
+        "builtins": "delattr input len print repr setattr str sum",
+        "gc": "collect disable enable",
+        "godefer": "recover",
+        "logging": "critical debug error exception info log shutdown warning",
+        "os": (
+            "chdir chmod close kill killpg link putenv remove removedirs rename replace rmdir "
+            "symlink umask unlink unsetenv"
         ),
-        *(
-            f"os.{name}"
-            for name in (
-                "remove",
-                "unlink",
-                "rmdir",
-                "removedirs",
-                "close",
-                "chdir",
-                "kill",
-                "killpg",
-            )
-        ),
-        *(
-            f"os.{name}"
-            for name in (
-                "rename",
-                "replace",
-                "umask",
-                "chmod",
-                "putenv",
-                "unsetenv",
-                "symlink",
-                "link",
-            )
-        ),
-        *(f"shutil.{name}" for name in ("rmtree", "move", "copy", "copyfile")),
-        *(
-            f"logging.{name}"
-            for name in (
-                "debug",
-                "info",
-                "warning",
-                "error",
-                "critical",
-                "exception",
-                "log",
-                "shutdown",
-            )
-        ),
-        *(
-            "time.sleep",
-            "asyncio.sleep",
-            "sys.exit",
-            "gc.collect",
-            "gc.enable",
-            "gc.disable",
-            "godefer.recover",
-        ),
-    }
+        "shutil": "copy copyfile move rmtree",
+        "sys": "exit",
+        "time": "sleep",
+    }.items()
+    for name in names.split()
 )
-_NOT_CALLABLE = frozenset({"None", "NoReturn", "Never", "bool", "int", "float", "str", "bytes"})
-_STUB = (ast.Pass, ast.Raise)
+_UNCALLABLE_TYPES = frozenset({"None", "NoReturn", "Never", "bool", "int", "float", "str", "bytes"})
 
 
 def called_not_passed(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF001: `defer(f())` calls now, and defers what that gives; `@defer(…)` decorates with None."""
+    """GDF001: `defer(f())` calls f now and defers the result; `@defer(…)` decorates with None."""
     decorated = module.parents[site.node]
     if (
         site.defers
@@ -86,8 +54,8 @@ def called_not_passed(module: Module, site: Site) -> Iterator[Finding]:
     ):
         name = getattr(decorated, "name", "")
         message = (
-            f"{site.written}() is called here, and {name} decorated with what it returns, which is no function; "
-            f"write @{site.written} above a function that needs no arguments"
+            f"{site.written}() is called here, and {name} decorated with what it returns, which is "
+            f"no function; write @{site.written} above a function that needs no arguments"
         )
         yield Finding("GDF001", message, site.node)
         return
@@ -95,20 +63,20 @@ def called_not_passed(module: Module, site: Site) -> Iterator[Finding]:
     call = callee.value if isinstance(callee, ast.Await) else callee
     if not site.defers or not isinstance(call, ast.Call):
         return
-    what = _no_callable(module, call)
-    if what:
+    result = _uncallable_result(module, call)
+    if result:
         fn = text(call.func)
         rest = [text(a) for a in [*call.args, *site.arguments[1:]]]
         rest += [text(k) for k in [*call.keywords, *site.keywords]]
         right = f"{site.written}({', '.join([fn, *rest])})"
-        message = f"{fn}() is called here, and {site.written}() is given {what}; write {right}"
+        message = f"{fn}() is called here, and {site.written}() is given {result}; write {right}"
         yield Finding("GDF001", message, call)
 
 
-def _no_callable(module: Module, call: ast.Call) -> str:
-    """What *call* gives, if that is certain to be nothing that can be called."""
+def _uncallable_result(module: Module, call: ast.Call) -> str:
+    """Return the words for the result of *call*, if it is certain not to be callable, else ""."""
     path = module.path(call.func)
-    if path in _FUNCTIONS_WITHOUT_RESULT:
+    if path in _UNCALLABLE_RESULTS:
         return "what it returns, which is no function"
     function = module.definition(call.func)
     if function is not None:
@@ -116,7 +84,7 @@ def _no_callable(module: Module, call: ast.Call) -> str:
         return (
             ""
             if isinstance(function, ast.Lambda)
-            else _result_of(module, function, awaited=awaited)
+            else _uncallable_result_of(module, function, awaited=awaited)
         )
     if (
         isinstance(call.func, ast.Attribute)
@@ -133,8 +101,8 @@ def _no_callable(module: Module, call: ast.Call) -> str:
     return ""
 
 
-def _result_of(module: Module, function: FunctionNode, *, awaited: bool) -> str:
-    """What calling *function* gives, if that is certain to be nothing that can be called."""
+def _uncallable_result_of(module: Module, function: FunctionNode, *, awaited: bool) -> str:
+    """Return the words for the result of *function*, if it is certain not to be callable."""
     plain = all(
         module.is_with_defers(d)
         or module.path(d) in {"builtins.staticmethod", "builtins.classmethod"}
@@ -152,7 +120,11 @@ def _result_of(module: Module, function: FunctionNode, *, awaited: bool) -> str:
             else text(function.returns)
         )
         return (
-            "None" if name == "None" else f"a value of type {name}" if name in _NOT_CALLABLE else ""
+            "None"
+            if name == "None"
+            else f"a value of type {name}"
+            if name in _UNCALLABLE_TYPES
+            else ""
         )
     # Without an annotation: a subclass may return something, and a named result may be anything.
     known = module.scopes[function].kind != "class" and not any(
@@ -167,139 +139,56 @@ def _result_of(module: Module, function: FunctionNode, *, awaited: bool) -> str:
 
 
 def no_decorated_function(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF002: a statement that belongs to no decorated function."""
+    """GDF002: a statement outside of a decorated function."""
     if site.scoped or module.decorated(site.frame) is not False:
         return
     kind, name = site.frame.kind, site.frame.name
     if kind == "function":
-        what = f"{name}, which is not decorated; put @with_defers on the line above its `def`"
+        place = f"{name}, which is not decorated; put @with_defers on the line above its `def`"
     elif kind == "lambda":
-        what = "a lambda; call it in the body of the decorated function, or make the lambda a decorated `def`"
+        place = (
+            "a lambda; call it in the body of the decorated function, "
+            "or make the lambda a decorated `def`"
+        )
     elif kind == "generator expression":
-        what = "a generator expression, a function of its own; use a list comprehension or a `for` statement"
+        place = (
+            "a generator expression, a function of its own; "
+            "use a list comprehension or a `for` statement"
+        )
     elif kind == "class":
-        what = f"{name}; move it into a function decorated with @with_defers"
+        place = f"{name}; move it into a function decorated with @with_defers"
     else:
-        what = "no function; move it into one decorated with @with_defers, or use `with defer_scope() as defer:`"
-    yield Finding("GDF002", f"{site.shown} stands in {what}", site.node)
-
-
-def async_in_sync(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF006: nobody awaits what an async function returns, where the exit is not async."""
-    if not site.defers:
-        return
-    name = _coroutine_function(module, site)
-    if not name:
-        return
-    place = site.callee or site.node
-    if site.scoped:
-        entered = entered_by(module, site.head)
-        if isinstance(entered, ast.With) and not _leaves_its_block(module, entered, site):
-            message = f"{name} is async, and a scope entered by `with` cannot await it; write `async with defer_scope()`"
-            yield Finding("GDF006", message, place)
-        return
-    if isinstance(site.frame.node, ast.FunctionDef):
-        instead = (
-            f"defer what runs {name} to its end, as in {site.written}(asyncio.run, {name}())"
-            if site.function is None
-            else f"make {name} a `def` that runs what it awaits by asyncio.run()"
+        place = (
+            "no function; move it into one decorated with @with_defers, "
+            "or use `with defer_scope() as defer:`"
         )
-        message = (
-            f"{name} is async, and {site.frame.name} is not, so it would never run; "
-            f"make {site.frame.name} `async def`, or {instead}"
-        )
-        yield Finding("GDF006", message, place)
-
-
-def _coroutine_function(module: Module, site: Site) -> str:
-    """The name of the coroutine function that is deferred, if the callee is, or only calls, one of this module."""
-    callee = site.callee
-    if site.function is not None:
-        return site.function.name if _gives_coroutine(module, site.function) else ""
-    if callee is None:
-        return ""
-    if (
-        isinstance(callee, ast.Call)
-        and module.path(callee.func) == "functools.partial"
-        and callee.args
-    ):
-        callee = callee.args[0]
-    if isinstance(callee, ast.Lambda) and isinstance(callee.body, ast.Call):
-        callee = callee.body.func
-    function = module.definition(callee)
-    if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        return ""
-    allowed = {"builtins.staticmethod", "builtins.classmethod"}
-    if any(
-        not module.is_with_defers(d) and module.path(d) not in allowed
-        for d in function.decorator_list
-    ):
-        return ""
-    return text(callee) if _gives_coroutine(module, function) else ""
-
-
-def _gives_coroutine(module: Module, function: FunctionNode) -> bool:
-    """Return whether *function* is a coroutine function, and not an async generator function."""
-    return isinstance(function, ast.AsyncFunctionDef) and not any(
-        isinstance(node, (ast.Yield, ast.YieldFrom)) for node in module.body(function)
-    )
-
-
-def entered_by(module: Module, func: ast.expr) -> ast.With | ast.AsyncWith | None:
-    """The statement that entered the scope that *func* is, or is a method of; None if there may be several."""
-    base = func.value if isinstance(func, ast.Attribute) else func
-    if not isinstance(base, ast.Name):
-        return None
-    found = {
-        module.statement(binding.node)
-        for binding in module.bindings(base.id, module.scopes[base])
-        if binding.kind == "with"
-    }
-    around = [
-        outer
-        for outer, _ in module.outward(base, module.scopes[base].function())
-        if isinstance(outer, (ast.With, ast.AsyncWith)) and outer in found
-    ]
-    return around[0] if around else None
-
-
-def _leaves_its_block(module: Module, entered: ast.With | ast.AsyncWith, site: Site) -> bool:
-    """Can the scope be closed elsewhere than at the end of its block: is it handed on, or detached?"""
-    func = site.head
-    base = func.value if isinstance(func, ast.Attribute) else func
-    if not isinstance(base, ast.Name):
-        return True
-    for node in module.mentions(base.id, site.frame):
-        parent = module.parents[node]
-        called = node in module.sites or (isinstance(parent, ast.Call) and parent.func is node)
-        method = isinstance(parent, ast.Attribute) and parent.attr not in {"detach", "aclose"}
-        if not (called or method or isinstance(parent, ast.withitem)) and module.inside(
-            node, entered
-        ):
-            return True
-    return False
+    yield Finding("GDF002", f"{site.shown} stands in {place}", site.node)
 
 
 def cannot_recover(module: Module, call: ast.Call) -> Iterator[Finding]:
-    """GDF007: `recover()` that nothing can call as a deferred function."""
-    frame = module.scopes[call].function()
+    """GDF007: `recover()` in code that is never a deferred function."""
+    frame = module.scopes[call].frame()
     if frame.kind in {"module", "class", "generator expression"}:
         where = {"module": "module level", "class": frame.name}.get(
             frame.kind, "a generator expression"
         )
-        message = f"recover() stands in {where}, which is never a deferred function; call it in a function that is deferred"
+        message = (
+            f"recover() stands in {where}, which is never a deferred function; "
+            f"call it in a function that is deferred"
+        )
         yield Finding("GDF007", message, call)
-    elif isinstance(frame.node, Anywhere) and _never_deferred(module, frame):
+    elif isinstance(frame.node, FUNCTIONS) and _never_deferred(module, frame):
         name = "the lambda" if frame.kind == "lambda" else frame.name
         message = (
-            f"recover() stands in {name}, which is only called, never deferred, so there is nothing to recover; "
-            f"call it in the deferred function itself, and pass on what it returns"
+            f"recover() stands in {name}, which is only called, never deferred, so there is "
+            f"nothing to recover; call it in the deferred function itself, "
+            f"and pass on what it returns"
         )
         yield Finding("GDF007", message, call)
 
 
 def recover_deferred(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF007: `defer(recover)` does not stop the panic of the function it stands in."""
+    """GDF007: `defer(recover)`, which does not stop a panic of its function."""
     if (
         site.scoped
         or not site.defers
@@ -319,23 +208,29 @@ def recover_deferred(module: Module, site: Site) -> Iterator[Finding]:
 
 
 def _never_deferred(module: Module, frame: Scope) -> bool:
-    """Is the function certain never to be deferred: a nested or private one, which this module only ever calls?"""
+    """Return whether the function of *frame* is certain never to be deferred.
+
+    It is nested or private, and this module only calls it.
+    """
     function = frame.node
-    assert isinstance(function, Anywhere)  # noqa: S101  # for the type checker
+    assert isinstance(function, FUNCTIONS)  # noqa: S101  # for the type checker
     scope = module.scopes[function]
     private = (
         frame.name.startswith("_") and not frame.name.startswith("__") and scope.kind == "module"
     )
-    nested = scope.function().kind in {"function", "lambda"}
+    nested = scope.frame().kind in {"function", "lambda"}
     return (
         (nested or private) and module.only_called(function) and not _exported(module, frame.name)
     )
 
 
 def _never_deferred_by_habit(module: Module, frame: Scope) -> bool:
-    """As `_never_deferred`, or a function that this module only calls, or that returns a value or raises, as no clean-up does."""
+    """Return whether the function of *frame* does not look like a clean-up.
+
+    This module only calls it; or it returns a value, or raises.
+    """
     function = frame.node
-    assert isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))  # noqa: S101  # for the type checker
+    assert isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))  # noqa: S101
     if module.scopes[function].kind == "class" or not all(
         module.is_with_defers(d) for d in function.decorator_list
     ):
@@ -371,73 +266,15 @@ def out_of_reach(module: Module, node: ast.AST) -> Iterator[Finding]:
                 for site in module.sites.values():
                     if (
                         module.inside(site.node, statement)
-                        and site.frame is module.scopes[statement].function()
+                        and site.frame is module.scopes[statement].frame()
                     ):
-                        message = f"{site.shown} is never reached, because of {why} in line {line}; put it before that"
+                        message = (
+                            f"{site.shown} is never reached, because of {why} in line {line}; "
+                            f"put it before that"
+                        )
                         yield Finding("GDF009", message, site.node)
             else:
                 why, line = module.leaves(statement), statement.lineno
-
-
-def not_awaited(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF010: `ausing(…)` or `aclose()` without `await`, or an async scope without `async with`."""
-    parent = module.parents[site.node]
-    written = f"{site.written}(…)"
-    if site.statement == "aclose":
-        if isinstance(parent, ast.Expr):
-            yield Finding(
-                "GDF010",
-                f"{site.written}() does nothing until it is awaited; write await {site.written}()",
-                site.node,
-            )
-        return
-    if site.statement != "ausing":
-        return
-    by_hand = isinstance(parent, ast.Attribute) and parent.attr == "__await__"
-    if isinstance(parent, (ast.Expr, ast.Attribute)) and not by_hand:
-        message = f"{written} enters nothing until it is awaited; write await {written}"
-        yield Finding("GDF010", message, site.node)
-    elif isinstance(parent, ast.withitem):
-        message = f"{written} is to be awaited, not entered; write `x = await {written}`, or `async with` without {site.written}"
-        yield Finding("GDF010", message, site.node)
-    elif isinstance(parent, ast.Assign) and _only_attributes(module, parent, site):
-        message = f"{written} gives what is to be awaited, and it is not; write `{text(parent.targets[0])} = await {written}`"
-        yield Finding("GDF010", message, site.node)
-    elif site.scoped and isinstance(parent, ast.Await):
-        entered = entered_by(module, site.head)
-        if isinstance(entered, ast.With) and not _leaves_its_block(module, entered, site):
-            message = f"{written} needs an exit that can await; enter the scope by `async with defer_scope()`, not `with`"
-            yield Finding("GDF010", message, site.node)
-
-
-def _only_attributes(module: Module, assignment: ast.Assign, site: Site) -> bool:
-    """Is what is assigned used for nothing but its attributes, so never awaited, nor handed to who might?"""
-    target = assignment.targets[0]
-    if (
-        len(assignment.targets) != 1
-        or not isinstance(target, ast.Name)
-        or site.frame.kind != "function"
-    ):
-        return False
-    found = module.mentions(target.id, site.frame)
-    others = [node for node in found if node is not target]
-    return (
-        len(module.bindings(target.id, site.frame)) == 1
-        and site.frame.bindings.get(target.id) is not None
-        and bool(others)
-        and all(
-            isinstance(parent := module.parents[n], ast.Attribute) and parent.attr != "__await__"
-            for n in others
-        )
-    )
-
-
-def scope_not_entered(module: Module, node: ast.Expr) -> Iterator[Finding]:
-    """GDF010: a `defer_scope()` that nothing enters."""
-    if isinstance(node.value, ast.Call) and module.path(node.value.func) == "godefer.defer_scope":
-        name = text(node.value.func)
-        message = f"{name}() is not entered; write `with {name}() as defer:`, or `async with` where calls are awaited"
-        yield Finding("GDF010", message, node.value)
 
 
 def nothing_deferred(module: Module, function: FunctionNode) -> Iterator[Finding]:
@@ -454,12 +291,15 @@ def nothing_deferred(module: Module, function: FunctionNode) -> Iterator[Finding
     if not any(_may_defer(module, node) for node in module.body(function)) and not _misplaced(
         module, function
     ):
-        message = f"{function.name} is decorated with @with_defers and defers nothing; remove the decorator"
+        message = (
+            f"{function.name} is decorated with @with_defers and defers nothing; "
+            f"remove the decorator"
+        )
         yield Finding("GDF011", message, decorators[0])
 
 
 def _may_defer(module: Module, node: ast.AST) -> bool:
-    """Can *node* be a statement of godefer, by whatever name?"""
+    """Return whether *node* may be a statement of godefer, under any name."""
     if isinstance(node, ast.Call):
         path = module.path(node.func) or ""
         if path in {"builtins.exec", "builtins.eval"}:
@@ -472,7 +312,7 @@ def _may_defer(module: Module, node: ast.AST) -> bool:
         hidden = any(
             b.kind not in {"def", "class", "import"} for b in bound
         ) and not path.startswith(SCOPE)
-        if node.args and (hidden or module.imported(node.func) or module.keeps_statements):
+        if node.args and (hidden or module.imported(node.func) or module.hides_statements):
             return True
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return any(alias.name.partition(".")[0] == "godefer" for alias in node.names) or (
@@ -485,14 +325,11 @@ def _may_defer(module: Module, node: ast.AST) -> bool:
         return False
     name = node.id if isinstance(node, ast.Name) else node.attr
     passed_on = path == "godefer" and not isinstance(module.parents[node], ast.Attribute)
-    return name in _NAMES or path.removeprefix("godefer.") in _NAMES or passed_on
-
-
-_NAMES = frozenset({"defer", "errdefer", "okdefer", "using", "ausing"})
+    return name in STATEMENTS or path.removeprefix("godefer.") in STATEMENTS or passed_on
 
 
 def _misplaced(module: Module, function: FunctionNode) -> bool:
-    """Is there a statement that GDF002 reports, or one that cannot be judged, in a function inside of *function*?"""
+    """Return whether a function inside of *function* has a statement that GDF002 may report."""
     return any(
         not site.scoped and module.inside(site.node, function) and not module.decorated(site.frame)
         for site in module.sites.values()
@@ -500,9 +337,9 @@ def _misplaced(module: Module, function: FunctionNode) -> bool:
 
 
 def _is_stub(function: FunctionNode) -> bool:
-    """Has *function* no body yet, or a body that others are to give?"""
+    """Return whether *function* has no body yet, or leaves it to subclasses."""
     return all(
-        isinstance(node, _STUB)
+        isinstance(node, (ast.Pass, ast.Raise))
         or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
         for node in function.body
     )

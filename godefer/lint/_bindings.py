@@ -1,23 +1,29 @@
-"""What the names in a module mean: Python's scopes, and the imports and aliases that lead to godefer.
+"""Bindings: Python's scopes, and the imports and aliases in them that lead to godefer.
 
-One walk over the tree records, for every node that is executed, its parent and its scope, and for every scope what binds its names. A name has
-a meaning only if all that binds it agrees: a name that is imported here and assigned there has none, and no rule speaks of it. Annotations are
-left out, since nothing in them need ever be evaluated.
+One walk over the tree records the parent and the scope of every node that is executed, and the
+bindings of every scope. A name is resolved only if all of its bindings agree: if it is imported in
+one place and assigned in another, it is unknown, and no rule reports it. Annotations are left out,
+since they may never be evaluated.
 
-The walk keeps a stack of its own, so an expression nested deeper than the interpreter's stack is no problem.
+The walk has a stack of its own, since expressions can be nested deeper than the interpreter's.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import sys
 from typing import NamedTuple
+
+from godefer.lint._tree import default_values, dotted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What `from godefer import *` binds.
+    from godefer.lint._tree import FunctionNode, FunctionOrLambda
+
+# The names that `from godefer import *` binds.
 EXPORTS = frozenset(
     {
         "DeferError",
@@ -35,25 +41,23 @@ EXPORTS = frozenset(
         "with_defers",
     }
 )
-SCOPE = "godefer.defer_scope()"  # the path of what `with defer_scope() as …` binds
+SCOPE = "godefer.defer_scope()"  # the path of the scope in `with defer_scope() as …`
 
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_LONGEST_CHAIN = (
-    40  # of aliases: nobody follows a longer one, and generated code may have one of thousands
-)
-_LATER = "later"  # the kind of a binding that says nothing: the name means something else, or something unknown
+_LONGEST_CHAIN = 40  # of aliases; generated code may have a chain of thousands
+_OTHER = "other"
 
 
 class Binding(NamedTuple):
-    """One thing that gives a name its value.
+    """One place that gives a name a value.
 
     Args:
-        kind: ``import``, ``def``, ``class``, ``assign``, ``with``, ``for``, ``parameter``, or ``later`` for all else.
-        node: The node that does it.
+        kind: ``import``, ``def``, ``class``, ``assign``, ``with``, ``for``, ``parameter``, or
+            ``other``: any other, such as `except … as name`, whose value is unknown.
+        node: The node that binds the name.
         value: The expression that is assigned, entered or iterated, if there is one.
-        path: The dotted name of what is imported.
-        scope: Where *value* is evaluated.
+        path: The dotted name that is imported.
+        scope: The scope that evaluates *value*.
     """
 
     kind: str
@@ -64,7 +68,7 @@ class Binding(NamedTuple):
 
 
 class Scope:
-    """A module, class, function, lambda, comprehension or generator expression, and what its names are bound to."""
+    """A module, class, function, lambda, comprehension or generator expression, with its names."""
 
     def __init__(self, kind: str, node: ast.AST, parent: Scope | None, name: str) -> None:
         self.kind = kind
@@ -72,34 +76,34 @@ class Scope:
         self.parent = parent
         self.name = name
         self.bindings: dict[str, list[Binding]] = {}
-        self.outer: dict[str, str] = {}  # declared global or nonlocal
+        self.declared: dict[str, str] = {}  # names that are global or nonlocal
 
-    def function(self) -> Scope:
-        """The scope whose frame this code is part of: a comprehension's is that of the function it stands in (D3)."""
+    def frame(self) -> Scope:
+        """Return the scope whose frame runs this code: a comprehension's is its function's (D3)."""
         scope = self
         while scope.kind == "comprehension" and scope.parent is not None:
             scope = scope.parent
         return scope
 
     def enclosing(self) -> Iterator[Scope]:
-        """This scope and those around it, from the inside out."""
+        """Yield this scope and those around it, from the inside out."""
         scope: Scope | None = self
         while scope is not None:
             yield scope
             scope = scope.parent
 
 
-class Names:
-    """The names of a module."""
+class Bindings:
+    """The bindings of all names of a module."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.module = Scope("module", tree, None, "module level")
         self.parents: dict[ast.AST, ast.AST] = {}
         self.scopes: dict[ast.AST, Scope] = {}
         self.scope_of_function: dict[ast.AST, Scope] = {}
-        self.named: dict[str, list[ast.Name]] = {}
+        self.name_nodes: dict[str, list[ast.Name]] = {}
         self.attributes: dict[str, list[ast.Attribute]] = {}
-        self._stars: list[tuple[str, int]] = []
+        self._star_imports: list[tuple[str, int]] = []
         self._depth = 0
         self._paths: dict[tuple[str, Scope], str | None] = {}
         self._walk(tree)
@@ -121,7 +125,7 @@ class Names:
             elif isinstance(node, ast.Lambda):
                 inner = Scope("lambda", node, scope, "a lambda")
                 self._parameters(node, inner)
-                children = [*((child, scope) for child in _defaults(node)), (node.body, inner)]
+                children = [*((child, scope) for child in default_values(node)), (node.body, inner)]
             elif isinstance(node, ast.ClassDef):
                 self._bind(scope, node.name, Binding("class", node, None, "", scope))
                 inner = Scope("class", node, scope, f"the body of class {node.name}")
@@ -146,10 +150,10 @@ class Names:
         self._bind(scope, node.name, Binding("def", node, None, "", scope))
         inner = Scope("function", node, scope, node.name)
         self._parameters(node, inner)
-        outside = [*node.decorator_list, *_defaults(node)]
+        outside = [*node.decorator_list, *default_values(node)]
         return [*((child, scope) for child in outside), *((child, inner) for child in node.body)]
 
-    def _parameters(self, node: FunctionNode | ast.Lambda, inner: Scope) -> None:
+    def _parameters(self, node: FunctionOrLambda, inner: Scope) -> None:
         self.scope_of_function[node] = inner
         given = node.args
         for arg in [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]:
@@ -173,9 +177,9 @@ class Names:
         return [*children, *((child, inner) for child in values)]
 
     def _note(self, node: ast.AST, parent: ast.AST, scope: Scope) -> None:
-        """Record what the node binds or reads."""
+        """Record the names that the node binds or reads."""
         if isinstance(node, ast.Name):
-            self.named.setdefault(node.id, []).append(node)
+            self.name_nodes.setdefault(node.id, []).append(node)
             if not isinstance(node.ctx, ast.Load):
                 self._store(node, parent, scope)
         elif isinstance(node, ast.Attribute):
@@ -188,7 +192,7 @@ class Names:
             origin = "." * node.level + (node.module or "")
             for alias in node.names:
                 if alias.name == "*":
-                    self._stars.append((origin, node.lineno))
+                    self._star_imports.append((origin, node.lineno))
                 else:
                     self._bind(
                         scope,
@@ -196,7 +200,7 @@ class Names:
                         Binding("import", node, None, f"{origin}.{alias.name}", scope),
                     )
         elif isinstance(node, (ast.Global, ast.Nonlocal)):
-            scope.outer.update(dict.fromkeys(node.names, type(node).__name__))
+            scope.declared.update(dict.fromkeys(node.names, type(node).__name__))
         else:
             # `except … as name`, and the names in patterns, are plain strings.
             for field in ("name", "rest"):
@@ -204,11 +208,11 @@ class Names:
                 if isinstance(name, str) and isinstance(
                     node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping)
                 ):
-                    self._bind(scope, name, Binding(_LATER, node, None, "", scope))
+                    self._bind(scope, name, Binding(_OTHER, node, None, "", scope))
 
     def _store(self, node: ast.Name, parent: ast.AST, scope: Scope) -> None:
         if isinstance(parent, ast.NamedExpr):
-            self._bind(scope.function(), node.id, Binding("assign", node, parent.value, "", scope))
+            self._bind(scope.frame(), node.id, Binding("assign", node, parent.value, "", scope))
         elif isinstance(parent, ast.Assign) or (
             isinstance(parent, ast.AnnAssign) and parent.value is not None
         ):
@@ -222,41 +226,44 @@ class Names:
             is_loop = isinstance(root, (ast.For, ast.AsyncFor)) or (
                 isinstance(scope.node, _COMPREHENSIONS) and root is scope.node
             )
-            self._bind(scope, node.id, Binding("for" if is_loop else _LATER, node, None, "", scope))
+            self._bind(scope, node.id, Binding("for" if is_loop else _OTHER, node, None, "", scope))
 
     @staticmethod
     def _bind(scope: Scope, name: str, binding: Binding) -> None:
         scope.bindings.setdefault(name, []).append(binding)
 
     def _move_outer_bindings(self) -> None:
-        """`global` and `nonlocal` names belong to another scope."""
+        """Move the bindings of `global` and `nonlocal` names to the scope that owns them."""
         for scope in list(self.scope_of_function.values()):
-            for name, statement in scope.outer.items():
+            for name, statement in scope.declared.items():
                 owner = self.module if statement == "Global" else self.owner(name, scope.parent)
                 for binding in scope.bindings.pop(name, []):
                     if owner is not None:
                         owner.bindings.setdefault(name, []).append(binding)
 
-    # What a name means
+    # Resolving names
 
     def owner(self, name: str, scope: Scope | None) -> Scope | None:
-        """The scope whose *name* is meant in *scope*; None if it is a builtin, or unknown."""
+        """Return the scope that owns *name*, seen from *scope*; None for a builtin."""
         if scope is None:
             return None
         for outer in scope.enclosing():
-            if outer.outer.get(name) == "Global":
+            if outer.declared.get(name) == "Global":
                 return self.module if name in self.module.bindings else None
             if name in outer.bindings and (outer.kind != "class" or outer is scope):
                 return outer
         return None
 
     def bindings(self, name: str, scope: Scope) -> list[Binding]:
-        """All that binds what *name* is in *scope*."""
+        """Return all bindings of the variable *name*, seen from *scope*."""
         owner = self.owner(name, scope)
         return owner.bindings[name] if owner is not None else []
 
     def path(self, node: ast.expr, scope: Scope | None = None) -> str | None:
-        """The dotted name of what *node* is, such as ``godefer.defer``, ``os._exit``, ``builtins.print``; None if it is not certain."""
+        """Return the path that *node* resolves to; None if it is not certain.
+
+        Paths are ``godefer.defer``, ``os._exit`` or ``builtins.print``, for example.
+        """
         scope = scope or self.scopes.get(node) or self.module
         attributes: list[str] = []
         while isinstance(node, ast.Attribute):
@@ -272,7 +279,7 @@ class Names:
 
     def _name_path(self, name: str, scope: Scope) -> str | None:
         if (name, scope) not in self._paths:
-            self._paths[name, scope] = None  # what is defined by itself has no meaning
+            self._paths[name, scope] = None  # the result for a name that is defined by itself
             self._depth += 1
             if self._depth < _LONGEST_CHAIN:
                 self._paths[name, scope] = self._find_path(name, scope)
@@ -282,7 +289,7 @@ class Names:
     def _find_path(self, name: str, scope: Scope) -> str | None:
         owner = self.owner(name, scope)
         if owner is None:
-            origins = {origin for origin, _ in self._stars}
+            origins = {origin for origin, _ in self._star_imports}
             if origins == {"godefer"} and name in EXPORTS:
                 return f"godefer.{name}"
             return (
@@ -297,8 +304,8 @@ class Names:
             return None
         if path is not None and owner is self.module:
             first = min(getattr(binding.node, "lineno", 0) for binding in owner.bindings[name])
-            if any(origin != "godefer" and line > first for origin, line in self._stars):
-                return None  # the star may bind it again
+            if any(origin != "godefer" and line > first for origin, line in self._star_imports):
+                return None  # the star import may bind it again
         return path
 
     def _binding_path(self, binding: Binding) -> str | None:
@@ -307,27 +314,31 @@ class Names:
         if binding.kind not in {"assign", "with"} or binding.value is None:
             return None
         path = self.path(binding.value, binding.scope)
-        # What `with` binds is what entering gives: of a scope it is known.
+        # The result of __enter__ is known for scopes alone.
         return path if binding.kind == "assign" or path == SCOPE else None
 
     def imported(self, node: ast.expr) -> bool:
-        """Does *node* begin with a name that another module than godefer or the standard library may have given its meaning?"""
-        from sys import stdlib_module_names  # noqa: PLC0415  # only where it is asked
+        """Return whether *node* begins with a name that may come from a third module.
 
+        Third modules are those other than godefer and the standard library.
+        """
         while isinstance(node, (ast.Attribute, ast.Call, ast.Subscript)):
             node = node.func if isinstance(node, ast.Call) else node.value
         if not isinstance(node, ast.Name):
             return False
         found = self.bindings(node.id, self.scopes[node])
         if not found:
-            return any(origin != "godefer" for origin, _ in self._stars) or not hasattr(
+            return any(origin != "godefer" for origin, _ in self._star_imports) or not hasattr(
                 builtins, node.id
             )
-        known = {*stdlib_module_names, "godefer"}
+        known = {*sys.stdlib_module_names, "godefer"}
         return any(b.kind == "import" and b.path.partition(".")[0] not in known for b in found)
 
-    def definition(self, node: ast.expr) -> FunctionNode | ast.Lambda | None:
-        """The one function of this module that *node* can be: by its name, or as ``self.name`` in a method of its class."""
+    def definition(self, node: ast.expr) -> FunctionOrLambda | None:
+        """Return the only function of this module that *node* can be; None if there is none.
+
+        *node* is a lambda, the function's name, or ``self.name`` in a method.
+        """
         if isinstance(node, ast.Lambda):
             return node
         if isinstance(node, ast.Name):
@@ -339,7 +350,7 @@ class Names:
         return None
 
     def _class_of_self(self, node: ast.Name) -> Scope | None:
-        """The class whose instance, or which itself, *node* is, as the first parameter of a method."""
+        """Return the class of a method, if *node* is the method's first parameter."""
         found = self.bindings(node.id, self.scopes[node])
         if len(found) != 1 or found[0].kind != "parameter":
             return None
@@ -356,8 +367,11 @@ class Names:
         positional = [*function.args.posonlyargs, *function.args.args]
         return method.parent if positional and positional[0] is found[0].node else None
 
-    def uses(self, function: FunctionNode | ast.Lambda) -> list[ast.expr] | None:
-        """Every expression of this module that reads *function*; None if that cannot be told (a method, a lambda without a name)."""
+    def uses(self, function: FunctionOrLambda) -> list[ast.expr] | None:
+        """Return every expression of this module that reads *function*.
+
+        Return None if they are unknown: of a method, or of a lambda without a name.
+        """
         if isinstance(function, ast.Lambda):
             parent = self.parents[function]
             target = (
@@ -376,16 +390,16 @@ class Names:
         return [node for node in self.mentions(name, scope) if isinstance(node.ctx, ast.Load)]
 
     def mentions(self, name: str, scope: Scope) -> list[ast.Name]:
-        """Every place in the module that names the same variable as *name* does in *scope*."""
+        """Return every node of the module that names the variable *name* of *scope*."""
         owner = self.owner(name, scope)
         return [
             node
-            for node in self.named.get(name, [])
+            for node in self.name_nodes.get(name, [])
             if self.owner(name, self.scopes[node]) is owner
         ]
 
 
-def _only_function(bindings: list[Binding]) -> FunctionNode | ast.Lambda | None:
+def _only_function(bindings: list[Binding]) -> FunctionOrLambda | None:
     if len(bindings) != 1:
         return None
     binding = bindings[0]
@@ -398,24 +412,8 @@ def _only_function(bindings: list[Binding]) -> FunctionNode | ast.Lambda | None:
     )
 
 
-def _defaults(node: FunctionNode | ast.Lambda) -> list[ast.expr]:
-    return [
-        *node.args.defaults,
-        *(default for default in node.args.kw_defaults if default is not None),
-    ]
-
-
-def dotted(node: ast.AST) -> str | None:
-    """``a.b.c``, if *node* is a name with attributes and nothing else."""
-    attributes: list[str] = []
-    while isinstance(node, ast.Attribute):
-        attributes.append(node.attr)
-        node = node.value
-    return ".".join([node.id, *reversed(attributes)]) if isinstance(node, ast.Name) else None
-
-
-def mentions_godefer(tree: ast.Module) -> bool:
-    """Does the module import godefer anywhere?"""
+def imports_godefer(tree: ast.Module) -> bool:
+    """Return whether the module imports godefer anywhere."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import) and any(
             a.name.partition(".")[0] == "godefer" for a in node.names

@@ -1,0 +1,69 @@
+"""The statements of godefer in a module, and the findings of the rules."""
+
+from __future__ import annotations
+
+import ast
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from godefer.lint._bindings import Scope
+    from godefer.lint._tree import FunctionNode
+
+DEFERRING = frozenset({"defer", "errdefer", "okdefer"})
+STATEMENTS = DEFERRING | {"using", "ausing"}
+
+
+class Finding(NamedTuple):
+    """The finding of a rule; *node* is its place in the source."""
+
+    code: str
+    message: str
+    node: ast.AST
+
+
+class Site(NamedTuple):
+    """One statement of godefer: a call of `defer`, `using` or a scope's method, or a decorator.
+
+    Args:
+        statement: The name that godefer gives it.
+        written: The name that the module gives it.
+        node: The call, or the decorator.
+        scoped: Whether it defers on a `defer_scope`, and not on the function.
+        frame: The scope whose frame runs it.
+        callee: The expression that is deferred, or entered; None if a star hides it.
+        function: The function that a decorator defers; None if another decorator may replace it.
+    """
+
+    statement: str
+    written: str
+    node: ast.expr
+    scoped: bool
+    frame: Scope
+    callee: ast.expr | None
+    function: FunctionNode | None
+
+    @property
+    def defers(self) -> bool:
+        """Return whether it is `defer`, `errdefer` or `okdefer`."""
+        return self.statement in DEFERRING
+
+    @property
+    def shown(self) -> str:
+        """Return the statement in the form for a message."""
+        return f"{self.written}()" if isinstance(self.node, ast.Call) else f"@{self.written}"
+
+    @property
+    def head(self) -> ast.expr:
+        """Return the expression that names the statement."""
+        return self.node.func if isinstance(self.node, ast.Call) else self.node
+
+    @property
+    def arguments(self) -> list[ast.expr]:
+        """Return the positional arguments of the call, from the callee on."""
+        return self.node.args if isinstance(self.node, ast.Call) else []
+
+    @property
+    def keywords(self) -> list[ast.keyword]:
+        """Return the keyword arguments of the call."""
+        return self.node.keywords if isinstance(self.node, ast.Call) else []

@@ -1,0 +1,66 @@
+"""Helpers for nodes of the syntax tree, for all that needs no look-up of names."""
+
+from __future__ import annotations
+
+import ast
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+FunctionOrLambda = FunctionNode | ast.Lambda
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+WITHS = (ast.With, ast.AsyncWith)
+_LONGEST_QUOTE = 80
+
+
+def dotted(node: ast.AST) -> str | None:
+    """Return ``a.b.c``, if *node* is a name, or an attribute of a dotted name."""
+    attributes: list[str] = []
+    while isinstance(node, ast.Attribute):
+        attributes.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(attributes)]) if isinstance(node, ast.Name) else None
+
+
+def receiver(node: ast.expr) -> str | None:
+    """Return ``a.b``, if *node* is ``a.b.method``."""
+    return dotted(node.value) if isinstance(node, ast.Attribute) else None
+
+
+def text(node: ast.AST) -> str:
+    """Return the source of *node* for a message; "…" if it is long."""
+    try:
+        source = ast.unparse(node)
+    except RecursionError:  # an expression nested deeper than the interpreter's stack
+        return "…"
+    return source if len(source) <= _LONGEST_QUOTE and "\n" not in source else "…"
+
+
+def blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    """Yield the blocks of statements directly inside of *node*."""
+    for field in ("body", "orelse", "finalbody"):
+        block = getattr(node, field, None)
+        if isinstance(block, list):
+            yield block
+
+
+def own_breaks(loop: ast.While | ast.For | ast.AsyncFor) -> bool:
+    """Return whether a `break` leaves *loop*."""
+    stack: list[ast.AST] = list(loop.body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Break):
+            return True
+        if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
+            stack += node.orelse  # a break in it leaves the inner loop
+        elif not isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            stack += ast.iter_child_nodes(node)
+    return False
+
+
+def default_values(function: FunctionOrLambda) -> list[ast.expr]:
+    """Return the default values of the parameters of *function*."""
+    given = function.args
+    return [*given.defaults, *(default for default in given.kw_defaults if default is not None)]
