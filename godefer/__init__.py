@@ -1,4 +1,4 @@
-"""Go's defer, panic and recover for Python: a clean-up next to what it cleans up, that always runs."""
+"""Go's defer, panic and recover for Python: a clean-up next to what it cleans up, always run."""
 
 from godefer._decorate import with_defers as with_defers
 from godefer._errors import DeferError as DeferError

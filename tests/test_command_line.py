@@ -60,9 +60,10 @@ def run_on_terminal(*arguments, cwd=None, **environment):
     return process.wait(120), written.decode()
 
 
-def test_demo_in_a_pipe_is_plain_text_and_succeeds():
-    """The demo checks out, exits with 0, and writes no colours into a pipe."""
-    done = run_command("demo")
+@pytest.mark.parametrize("open_coded", ["1", "0"])
+def test_demo_in_a_pipe_is_plain_text_and_succeeds(open_coded):
+    """The demo checks out, both ways, exits with 0, and writes no colours into a pipe (R3)."""
+    done = run_command("demo", GODEFER_OPEN_CODED=open_coded)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     assert "FAILED" not in done.stdout
