@@ -394,6 +394,33 @@ def test_close_when_a_deferred_call_has_to_wait(way, events):
         assert events.pop() == "cleanup"
 
 
+def test_close_while_a_deferred_call_waits(way, events):
+    """Closed while one deferred call of a loop waits, it makes the others, and what they raise leaves `close()` (D2, D5)."""
+
+    async def waits():
+        try:
+            await pause()
+        finally:
+            events.append("closed")
+
+    def fails():
+        events.append(type(sys.exception()))
+        raise OSError
+
+    @way
+    async def work():
+        for call in (lambda: events.append("first"), fails, waits):
+            defer(call)
+        raise LookupError
+
+    coro = work()
+    coro.send(None)
+    with pytest.raises(OSError) as caught:
+        coro.close()
+    assert events == ["closed", GeneratorExit, "first"]
+    assert type(caught.value.__context__) is GeneratorExit
+
+
 def test_dropped_half_way(work, events):
     """A suspended coroutine that is dropped is closed by the interpreter, and its deferred calls run; PyPy closes none (D2)."""
     coro = work()

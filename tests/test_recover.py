@@ -1046,6 +1046,37 @@ def test_an_exit_that_a_deferred_call_raises_again_ends_when_it_is_named(way):
     assert found[0].code == 3
 
 
+def test_an_exit_that_is_named_ends_although_its_taker_fails(way):
+    """An exit that `recover(Type)` has taken is over where the same call then panics, and that is recovered (P3)."""
+    seen = Seen()
+
+    @way
+    def f():
+        def take_and_fail():
+            recover(SystemExit)
+            panic("later")
+
+        defer(seen.recover)
+        defer(take_and_fail)
+        raise SystemExit
+
+    assert f() is None
+    assert seen.values() == ["later"]
+
+
+def test_an_exception_that_replaced_no_exit_is_left_as_it_is(way):
+    """What replaces or follows an exception that is no exit has no attributes of godefer's, but a note (P3, P6)."""
+
+    @way
+    def f():
+        defer(panic, "later")
+        raise LookupError
+
+    with pytest.raises(Panic) as caught:
+        f()
+    assert vars(caught.value).keys() - {"__notes__"} == {"value"}
+
+
 def test_an_exit_replaced_inside_a_deferred_function_goes_on(way):
     """An exit in a caller is not touched by panics that deferred functions raise and recover among themselves (P3)."""
     seen = Seen()

@@ -436,6 +436,44 @@ def test_closing_a_generator(way):
         assert logs[0] == logs[1] == ["enter cm", ("exit cm", GeneratorExit, ["g"])]
 
 
+@pytest.mark.parametrize("error", [None, ValueError()])
+def test_what_an_asynchronous_exit_awaits_is_dropped_before_the_next_call(way, error):
+    """As after `async with`, nothing holds on to what `__aexit__` returned while the next call runs (D11)."""
+    events = []
+
+    class Answer:
+        def __await__(self):
+            return iter(())
+
+        def __del__(self):
+            events.append("dropped")
+
+    class Leaves:
+        async def __aenter__(self):
+            return self
+
+        def __aexit__(self, *details):
+            return Answer()
+
+    def next_call():
+        gc.collect()  # where references are not counted
+        events.append("next")
+
+    @way
+    async def f():
+        defer(next_call)
+        await ausing(Leaves())
+        if error:
+            raise error
+
+    if error:
+        with pytest.raises(ValueError):
+            asyncio.run(f())
+    else:
+        asyncio.run(f())
+    assert events == ["dropped", "next"]
+
+
 def test_ausing_in_an_async_generator(way):
     """In an async generator `ausing` works as in a coroutine function (D11)."""
     events = []
