@@ -15,7 +15,7 @@ import godefer
 from benchmarks.group import HAND, OPEN, RUNTIME, SCOPE, STACK, nothing, open_coding
 from godefer import defer, defer_scope, with_defers
 from godefer._compiler.lower import lower
-from godefer._compiler.sites import Names
+from godefer._compiler.sites import Meanings
 from godefer._compiler.source import _compile_quietly
 from godefer._runtime.record import _defer, freedefer, newdefer
 
@@ -100,9 +100,9 @@ def decorating(module: ModuleType, way: str) -> Callable[[], Any]:
 
 def compiling() -> Callable[[], object]:
     """What decorating that function asks of the interpreter's compiler: to parse it, to compile it for the proof, to compile what it is lowered to."""
-    names = Names({"defer": "defer", "errdefer": "errdefer"}, frozenset(), lambda _: None, 0)
+    meanings = Meanings({"defer": "defer", "errdefer": "errdefer"}, frozenset(), lambda _: None, 0)
     original, lowered = ast.parse(_FUNCTION), ast.parse(_FUNCTION)
-    plan = lower(lowered.body[0], names)
+    plan = lower(lowered.body[0], meanings)
     assert not isinstance(plan, str), plan
 
     def run() -> None:

@@ -1,7 +1,8 @@
-"""Lowering: a function's source in, the source of the same function with its deferred calls inlined out (R1).
+"""Lowering: a function's source in, the same function with its deferred calls at its exits out (R1).
 
-`_lower` is pure, so the tests need no code object: they parse, lower, and compare with what `ast.unparse` gives. Names that
-begin with "@" are hidden locals; strings that begin with "@" stand for what the runtime puts in their place.
+`lower` is pure, so the tests need no code object: they parse, lower, and compare the output of
+`ast.unparse`. Names that begin with "@" are hidden locals; strings that begin with "@" are marks
+for objects of the runtime.
 """
 
 import ast
@@ -14,10 +15,10 @@ from textwrap import dedent
 import pytest
 
 from godefer._compiler.lower import lower
-from godefer._compiler.sites import Names
+from godefer._compiler.sites import Meanings
 
 STATEMENTS = ("defer", "errdefer", "okdefer", "using", "ausing")
-NAMES = Names(
+MEANINGS = Meanings(
     {**{name: name for name in STATEMENTS}, "later": "defer"},
     frozenset({"godefer", "package"}),
     {("godefer", "defer"): "defer", ("package", "cleanup", "errdefer"): "errdefer"}.get,
@@ -42,7 +43,7 @@ def test_shapes(name):
     expected = path.read_text()
     head, source = expected.partition("\n---- lowered\n")[0].split("\n---- source\n")
     node = parsed(source)
-    lowered = lower(node, NAMES, **ast.literal_eval(head.partition("\noptions: ")[2] or "{}"))
+    lowered = lower(node, MEANINGS, **ast.literal_eval(head.partition("\noptions: ")[2] or "{}"))
     plan = "".join(f"{line} {statement} {shape}\n" for line, statement, shape in lowered.plan)
     found = f"{head}\n---- source\n{source}\n---- lowered\n{ast.unparse(node)}\n---- plan\n{plan}"
     if os.environ.get("REWRITE_LOWERED") == "1":
@@ -71,7 +72,7 @@ def test_other_names(statement, meaning):
     """What a name or a dotted name means is what counts, not how it is spelled (R1)."""
     node = parsed(f"def f(x):\n    {statement}")
     plain = parsed(f"def f(x):\n    {meaning}(g, x)")
-    assert lower(node, NAMES).plan == lower(plain, NAMES).plan == ((2, meaning, "inline"),)
+    assert lower(node, MEANINGS).plan == lower(plain, MEANINGS).plan == ((2, meaning, "inline"),)
     assert ast.unparse(node) == ast.unparse(plain)
 
 
@@ -81,7 +82,7 @@ def test_other_names(statement, meaning):
 def test_somebody_else_s_defer(statement):
     """An attribute that is not godefer's is a call like any other."""
     node = parsed(f"def f(self):\n    {statement}")
-    assert lower(node, NAMES) == "there is no defer statement in its body"
+    assert lower(node, MEANINGS) == "there is no defer statement in its body"
 
 
 # Positions
@@ -101,7 +102,7 @@ def test_positions():
         """
     )
     before = {id(part) for part in ast.walk(node)}
-    lower(node, NAMES)
+    lower(node, MEANINGS)
     added = [part for part in ast.walk(node) if id(part) not in before and hasattr(part, "lineno")]
     calls = {
         part.func.id: part.lineno
@@ -118,7 +119,7 @@ def test_positions():
 def test_every_added_node_can_be_compiled():
     """No node is without a position, of which the compiler would complain."""
     node = parsed("async def f(x):\n    for y in x:\n        defer(g, *y, k=1)\n    return x")
-    lower(node, NAMES)
+    lower(node, MEANINGS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a string is not callable
         assert compile(ast.Module([node], []), "<lowered>", "exec")
@@ -131,7 +132,7 @@ def refused(source, **options):
     """The reason why *source* is not lowered; it must be left as it was."""
     node = parsed(source)
     before = ast.dump(node, include_attributes=True)
-    reason = lower(node, NAMES, **options)
+    reason = lower(node, MEANINGS, **options)
     assert ast.dump(node, include_attributes=True) == before
     return reason
 
@@ -228,7 +229,7 @@ def test_frame_readers(reader):
     ],
 )
 def test_godefer_imported_in_the_body(statement):
-    """Names that the body itself binds to godefer's are not known when it is decorated (R2)."""
+    """Meanings that the body itself binds to godefer's are not known when it is decorated (R2)."""
     assert (
         refused(f"def f(x):\n    {statement}\n    defer(g)")
         == "godefer is imported in the body, at line 2"
@@ -240,7 +241,7 @@ def test_other_imports_in_the_body():
     node = parsed(
         "def f(x):\n    import godeferred, os\n    from . import godefer_helper\n    defer(g)"
     )
-    assert lower(node, NAMES).plan == ((4, "defer", "inline"),)
+    assert lower(node, MEANINGS).plan == ((4, "defer", "inline"),)
 
 
 @pytest.mark.parametrize("declaration", ["global", "nonlocal"])

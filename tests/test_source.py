@@ -23,7 +23,7 @@ import pytest
 
 import godefer
 from godefer import DeferError, defer, explain, with_defers
-from godefer._compiler.source import find
+from godefer._compiler.source import find_source
 
 PYPY = sys.implementation.name == "pypy"
 ROOT = str(Path(godefer.__file__).resolve().parent.parent)
@@ -1305,7 +1305,7 @@ def accepted(paths):
             module = compile(path.read_bytes(), path, "exec", dont_inherit=True)
         for code in functions_of(module):
             count += 1
-            source = find(code, {})
+            source = find_source(code, {})
             if isinstance(source, str):
                 reasons.append(f"{path.name}:{code.co_firstlineno} {code.co_qualname}: {source}")
         linecache.clearcache()

@@ -106,13 +106,13 @@ def _source(function: FunctionType, explanation: Explanation, paint: Paint) -> s
     Return "" unless the source is certain to be that of the running code.
     """
     # Slow to import; a listing does not need them.
-    from godefer._compiler.compile import names_of  # noqa: PLC0415
-    from godefer._compiler.sites import called  # noqa: PLC0415
-    from godefer._compiler.source import find  # noqa: PLC0415
+    from godefer._compiler.compile import meanings_of  # noqa: PLC0415
+    from godefer._compiler.sites import find_uses  # noqa: PLC0415
+    from godefer._compiler.source import find_source  # noqa: PLC0415
 
     decision: Decision = decision_on(function.__code__)  # type: ignore[assignment]  # not None
     code = decision.original or function.__code__
-    source = find(code, function.__globals__)
+    source = find_source(code, function.__globals__)
     if isinstance(source, str):
         return ""
     last = (source.node.end_lineno or 0) + source.shift
@@ -124,8 +124,8 @@ def _source(function: FunctionType, explanation: Explanation, paint: Paint) -> s
     for site in explanation.defers:
         notes.setdefault(site.line, []).append(f"{site.statement}, {site.shape}")
     if explanation.way == "runtime":
-        names = names_of(resolve_names(function, code), source.shift)
-        for number, statement in called(source.node.body, names):
+        meanings = meanings_of(resolve_names(function, code), source.shift)
+        for number, statement in find_uses(source.node.body, meanings):
             notes.setdefault(number, []).append(f"{statement}, at run time")
     return _with_notes(lines, code.co_firstlineno, notes, paint)
 

@@ -1,8 +1,9 @@
-"""From a function to its open code: verified source (`source`), lowered (`lower`) and compiled.
+"""From a function to its open code: find its source, lower it and compile it.
 
-A function that is defined anew on every call of another has the same code object each time. So
-the outcome is kept by the *identity* of the code, together with what its names meant, which may
-differ. Equal code objects may come from two files.
+`with_defers` calls `open_code`, and makes a function of the result (`godefer._function`). The
+outcome is kept, because a function that is defined anew on every call of another has the same code
+object each time. The key is the *identity* of the code: equal code objects may come from two
+files. Its names can have another meaning in each function, so the meanings are compared, too.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from opcode import opmap
 from types import CoroutineType, GeneratorType
 
 from godefer._compiler.lower import NESTING, lower
-from godefer._compiler.sites import Names
-from godefer._compiler.source import find
+from godefer._compiler.shapes import NOWHERE
+from godefer._compiler.sites import Meanings
+from godefer._compiler.source import find_source
 from godefer._decision import Decision
 from godefer._resolve import resolve_attribute, resolve_names
 from godefer._runtime.context_managers import aenter, enter
@@ -40,12 +42,13 @@ if TYPE_CHECKING:
     from types import CodeType, FunctionType
     from typing import Any
 
-    from godefer._compiler.lower import Plan, Range
+    from godefer._compiler.lower import Range
+    from godefer._compiler.sites import Function
     from godefer._compiler.source import Source
-    from godefer._decision import Exits, Result
+    from godefer._decision import Exits, Plan, Result
     from godefer._resolve import ResolvedNames
 
-# The names in the shapes that are not a function's own; they become constants of its code.
+# The names of the runtime in the shapes; the objects become constants of the function's code.
 _RUNTIME: dict[str, Any] = {
     "@BaseException": BaseException,
     "@aenter": aenter,
@@ -80,55 +83,57 @@ _ASYNC_GENERATOR = 0x200  # inspect.CO_ASYNC_GENERATOR
 _outcomes: dict[int, tuple[ref[CodeType], ResolvedNames, Result, CodeType | str]] = {}
 
 
-def open_code(fn: FunctionType, meant: ResolvedNames, result: Result = None) -> CodeType | str:
+def open_code(fn: FunctionType, resolved: ResolvedNames, result: Result = None) -> CodeType | str:
     """Return the open-coded code of *fn*; or the reason why there is none.
 
     Args:
         fn: The function.
-        meant: What its names mean (`resolve_names`).
+        resolved: Its names (`resolve_names`).
         result: Its named results.
     """
     original = fn.__code__
     key = id(original)
     known = _outcomes.get(key)
-    if known is not None and known[0]() is original and known[1:3] == (meant, result):
+    if known is not None and known[0]() is original and known[1:3] == (resolved, result):
         return known[3]
-    outcome = _open_code(fn, meant, result)
-    forget = _outcomes.pop  # by itself: at the end of the program globals are None
+    outcome = _open_code(fn, resolved, result)
+    forget = _outcomes.pop  # bound here: at the end of the program globals are None
     here = ref(original, lambda _: forget(key, None))
-    _outcomes[key] = here, meant, result, outcome
+    _outcomes[key] = here, resolved, result, outcome
     return outcome
 
 
-def _open_code(fn: FunctionType, meant: ResolvedNames, result: Result) -> CodeType | str:
+def _open_code(fn: FunctionType, resolved: ResolvedNames, result: Result) -> CodeType | str:
     code = fn.__code__
     if any(isinstance(const, str) and const in _RUNTIME for const in code.co_consts):
         return "it holds a string that is one of the marks of lowered code"
-    outcome = lowered(code, fn.__globals__, meant, result, want_text=False)
+    outcome = _lower_code(code, fn.__globals__, resolved, result, want_text=False)
     if isinstance(outcome, str):
         return outcome
-    made = outcome.code
+    lowered = outcome.code
     consts = tuple(
-        _RUNTIME.get(const, const) if type(const) is str else const for const in made.co_consts
+        _RUNTIME.get(const, const) if type(const) is str else const for const in lowered.co_consts
     )
-    # A copy of the original: what was made of it is kept as long as it lives, and must not keep it.
+    # A copy: `_outcomes` keeps the outcome until the original dies, so it must not keep that alive.
     decision = Decision(code.replace(), result, plan=outcome.plan, exits=outcome.exits)
     # The flags of both: PyPy closes a generator that is dropped only if its code has a `yield`
     # inside of a `try`, which lowering adds.
-    return made.replace(co_consts=(*consts, decision), co_flags=made.co_flags | code.co_flags)
+    flags = lowered.co_flags | code.co_flags
+    return lowered.replace(co_consts=(*consts, decision), co_flags=flags)
 
 
 def lowered_text(fn: FunctionType, decision: Decision) -> str:
     """Return the lowered source of the open-coded *fn*; or a comment, if its source is gone."""
-    if decision.original is None:
+    original = decision.original
+    if original is None:
         return "# it was compiled in another process"
-    meant = resolve_names(fn, decision.original)
-    outcome = lowered(decision.original, fn.__globals__, meant, decision.result)
+    resolved = resolve_names(fn, original)
+    outcome = _lower_code(original, fn.__globals__, resolved, decision.result, want_text=True)
     return f"# {outcome}" if isinstance(outcome, str) else outcome.text
 
 
-class LoweredCode:
-    """The lowered code of a function, its marks not yet replaced; its plan, exits, and source."""
+class _LoweredCode:
+    """The lowered code of a function, with marks for the runtime's objects; and its source."""
 
     def __init__(self, code: CodeType, plan: Plan, exits: Exits, text: str) -> None:
         self.code = code
@@ -137,31 +142,24 @@ class LoweredCode:
         self.text = text
 
 
-def lowered(
+def _lower_code(
     code: CodeType,
     module_globals: dict[str, Any],
-    meant: ResolvedNames,
+    resolved: ResolvedNames,
     result: Result,
     *,
-    want_text: bool = True,
-) -> LoweredCode | str:
+    want_text: bool,
+) -> _LoweredCode | str:
     """Return the lowered code of a function; or the reason why there is none."""
     reason = ""
-    for nesting in (
-        NESTING,
-        6,
-        5,
-        4,
-        3,
-        2,
-        1,
-    ):  # fewer, if the function's own blocks leave no room for more
-        source = find(code, module_globals)
+    # Nest fewer slots if the function's own blocks leave no room for more.
+    for nesting in (NESTING, 6, 5, 4, 3, 2, 1):
+        source = find_source(code, module_globals)
         if isinstance(source, str):
             return source
         outcome = lower(
             source.node,
-            names_of(meant, source.shift),
+            meanings_of(resolved, source.shift),
             asynchronous_generator=bool(code.co_flags & _ASYNC_GENERATOR),
             result=result,
             nesting=nesting,
@@ -169,54 +167,64 @@ def lowered(
         if isinstance(outcome, str):
             return outcome
         text = _MARK.sub(r"\1", ast.unparse(source.node)) if want_text else ""
-        _keep_names(source.node, code)
+        _keep_cells(source.node, code)
         try:
-            made, exits = _compile(source, outcome.exits)
+            lowered, exits = _compile(source, outcome.exits)
         except SyntaxError as e:
             reason = f"its lowered source does not compile: {e.msg}"
             continue
-        if made.co_freevars != code.co_freevars:
+        if lowered.co_freevars != code.co_freevars:
             return "its lowered code would take other names from outside"
-        return LoweredCode(made, outcome.plan, exits, text)
+        return _LoweredCode(lowered, outcome.plan, exits, text)
     return reason
 
 
 def _compile(source: Source, calls: set[Range]) -> tuple[CodeType, Exits]:
     """Compile lowered source, and find the instructions of *calls* by their positions."""
     shift = source.shift
-    made = source.compile()
+    code = source.compile()
     places = {(line + shift, end + shift, start, stop) for line, end, start, stop in calls}
-    exits = [i for i, place in enumerate(made.co_positions()) if place in places]
+    exits = [i for i, place in enumerate(code.co_positions()) if place in places]
     if calls and not exits:  # -X no_debug_ranges: code has lines only
-        exits = _exits_without_columns(source, made, calls)
-    handling = _handling(made)
+        exits = _exits_without_columns(source, code, calls)
+    handling = _handling(code)
     failing = frozenset(i * 2 for i in exits if handling[i])
-    return made, (frozenset(i * 2 for i in exits), failing)
+    return code, (frozenset(i * 2 for i in exits), failing)
 
 
 def _exits_without_columns(source: Source, code: CodeType, calls: set[Range]) -> list[int]:
-    """Find the instructions of *calls* in equal code that has them on lines of their own."""
+    """Find the instructions of *calls* by compiling again, with the calls on lines of their own."""
     marked = [
         node
         for node in {id(node): node for node in ast.walk(source.node)}.values()
         if isinstance(node, ast.expr)
         and (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset) in calls
     ]
-    _move(marked, _MARKED)
+    _move(marked, _FAR_DOWN)
     again = source.compile()
-    _move(marked, -_MARKED)
+    _move(marked, -_FAR_DOWN)
     if again.co_code != code.co_code:
         msg = "its calls cannot be found without the columns of code (-X no_debug_ranges)"
         raise SyntaxError(msg)
     lines = enumerate(again.co_positions())
-    return [i for i, (line, *_) in lines if line is not None and line >= _MARKED]
+    return [i for i, (line, *_) in lines if line is not None and line >= _FAR_DOWN]
+
+
+_FAR_DOWN = 10_000_000  # more lines than a file has
+
+
+def _move(nodes: list[ast.expr], lines: int) -> None:
+    for node in nodes:
+        node.lineno += lines
+        node.end_lineno = (node.end_lineno or 0) + lines
 
 
 def _handling(code: CodeType) -> list[bool]:
     """Return, for each instruction, whether the code is handling an exception there.
 
-    The compiler copies a `finally`, for each way out. The copy for an exception begins with PUSH_EXC_INFO,
-    and the code of a handler is in one piece: it ends where the exception is popped or raised again.
+    The compiler copies a `finally` for each way out. The copy for an exception begins with
+    PUSH_EXC_INFO. The code of a handler is in one piece, up to the instruction that pops the
+    exception or raises it again.
     """
     handling = False
     found = []
@@ -233,30 +241,20 @@ _PUSH_EXC_INFO = opmap["PUSH_EXC_INFO"]
 _ENDS = ("POP_EXCEPT", "RERAISE", "RAISE_VARARGS", "RETURN_VALUE", "RETURN_CONST")
 _ENDS_HANDLING = {opmap[name] for name in _ENDS if name in opmap}
 
-_MARKED = 10_000_000  # more lines than a file has
 
-
-def _move(nodes: list[ast.expr], lines: int) -> None:
-    for node in nodes:
-        node.lineno += lines
-        node.end_lineno = (node.end_lineno or 0) + lines
-
-
-def names_of(meant: ResolvedNames, shift: int) -> Names:
-    """What the scanner needs to know of what the names mean."""
-    statements, modules = dict(meant[0]), dict(meant[1])
-    return Names(
+def meanings_of(resolved: ResolvedNames, shift: int) -> Meanings:
+    """Return the meanings of a function's names, for nodes whose lines are too low by *shift*."""
+    statements, modules = dict(resolved[0]), dict(resolved[1])
+    return Meanings(
         statements, frozenset(modules), lambda path: resolve_attribute(modules, path), shift
     )
 
 
-def _keep_names(node: ast.FunctionDef | ast.AsyncFunctionDef, code: CodeType) -> None:
+def _keep_cells(node: Function, code: CodeType) -> None:
     """Mention the closure variables, so that the function keeps the cells of unused ones."""
     kept: list[ast.stmt] = [
         ast.Expr(ast.Name(name, ast.Load())) for name in code.co_freevars if name != "__class__"
     ]
     if kept:
-        never = ast.If(
-            ast.Constant(0), kept, [], lineno=-1, col_offset=-1, end_lineno=-1, end_col_offset=-1
-        )
+        never = ast.If(ast.Constant(0), kept, [], **NOWHERE)
         node.body.append(ast.fix_missing_locations(never))

@@ -1,41 +1,101 @@
-"""The `return` statements of a lowered function: kept values (P4) and named results (N)."""
+"""The body of a lowered function and its `return` statements.
+
+Recoveries return the value of an overtaken `return` (P4), and named results are returned after the
+last call (N). So `lower` rewrites the `return` statements before it puts the body into shapes.
+"""
 
 from __future__ import annotations
 
 import ast
 
 from godefer._compiler import shapes
-from godefer._compiler.sites import blocks, own_returns
+from godefer._compiler.sites import Unclear
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from godefer._compiler.sites import Site
 
     Named = str | tuple[str, ...]
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+# Most statements have no blocks, and `blocks` is called several times for each statement.
+_WITH_BLOCKS = frozenset(
+    kind for kind in ast.stmt.__subclasses__() if {"body", "cases"} & {*kind._fields}
+)
 
 
-def recovery_can_return(body: Sequence[ast.stmt], sites: Sequence[Site]) -> bool:
+def blocks(node: ast.stmt) -> list[list[ast.stmt]]:
+    """Return the lists of statements inside of a statement."""
+    if type(node) not in _WITH_BLOCKS:
+        return []
+    blocks = []
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(node, name, None)
+        if block:
+            blocks.append(block)
+    for name in ("handlers", "cases"):
+        blocks += [part.body for part in getattr(node, name, ())]
+    return blocks
+
+
+def own_statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements in the function's own scope, in no particular order."""
+    stack = list(body)
+    while stack:
+        node = stack.pop()
+        yield node
+        if not isinstance(node, _SCOPES):
+            stack += [child for block in blocks(node) for child in block]
+
+
+def own_returns(body: Iterable[ast.stmt]) -> list[ast.Return]:
+    """Return the `return` statements with a value in the function's own scope."""
+    return [
+        node
+        for node in own_statements(body)
+        if isinstance(node, ast.Return) and node.value is not None
+    ]
+
+
+def catches(body: Iterable[ast.stmt]) -> bool:
+    """Return whether *body* can go on after an exception: it has a `try` or a `with`."""
+    catching = (ast.Try, ast.TryStar, ast.With, ast.AsyncWith)
+    return any(isinstance(node, catching) for node in own_statements(body))
+
+
+def recovery_can_return(body: Iterable[ast.stmt], sites: Sequence[Site]) -> bool:
     """Return whether a call can recover an exception that follows a `return` (P4)."""
     calls = len(sites) + sum(site.in_loop for site in sites)
     return calls > 1 and any(own_returns(body))
 
 
-def keep_value(body: Sequence[ast.stmt], *, leaving: bool = False) -> list[ast.stmt]:
+def check_named(body: Iterable[ast.stmt], result: Named, shift: int) -> None:
+    """Raise `Unclear` if an ``except … as`` deletes a named result at the end of its clause."""
+    names = (result,) if isinstance(result, str) else result
+    for node in own_statements(body):
+        for handler in getattr(node, "handlers", ()):
+            if handler.name in names:
+                msg = (
+                    f"`except ... as {handler.name}` at line {handler.lineno + shift} "
+                    f"deletes that name at its end: use another one there"
+                )
+                raise Unclear(msg)
+
+
+def keep_value(body: Iterable[ast.stmt], *, leaving: bool = False) -> list[ast.stmt]:
     """Let each ``return x`` assign ``@value``, which a recovery returns.
 
-    A `return` can be overtaken, by what the exit of a `with` or a `finally` around it raises, or
-    by a `break` or `continue` in that `finally` (*leaving*). Then it has not happened, and the
-    value is None again.
+    A `return` is overtaken if the exit of a `with` or a `finally` around it raises, or by a
+    `break` or `continue` in that `finally` (*leaving*). It has not happened then, so the value is
+    None again.
     """
     kept: list[ast.stmt] = []
     for node in body:
         at = shapes.position(node)
         if isinstance(node, ast.Return):
-            # A constant need not be kept to be known, but `@value` is what a recovery returns.
+            # A constant needs no `@value` to be returned, but a recovery returns `@value`.
             value = node.value or shapes.none(at)
             again = value if isinstance(value, ast.Constant) else shapes.load("@value", at)
             kept += [shapes.assign("@value", value, at), ast.Return(again, **at)]
@@ -54,14 +114,14 @@ def keep_value(body: Sequence[ast.stmt], *, leaving: bool = False) -> list[ast.s
     return kept
 
 
-def assign_named(body: Sequence[ast.stmt], result: Named, *, pending: bool) -> list[ast.stmt]:
+def assign_named(body: Iterable[ast.stmt], result: Named, *, pending: bool) -> list[ast.stmt]:
     """Let each ``return x`` assign the named results, and return them if no call is *pending*."""
     assigned: list[ast.stmt] = []
     for node in body:
         if isinstance(node, ast.Return):
             at = shapes.position(node)
             if node.value is not None:
-                assigned.append(_assigned(result, node.value, at))
+                assigned.append(_assign(result, node.value, at))
             assigned.append(ast.Return(None if pending else named_value(result, at), **at))
             continue
         if not isinstance(node, _SCOPES):
@@ -71,14 +131,14 @@ def assign_named(body: Sequence[ast.stmt], result: Named, *, pending: bool) -> l
     return assigned
 
 
-def _assigned(result: Named, value: ast.expr, at: shapes.Position) -> ast.stmt:
+def _assign(result: Named, value: ast.expr, at: shapes.Position) -> ast.stmt:
     if isinstance(result, str):
         return shapes.assign(result, value, at)
     return ast.Assign([shapes.targets(result, at)], value, **at)
 
 
 def named_value(result: Named, at: shapes.Position) -> ast.expr:
-    """Return the expression that is the value of the function."""
+    """Return the expression for the value of a function with named results."""
     if isinstance(result, str):
         return shapes.load(result, at)
     return shapes.pack((shapes.load(name, at) for name in result), at)

@@ -1,19 +1,18 @@
 """The shapes of lowered code, as Python source (R1).
 
-A shape is the source text of what `lower` puts into a function. It is parsed once and filled in
-for each statement:
+A shape is the source text of some statements that `lower` adds to a function. It is parsed once,
+and filled in for each site:
 
-- ``CAPITALS`` are placeholders: as a statement of its own for statements, elsewhere for an
-  expression or a name;
+- ``CAPITALS`` are placeholders: for statements, where they are a statement of their own, else for
+  an expression or a name;
 - ``_name`` is a hidden local, ``@name`` in the lowered code, which no source can write;
-- any other name is something of the runtime, a constant of the code (`_panicking.RUNTIME`);
+- any other name is an object of the runtime, a constant of the code (`compile._RUNTIME`);
 - ``await`` is for async functions: a synchronous function has the helper without its ``a``, and
   no ``await``.
 
-`Shape.fill` gives the added code the line of the `defer` statement it is there for, so that a
-frame has a line at every moment (P6). Only ``try``, ``while`` and a comparison with a constant
-have none: they call nothing, so nobody sees a frame stop there, and their line would be traced
-although the code that they lead to does not run.
+The added code has the line of its `defer` statement, so that a frame has a line at every moment
+(P6). Only ``try``, ``pass`` and a comparison with a constant have none: they call nothing, so no
+frame stops there, and a tracer would show their line although the code below them does not run.
 """
 
 from __future__ import annotations
@@ -27,24 +26,23 @@ if TYPE_CHECKING:
 
     Position = dict[str, Any]
 
-# No position: no line event. For code that cannot call anything, so that nobody sees a frame stop
-# there.
+# No position, hence no line event: for code that calls nothing.
 NOWHERE: Position = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_col_offset": -1}
 
-# Helpers that an async function has others for.
+# The helpers with an asynchronous twin.
 _TWINS = {"unwind", "go_on", "enter"}
 _LOAD, _STORE, _DEL = ast.Load(), ast.Store(), ast.Del()
 
 
 class Shape:
-    """The source text of some statements, parsed. If it is *traced*, its tests have a line, too."""
+    """The parsed source of some statements. The tests of a *traced* one have a line, too."""
 
     def __init__(self, text: str, *, traced: bool = False) -> None:
         self.body = ast.parse(text).body
         self.traced = traced
 
     def fill(self, at: Position, *, asynchronous: bool = False, **parts: Any) -> list[ast.stmt]:
-        """Return the statements, with the position *at* and *parts* in place of the placeholders.
+        """Return the statements at the position *at*, with *parts* in place of the placeholders.
 
         A part is a list of statements, an expression, or the name of a variable.
         """
@@ -53,6 +51,8 @@ class Shape:
 
 
 class _Filling:
+    """One copy of a shape's statements."""
+
     def __init__(
         self, at: Position, parts: dict[str, Any], *, asynchronous: bool, traced: bool
     ) -> None:
@@ -86,7 +86,7 @@ class _Filling:
         fields = {name: self.field(name, getattr(node, name)) for name in node._fields}
         if kind is ast.Await and node.value.func.id in _TWINS:
             fields["value"].func.value = f"@a{node.value.func.id}"
-        if not node._attributes:  # an operator or a context, which has no position
+        if not node._attributes:  # an operator or a context has no position
             return kind(**fields)
         silent = kind in _SILENT or (not self.traced and _is_test(getattr(node, "test", node)))
         return kind(**fields, **(NOWHERE if silent else self.at))
@@ -117,7 +117,7 @@ _SILENT = {ast.Try, ast.Pass}
 
 
 def _is_test(node: ast.AST) -> bool:
-    """Return whether *node* compares a variable with a constant, which cannot call anything."""
+    """Return whether *node* compares a variable with a constant, which calls nothing."""
     return (
         isinstance(node, ast.Compare)
         and isinstance(node.comparators[0], ast.Constant)
@@ -126,17 +126,12 @@ def _is_test(node: ast.AST) -> bool:
 
 
 def position(node: ast.AST) -> Position:
-    """Return the position of *node*, for other nodes."""
-    return {
-        "lineno": node.lineno,  # type: ignore[attr-defined]
-        "col_offset": node.col_offset,  # type: ignore[attr-defined]
-        "end_lineno": node.end_lineno,  # type: ignore[attr-defined]
-        "end_col_offset": node.end_col_offset,  # type: ignore[attr-defined]
-    }
+    """Return the position of *node*, to give to other nodes."""
+    return {name: getattr(node, name) for name in NOWHERE}
 
 
 def load(name: str, at: Position = NOWHERE) -> ast.Name:
-    """Return the value of a variable."""
+    """Return the expression that loads a variable."""
     return ast.Name(name, _LOAD, **at)
 
 
@@ -156,18 +151,18 @@ def pack(items: Iterable[ast.expr], at: Position) -> ast.Tuple:
 
 
 def targets(names: Iterable[str], at: Position) -> ast.Tuple:
-    """Return a tuple of variables, to be assigned to."""
+    """Return a tuple of variables as the target of an assignment."""
     return ast.Tuple([ast.Name(name, _STORE, **at) for name in names], _STORE, **at)
 
 
 def clear(names: Iterable[str], at: Position) -> list[ast.stmt]:
-    """Return ``first = second = ... = None``; nothing if there are no names."""
+    """Return ``first = second = ... = None``; no statement if there are no names."""
     stores: list[ast.expr] = [ast.Name(name, _STORE, **at) for name in names]
     return [ast.Assign(stores, none(at), **at)] if stores else []
 
 
 def unbind(names: Iterable[str], at: Position) -> list[ast.stmt]:
-    """Return the statements that delete hidden locals, whether they are bound or not (P6, D9)."""
+    """Return the statements that delete hidden locals, bound or not (P6, D9)."""
     names = list(names)
     deleted: list[ast.expr] = [ast.Name(name, _DEL, **at) for name in names]
     return [*clear(names, at), ast.Delete(deleted, **at)] if names else []
@@ -178,37 +173,43 @@ def unbind(names: Iterable[str], at: Position) -> list[ast.stmt]:
 
 CAPTURE = Shape("SLOT = VALUE")
 
-# The slot of a conditional call is set last, since it says that the call is pending.
+# The slot of a conditional call is set last: it shows that the call is pending.
 PENDING_CAPTURE = Shape("""\
 SLOT = _callee if _callee is not None else none
 _callee = None
 """)
 
-# The call at an exit (D6). Nearly every call gives None. The tests before `drop` call nothing
-# that is written in Python, so a debugger has nothing to step into.
+# The call at an exit (D6). Nearly every call returns None. The tests before `drop` call nothing
+# written in Python, so a debugger has nothing to step into.
+MAKE = Shape("""\
+if (_returned := CALL) is not None:
+    if hasattr(type(_returned), "__await__") or type(_returned) is generator:
+        drop(_returned)
+    _returned = None
+""")
+
+# The first test is for the usual case. The next two call nothing written in Python.
+ASYNC_MAKE = Shape("""\
+if (_returned := CALL) is not None:
+    if (
+        type(_returned) is coroutine
+        or hasattr(type(_returned), "__await__")
+        or type(_returned) is generator and awaitable(_returned)
+    ):
+        AWAITED
+    _returned = None
+""")
+
+# The calls of a list need no such `except`: after an exception the runtime makes them.
 EXIT = Shape("""\
 try:
-    if (_returned := CALL) is not None:
-        if hasattr(type(_returned), "__await__") or type(_returned) is generator:
-            drop(_returned)
-        _returned = None
+    MAKE
 except:
     raised(CALLEE)
     raise
 """)
 
-ASYNC_EXIT = Shape("""\
-try:
-    if (_returned := CALL) is not None:
-        if AWAITABLE:
-            AWAITED
-        _returned = None
-except:
-    raised(CALLEE)
-    raise
-""")
-
-# The `pass` has no line, and so has what the interpreter adds to the end of a `finally`.
+# The `pass` has no line, nor has the code that the interpreter adds to the end of a `finally`.
 IF_PENDING = Shape("""\
 if SLOT is not None:
     EXIT
@@ -218,7 +219,7 @@ pass
 # Regions: the rest of the function, with a call pending
 # ======================================================
 
-# The function's first call. GUARD is right around it, and sees to a recovery.
+# The function's first call. GUARD is right around it, and handles a recovery.
 FIRST_DEFER = Shape("""\
 try:
     REST
@@ -226,8 +227,8 @@ finally:
     EXIT
 """)
 
-# A further one. `_failing` keeps the `finally` from a second call. A recovery resets it, and the
-# calls further out are then made as on a normal return (P4).
+# A further call. `_failing` keeps the `finally` from making it again. A recovery resets that, so
+# that the calls further out are made as on a normal return (P4).
 DEFER = Shape("""\
 try:
     REST
@@ -264,16 +265,16 @@ finally:
 
 FAILING = Shape("_failing = True")
 
-# A coroutine that is resumed by throw() does not see the exception that its caller is handling
-# (python/cpython#108668), so `recover` finds it here. An interrupt of `exception` leaves None,
-# and the call to the `finally`.
+# In a coroutine resumed by throw(), sys.exception() does not show the exception that its caller
+# is handling (python/cpython#108668), so `recover` finds it here. An interrupt of `exception`
+# leaves None, and then the `finally` makes the call.
 ASYNC_FAILING = Shape("""\
 _failing = None
 _failing = exception()
 """)
 
-# After a call that was made because of an exception: has it recovered that? If so, and the
-# exception had aborted an exit, the exit goes on (P3).
+# After a call that was made because of an exception. If it has recovered an exception that had
+# aborted an exit, the exit goes on (P3).
 SETTLE = Shape("""\
 if recoveries.pending:
     _recovered = take(getframe(), None)
@@ -284,12 +285,10 @@ if recoveries.pending:
         raise_again(going_on(_recovered))
 """)
 
-# The `finally` of a call that has recovered has nothing left to do.
+# After a recovery, the call of the `finally` is a no-op.
 DONE = Shape("SLOT = noop")
 
-RERAISE = Shape("raise")
-
-# Leave as by a `return`: the calls further out are made on the way to the end of GUARD.
+# Leave as a `return` does: the calls further out are made on the way to the end of GUARD.
 RECOVERED = Shape("""\
 _failing = None
 break
@@ -298,7 +297,7 @@ break
 # The whole function
 # ==================
 
-# Around all regions: a function that fails, or has recovered, leaves no hidden local bound (P6,
+# Around all regions: a function that has failed or recovered leaves no hidden local bound (P6,
 # D9).
 GUARD = Shape("""\
 try:
@@ -309,8 +308,8 @@ except:
     raise
 """)
 
-# The call of FIRST_DEFER may have recovered. A further one has not; but an interrupt may have
-# come before that was noticed.
+# FIRST_DEFER leaves its recovery to GUARD, and so does a further call that an interrupt has kept
+# from its own SETTLE.
 SETTLE_FIRST = Shape("""\
 try:
     SETTLE
@@ -321,15 +320,13 @@ finally:
     UNBIND_LATE
 """)
 
-# A recovery further in leaves by a `break`, to unbind them too. It returns what a `return` had
-# evaluated (P4).
+# A recovery further in leaves by a `break`, so that the hidden locals are unbound on that way, too.
 LEAVING = Shape("""\
 while True:
     GUARD
 """)
 
-BREAK = Shape("break")
-
+# It returns the value that a `return` had evaluated (P4).
 GIVE = Shape("""\
 try:
     return _value
@@ -352,8 +349,7 @@ finally:
     del _failed
 """)
 
-# A `return` can be overtaken, by what the exit of a `with` or a `finally` around it raises: it
-# has not happened then.
+# A `return` has not happened if the exit of a `with` or a `finally` around it raises.
 OVERTAKEN = Shape("""\
 try:
     STATEMENT
@@ -365,9 +361,9 @@ except:
 # Lists: calls in loops, or more of them than blocks can be nested
 # ================================================================
 
-# Pending calls are linked tuples, drained at the exit. An exception hands those that are left to
-# the runtime's own loops, on a record. HELD keeps them from the `finally`. The outermost `try` is
-# for an interrupt that comes while calls are left.
+# Pending calls are linked tuples, drained at the exit. After an exception the runtime's own loops
+# make the calls that are left, from a record. HELD hides them from the `finally`. The outermost
+# `try` is for an interrupt that comes while calls are left.
 LIST = Shape("""\
 START
 try:
@@ -396,7 +392,7 @@ except:
     RERAISE
 """)
 
-# For want of stack there may be no record. Then the calls are made from here.
+# Near the end of the stack there may be no record. Then the calls are made from here.
 UNWIND = Shape(
     """\
 try:
@@ -425,7 +421,7 @@ raise_again(passing(RECORD))
     traced=True,
 )
 
-# The calls that a recovery has left.
+# The calls that are left after a recovery.
 FINISH = Shape("""\
 await unwind(RECORD)
 raise_again(passing(RECORD))
@@ -446,11 +442,11 @@ if RECORD is not None:
         RECORD = None
 """)
 
-# ``while PENDING is not None: TAKE``, in which the line begins with the call: a tracer that
-# raises there stops one call. An interrupt cannot leave it unseen by the `try` around it. The
-# interpreter looks for signals at the jump backwards. The one that 3.13 and 3.14 make for a
-# condition is in no `try` at all, but that of `continue` is. On 3.11 and 3.12 the instruction
-# before the loop counts, so there is one that belongs to it.
+# ``while PENDING is not None: TAKE``, but the line of each turn begins with the call, so that a
+# tracer that raises there stops only one call. An interrupt must not leave the loop unseen by the
+# `try` around it. The interpreter looks for signals at the jump backwards. For a condition, 3.13
+# and 3.14 put that jump outside of every `try`; that of `continue` is inside. On 3.11 and 3.12 the
+# instruction before the loop counts, so there is one that belongs to it.
 DRAIN = Shape("""\
 if PENDING is not None:
     _taken = None
@@ -458,7 +454,7 @@ if PENDING is not None:
         TAKE
 """)
 
-# At the end of each call of the loop.
+# After each call of the loop.
 NEXT = Shape(
     """\
 if PENDING is None:
@@ -480,29 +476,6 @@ if _taken[1] == NUMBER:
     EXIT
 else:
     OTHERWISE
-""")
-
-# The first test is for the usual case. The next two call nothing that is written in Python.
-AWAITABLE = Shape("""\
-(
-    type(_returned) is coroutine
-    or hasattr(type(_returned), "__await__")
-    or type(_returned) is generator and awaitable(_returned)
-)
-""")
-
-LIST_EXIT = Shape("""\
-if (_returned := CALL) is not None:
-    if hasattr(type(_returned), "__await__") or type(_returned) is generator:
-        drop(_returned)
-    _returned = None
-""")
-
-ASYNC_LIST_EXIT = Shape("""\
-if (_returned := CALL) is not None:
-    if AWAITABLE:
-        AWAITED
-    _returned = None
 """)
 
 LEAVE = Shape("CALLEE(None, None, None)")

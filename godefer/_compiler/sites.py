@@ -1,42 +1,48 @@
-"""Where the statements of godefer stand in a function's own scope, or why that cannot be told.
+"""The sites in a function: the statements of godefer in its own scope, and their calls.
 
-Pure, as `lower` is: `Names` says which names mean what. A site is a statement of its own:
-``defer(…)``, ``errdefer(…)``, ``okdefer(…)``, ``using(…)`` and ``await ausing(…)``, the last two
-with or without a target. Any other use of the names in the function's own scope (as a value, in a
-comprehension, in an expression) is a reason for the runtime way. Nested functions, lambdas,
-generator expressions and classes are scopes of their own, in which a `defer` is not this
-function's (D3): they are left alone.
+A site is a statement of its own: ``defer(…)``, ``errdefer(…)``, ``okdefer(…)``, ``using(…)`` and
+``await ausing(…)``, the last two with or without a target, or a function below ``@defer``. If a
+name of godefer is used in another way (as a value, in a comprehension, in an expression), the
+function runs the runtime way. Nested functions, lambdas, generator expressions and classes are
+scopes of their own: a `defer` in them is not this function's (D3).
+
+`lower` puts each site into a shape, with the parts that `DeferredCall` makes of it. Nothing is
+looked up here: `Meanings` has the meaning of each name.
 """
 
 from __future__ import annotations
 
 import ast
 
+from godefer._compiler import shapes
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
-    Position = dict[str, Any]
+    Function = ast.FunctionDef | ast.AsyncFunctionDef
+    Statements = list[tuple[ast.stmt, list["Site"]]]  # each with the sites in it
 
 _FRAME_READERS = frozenset({"locals", "eval", "exec", "vars", "dir"})
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_SCOPES = (*_FUNCTIONS, ast.ClassDef)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _LEAVES = frozenset((ast.Constant, ast.Load, ast.Store))
-# Most statements have none, and each is asked several times.
-_WITH_BLOCKS = frozenset(
-    kind for kind in ast.stmt.__subclasses__() if {"body", "cases"} & {*kind._fields}
-)
 
 
-class Names:
-    """What a function's global, builtin and closure names mean.
+class Unclear(Exception):  # noqa: N818  # never leaves this package
+    """The reason why a function cannot be lowered."""
+
+
+class Meanings:
+    """The meanings of a function's global, builtin and closure names.
 
     Args:
-        statements: The names that are a statement of godefer, with its own name.
-        modules: The names that are modules.
-        attribute: The statement, if it is one, that ``("module", "attribute", …)`` is.
-        shift: What to add to the lines of the nodes.
+        statements: The names that mean a statement of godefer, and its own name.
+        modules: The names that mean a module.
+        attribute: Return the statement at ``("module", "attribute", …)``, or None.
+        shift: The number to add to the lines of the nodes.
     """
 
     def __init__(
@@ -51,193 +57,266 @@ class Names:
         self.attribute = attribute
         self.shift = shift
 
+    def of(self, node: ast.expr) -> str | None:
+        """Return the statement that a name or a dotted name means, or None."""
+        if isinstance(node, ast.Name):
+            return self.statements.get(node.id)
+        path: list[str] = []
+        while isinstance(node, ast.Attribute):
+            path.append(node.attr)
+            node = node.value
+        if isinstance(node, ast.Name) and node.id in self.modules and path:
+            return self.attribute((node.id, *reversed(path)))
+        return None
+
+    def line(self, node: ast.expr | ast.stmt) -> int:
+        """Return the line of *node* in its file."""
+        return node.lineno + self.shift
+
 
 class Site:
     """One statement of godefer in a function's body.
 
-    A function that ``@defer`` stands above is deferred without arguments (D12).
+    A function below ``@defer`` is deferred without arguments (D12).
 
     Args:
-        statement: Its name.
-        node: The statement itself.
-        head: The expression that means ``defer``: what is called, or a decorator.
+        statement: The name of the statement.
+        node: Its node.
+        head: The expression that means ``defer``, in a call or as a decorator.
+        line: Its line.
         in_loop: Whether it is inside of a loop.
-        shift: What to add to the lines of the nodes.
     """
 
     def __init__(
-        self, statement: str, node: ast.stmt, head: ast.expr, *, in_loop: bool, shift: int
+        self, statement: str, node: ast.stmt, head: ast.expr, line: int, *, in_loop: bool
     ) -> None:
         self.statement = statement
         self.node = node
         self.in_loop = in_loop
         self.shape = "inline"
-        self.line = head.lineno + shift
+        self.line = line
         self.enters = statement.endswith("using")
         self.positional: list[ast.expr] = []
         self.keywords: list[ast.keyword] = []
-        self.glue = _position(head)  # of the code around the call at an exit
-        self.call = _position(head)  # of that call, which nothing else has: see `_panicking.exits`
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            self.callee: ast.expr = ast.Name(node.name, ast.Load(), **self.glue)
-            self.glue["col_offset"] -= 1  # the "@"
+        # The positions of the call at an exit, which no other instruction has (`Decision.exits`),
+        # and of the code around it.
+        self.call_at = shapes.position(head)
+        self.at = shapes.position(head)
+        if isinstance(node, _FUNCTIONS):
+            self.callee: ast.expr = ast.Name(node.name, ast.Load(), **self.at)
+            self.at["col_offset"] -= 1  # the "@"
         else:
-            call = _called(node)
+            value: Any = node.value  # type: ignore[attr-defined]
+            call: Any = value.value if isinstance(value, ast.Await) else value
             self.callee = call.args[0]
             self.positional, self.keywords = call.args[0 if self.enters else 1 :], call.keywords
-            self.call = _position(call)
+            self.call_at = shapes.position(call)
 
     @property
-    def arguments(self) -> Position:
+    def arguments_at(self) -> shapes.Position:
         """The position of the arguments, from the first to the last."""
         first, *_, last = [*self.positional, *(keyword.value for keyword in self.keywords)] * 2
-        return {**_position(last), "lineno": first.lineno, "col_offset": first.col_offset}
+        start = {"lineno": first.lineno, "col_offset": first.col_offset}
+        return {**shapes.position(last), **start}
 
-    def stored(self, stmts: list[ast.stmt]) -> list[ast.stmt]:
-        """Return *stmts*; of a deferred function, between its definition and ``name = None``."""
+    def store(self, stmts: list[ast.stmt]) -> list[ast.stmt]:
+        """Return *stmts*; for a deferred function, between its definition and ``name = None``."""
         node = self.node
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if not isinstance(node, _FUNCTIONS):
             return stmts
         del node.decorator_list[0]
-        nothing = ast.Constant(None, **self.glue)
-        return [
-            node,
-            *stmts,
-            ast.Assign([ast.Name(node.name, ast.Store(), **self.glue)], nothing, **self.glue),
-        ]
+        return [node, *stmts, *shapes.clear([node.name], self.at)]
 
-    def assigned(self, name: str) -> list[ast.stmt]:
-        """Return the assignment of *name* to the targets of a `using`, if it has some."""
-        value = ast.Name(name, ast.Load(), **self.call)
+    def assign(self, name: str) -> list[ast.stmt]:
+        """Return the assignment of *name* to the targets of a `using`, if it has any."""
+        value = shapes.load(name, self.call_at)
         if isinstance(self.node, ast.Assign):
-            return [ast.Assign(self.node.targets, value, **self.call)]
+            return [ast.Assign(self.node.targets, value, **self.call_at)]
         if isinstance(self.node, ast.AnnAssign):
-            return [ast.Assign([self.node.target], value, **self.call)]
+            return [ast.Assign([self.node.target], value, **self.call_at)]
         return []
 
 
-def _called(node: ast.stmt) -> ast.Call:
-    """Return the call that a statement consists of, awaited or assigned or not."""
-    value = node.value  # type: ignore[attr-defined]
-    return value.value if isinstance(value, ast.Await) else value  # type: ignore[return-value]
+class DeferredCall:
+    """The deferred call of a site: its capture at the statement, and the call at an exit.
 
+    The suffix *number* tells its hidden locals from those of other calls.
+    """
 
-def _position(node: ast.expr) -> Position:
-    return {
-        "lineno": node.lineno,
-        "col_offset": node.col_offset,
-        "end_lineno": node.end_lineno or node.lineno,
-        "end_col_offset": node.end_col_offset or node.col_offset,
-    }
+    def __init__(self, site: Site, number: str) -> None:
+        self.site = site
+        self.callee = site.callee
+        self.starred = any(
+            isinstance(argument, ast.Starred) for argument in site.positional
+        ) or any(keyword.arg is None for keyword in site.keywords)
+        self.names = () if self.starred else tuple(keyword.arg or "" for keyword in site.keywords)
+        self.values: list[ast.expr]
+        if self.starred:
+            self.values = [shapes.pack(site.positional, site.arguments_at), self._mapping()]
+        else:
+            self.values = [*site.positional, *(keyword.value for keyword in site.keywords)]
+        self.slot = f"@f{number}"  # of the callee
+        self.argument_slots = [f"@a{number}_{i}" for i in range(len(self.values))]
 
-
-class Scan:
-    """The sites of each statement at the top level of a function's body, and all of them."""
-
-    def __init__(self) -> None:
-        self.of_statement: list[list[Site]] = []
+    def _mapping(self) -> ast.expr:
+        """Return the keyword arguments as a dict."""
+        if not self.site.keywords:
+            return shapes.none()
+        at = self.site.arguments_at
+        return ast.Call(ast.Constant("@dict", **at), [], self.site.keywords, **at)
 
     @property
-    def sites(self) -> list[Site]:
-        return [site for sites in self.of_statement for site in sites]
+    def filled_slots(self) -> list[str]:
+        """The slots of the arguments that are not constants, which need none."""
+        pairs = zip(self.argument_slots, self.values, strict=True)
+        return [slot for slot, value in pairs if not isinstance(value, ast.Constant)]
+
+    @property
+    def positionals(self) -> int:
+        """The number of positional arguments that have a slot of their own."""
+        return 0 if self.starred else len(self.values) - len(self.names)
+
+    def capture(self, *, conditional: bool) -> list[ast.stmt]:
+        """Return the statements that evaluate callee and arguments, left to right (D1)."""
+        at = self.site.at
+        slot = "@callee" if conditional else self.slot
+        stmts = shapes.CAPTURE.fill(at, SLOT=slot, VALUE=self.callee)
+        for name, value in zip(self.argument_slots, self.values, strict=True):
+            if not isinstance(value, ast.Constant):
+                stmts += shapes.CAPTURE.fill(at, SLOT=name, VALUE=value)
+        if conditional:
+            stmts += shapes.PENDING_CAPTURE.fill(at, SLOT=self.slot)
+        return self.site.store(stmts)
+
+    def exit(self, *, asynchronous: bool) -> list[ast.stmt]:
+        """Return the statements that make the captured call at an exit."""
+        at = self.site.call_at
+        arguments = [
+            value if isinstance(value, ast.Constant) else shapes.load(slot, at)
+            for slot, value in zip(self.argument_slots, self.values, strict=True)
+        ]
+        made = self.make(shapes.load(self.slot, at), arguments, asynchronous=asynchronous)
+        callee = shapes.load(self.slot, self.site.at)
+        return shapes.EXIT.fill(self.site.at, MAKE=made, CALLEE=callee)
+
+    def make(
+        self, callee: ast.expr, arguments: Sequence[ast.expr], *, asynchronous: bool
+    ) -> list[ast.stmt]:
+        """Return the statements that make the call and handle its result (D6)."""
+        at, call = self.site.at, self._call(callee, arguments)
+        if not asynchronous:
+            return shapes.MAKE.fill(at, CALL=call)
+        call_at = self.site.call_at
+        awaited = ast.Expr(ast.Await(shapes.load("@returned", call_at), **call_at), **call_at)
+        return shapes.ASYNC_MAKE.fill(at, asynchronous=True, CALL=call, AWAITED=[awaited])
+
+    def _call(self, callee: ast.expr, arguments: Sequence[ast.expr]) -> ast.Call:
+        at = self.site.call_at
+        if self.starred:
+            args: list[ast.expr] = [ast.Starred(arguments[0], ast.Load(), **at)]
+            empty = isinstance(self.values[1], ast.Constant)
+            keywords = [] if empty else [ast.keyword(None, arguments[1], **at)]
+            return ast.Call(callee, args, keywords, **at)
+        named = zip(self.names, arguments[self.positionals :], strict=True)
+        keywords = [ast.keyword(name, value, **at) for name, value in named]
+        return ast.Call(callee, list(arguments[: self.positionals]), keywords, **at)
 
 
-class Unclear(Exception):  # noqa: N818  # never leaves this package
-    """The reason why a function cannot be lowered."""
+def find_sites(body: Iterable[ast.stmt], meanings: Meanings) -> Statements:
+    """Return the statements of *body*, each with the sites in it.
 
-
-def scan(body: Sequence[ast.stmt], names: Names) -> Scan:
-    """Find the sites in *body*; raises `Unclear`."""
-    found = Scan()
+    Raises:
+        Unclear: A name of godefer is used in a way that cannot be lowered.
+    """
+    found: Statements = []
     for statement in body:
-        scanner = _Scanner(names)
-        scanner.statement(statement, in_loop=False)
-        found.of_statement.append(scanner.sites)
+        finder = _SiteFinder(meanings)
+        finder.visit(statement, in_loop=False)
+        found.append((statement, finder.sites))
     return found
 
 
-def called(body: Sequence[ast.stmt], names: Names) -> list[tuple[int, str]]:
-    """The line and the name of each statement in a *body* that is not lowered, for `explain`."""
-    scanner = _Scanner(names)
+def find_uses(body: Iterable[ast.stmt], meanings: Meanings) -> list[tuple[int, str]]:
+    """Return the line and the name of each statement of godefer in *body*, for `explain`.
+
+    They need not be sites: the function is not lowered.
+    """
     found: list[tuple[int, str]] = []
     stack: list[ast.AST] = list(body)
     while stack:
         node = stack.pop()
         head = node.func if isinstance(node, ast.Call) else None
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.decorator_list:
+        if isinstance(node, _FUNCTIONS) and node.decorator_list:
             head = node.decorator_list[0]
-        statement = scanner.meaning(head) if head is not None else None
+        statement = meanings.of(head) if head is not None else None
         if head is not None and statement is not None:
-            found.append((head.lineno + names.shift, statement))
-        if isinstance(node, (*_SCOPES, ast.Lambda)):
-            continue
-        stack += ast.iter_child_nodes(node)
+            found.append((meanings.line(head), statement))
+        if not isinstance(node, (*_SCOPES, ast.Lambda)):
+            stack += ast.iter_child_nodes(node)
     return sorted(found)
 
 
-class _Scanner:
-    def __init__(self, names: Names) -> None:
-        self.names = names
+class _SiteFinder:
+    """The search through one statement, and the sites found."""
+
+    def __init__(self, meanings: Meanings) -> None:
+        self.meanings = meanings
         self.sites: list[Site] = []
 
-    def statement(self, node: ast.stmt, *, in_loop: bool) -> None:
+    def visit(self, node: ast.stmt, *, in_loop: bool) -> None:
         site = self.site(node, in_loop=in_loop)
         if site is not None:
             self.sites.append(site)
         if isinstance(node, _SCOPES):
-            self.expressions(node.decorator_list if site is None else node.decorator_list[1:])
+            self.check_expressions(node.decorator_list if site is None else node.decorator_list[1:])
             if isinstance(node, ast.ClassDef):
-                self.expressions((*node.bases, *(keyword.value for keyword in node.keywords)))
+                self.check_expressions((*node.bases, *(word.value for word in node.keywords)))
             else:
-                self.expressions(node.args.defaults)
-                self.expressions(
-                    default for default in node.args.kw_defaults if default is not None
-                )
+                self.check_expressions(node.args.defaults)
+                self.check_expressions(_keyword_defaults(node))
         elif site is not None:
-            self.expressions([site.callee, *site.positional])
-            self.expressions(keyword.value for keyword in site.keywords)
+            self.check_expressions([site.callee, *site.positional])
+            self.check_expressions(keyword.value for keyword in site.keywords)
             if isinstance(node, ast.Assign):
-                self.expressions(node.targets)
+                self.check_expressions(node.targets)
         else:
-            self.compound(node, in_loop=in_loop or isinstance(node, _LOOPS))
+            self.visit_children(node, in_loop=in_loop or isinstance(node, _LOOPS))
 
-    def compound(self, node: ast.AST, *, in_loop: bool) -> None:
+    def visit_children(self, node: ast.AST, *, in_loop: bool) -> None:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            self.importing(node)
+            self.check_import(node)
         if isinstance(node, (ast.Global, ast.Nonlocal)):
             for name in node.names:
-                if name in self.names.statements:
+                if name in self.meanings.statements:
                     raise Unclear(
                         f"{name} is declared {type(node).__name__.lower()} "
-                        f"at line {node.lineno + self.names.shift}"
+                        f"at line {self.meanings.line(node)}"
                     )
         for _, value in ast.iter_fields(node):
             for child in value if isinstance(value, list) else (value,):
                 if isinstance(child, ast.stmt):
-                    self.statement(child, in_loop=in_loop)
+                    self.visit(child, in_loop=in_loop)
                 elif isinstance(child, ast.expr):
-                    self.expressions((child,))
+                    self.check_expressions((child,))
                 elif isinstance(child, ast.AST):  # handlers, cases, patterns, with items
-                    self.compound(child, in_loop=in_loop)
+                    self.visit_children(child, in_loop=in_loop)
 
-    def importing(self, node: ast.Import | ast.ImportFrom) -> None:
+    def check_import(self, node: ast.Import | ast.ImportFrom) -> None:
         modules = (
             [node.module or ""]
             if isinstance(node, ast.ImportFrom)
             else [alias.name for alias in node.names]
         )
         if any(module.partition(".")[0] == "godefer" for module in modules):
-            raise Unclear(
-                f"godefer is imported in the body, at line {node.lineno + self.names.shift}"
-            )
+            raise Unclear(f"godefer is imported in the body, at line {self.meanings.line(node)}")
 
-    def expressions(self, nodes: Iterable[ast.expr]) -> None:
+    def check_expressions(self, nodes: Iterable[ast.expr]) -> None:
+        """Raise `Unclear` for a name of godefer, or a function that reads the frame."""
         stack: list[ast.AST] = list(nodes)
         while stack:
             node = stack.pop()
             if isinstance(node, ast.Lambda):
-                stack.extend(node.args.defaults)
-                stack.extend(default for default in node.args.kw_defaults if default is not None)
+                stack += [*node.args.defaults, *_keyword_defaults(node)]
                 continue
             if isinstance(node, ast.GeneratorExp):
                 stack.append(node.generators[0].iter)
@@ -245,11 +324,11 @@ class _Scanner:
             if type(node) in _LEAVES:
                 continue
             if isinstance(node, (ast.Name, ast.Attribute)):
-                statement = self.meaning(node)
+                statement = self.meanings.of(node)
                 if statement is not None:
                     raise Unclear(
                         f"{statement} is used as a value, or inside an expression, "
-                        f"at line {node.lineno + self.names.shift}"
+                        f"at line {self.meanings.line(node)}"
                     )
                 if isinstance(node, ast.Name):
                     continue
@@ -260,29 +339,17 @@ class _Scanner:
             ):
                 raise Unclear(
                     f"{node.func.id}() could see or need the names of the body, "
-                    f"at line {node.lineno + self.names.shift}"
+                    f"at line {self.meanings.line(node)}"
                 )
-            for name in node._fields:  # ast.iter_child_nodes, but for its generators
+            for name in node._fields:  # faster than ast.iter_child_nodes
                 child = getattr(node, name, None)
                 if isinstance(child, list):
                     stack += [item for item in child if isinstance(item, ast.AST)]
                 elif isinstance(child, ast.AST):
                     stack.append(child)
 
-    def meaning(self, node: ast.expr) -> str | None:
-        """The statement that a name or a dotted name is."""
-        if isinstance(node, ast.Name):
-            return self.names.statements.get(node.id)
-        path: list[str] = []
-        while isinstance(node, ast.Attribute):
-            path.append(node.attr)
-            node = node.value
-        if isinstance(node, ast.Name) and node.id in self.names.modules and path:
-            return self.names.attribute((node.id, *reversed(path)))
-        return None
-
     def site(self, node: ast.stmt, *, in_loop: bool) -> Site | None:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if isinstance(node, _FUNCTIONS):
             return self.decorator_site(node, in_loop=in_loop)
         if not isinstance(node, (ast.Expr, ast.Assign, ast.AnnAssign)):
             return None
@@ -291,7 +358,7 @@ class _Scanner:
         call = value.value if isinstance(value, ast.Await) else value
         if not isinstance(call, ast.Call):
             return None
-        statement = self.meaning(call.func)
+        statement = self.meanings.of(call.func)
         if statement is None or awaited != (statement == "ausing"):
             return None
         if statement in {"using", "ausing"}:
@@ -300,68 +367,16 @@ class _Scanner:
             fits = isinstance(node, ast.Expr) and bool(call.args)
         if not fits or isinstance(call.args[0], ast.Starred):
             return None
-        return Site(statement, node, call.func, in_loop=in_loop, shift=self.names.shift)
+        line = self.meanings.line(call.func)
+        return Site(statement, node, call.func, line, in_loop=in_loop)
 
-    def decorator_site(
-        self, node: ast.FunctionDef | ast.AsyncFunctionDef, *, in_loop: bool
-    ) -> Site | None:
+    def decorator_site(self, node: Function, *, in_loop: bool) -> Site | None:
         for head in node.decorator_list[:1]:
-            statement = self.meaning(head)
+            statement = self.meanings.of(head)
             if statement is not None and not statement.endswith("using"):
-                return Site(statement, node, head, in_loop=in_loop, shift=self.names.shift)
+                return Site(statement, node, head, self.meanings.line(head), in_loop=in_loop)
         return None
 
 
-def check_result(body: Sequence[ast.stmt], result: Sequence[str], shift: int) -> None:
-    """Raise `Unclear` if an ``except … as`` deletes a named result at the end of its clause."""
-    stack: list[ast.stmt] = list(body)
-    while stack and result:
-        node = stack.pop()
-        for handler in getattr(node, "handlers", ()):
-            if handler.name in result:
-                msg = (
-                    f"`except ... as {handler.name}` at line {handler.lineno + shift} "
-                    f"deletes that name at its end: use another one there"
-                )
-                raise Unclear(msg)
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            stack += [child for block in blocks(node) for child in block]
-
-
-def blocks(node: ast.stmt) -> list[list[ast.stmt]]:
-    """The lists of statements inside of a statement."""
-    if type(node) not in _WITH_BLOCKS:
-        return []
-    blocks = []
-    for name in ("body", "orelse", "finalbody"):
-        block = getattr(node, name, None)
-        if block:
-            blocks.append(block)
-    for name in ("handlers", "cases"):
-        blocks += [part.body for part in getattr(node, name, ())]
-    return blocks
-
-
-def own_returns(body: Sequence[ast.stmt]) -> list[ast.Return]:
-    """The `return` statements with a value in the function's own scope."""
-    found: list[ast.Return] = []
-    stack = list(body)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.Return):
-            found += [node] if node.value is not None else []
-        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            stack += [child for block in blocks(node) for child in block]
-    return found
-
-
-def catches(body: Sequence[ast.stmt]) -> bool:
-    """Return whether *body* can go on after an exception: it has a `try` or a `with`."""
-    stack = list(body)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, (ast.Try, ast.TryStar, ast.With, ast.AsyncWith)):
-            return True
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            stack += [child for block in blocks(node) for child in block]
-    return False
+def _keyword_defaults(node: Function | ast.Lambda) -> list[ast.expr]:
+    return [default for default in node.args.kw_defaults if default is not None]

@@ -1,17 +1,20 @@
-"""From a code object to its verified source: the AST of the very function, or the reason why it cannot be had.
+"""Find the source of a function by its code, and verify that it is the source of that very code.
 
-`inspect.getsource` follows ``__wrapped__``, tokenizes, and returns whatever the file holds by now. Here the search starts from the code object,
-and what is found is trusted only after a proof: the unmodified text, compiled once more among skeletons of the scopes that its
-qualified name tells of, must give an equal code object. An edited file, a function made by exec, or one that another tool has
-rewritten (pytest's assertions, for one) fails the proof, and the function is run the runtime way.
+`inspect.getsource` follows ``__wrapped__``, tokenizes, and returns whatever the file holds by now.
+Here the search starts from the code object, and needs a proof: the unmodified text, compiled once
+more inside of empty scopes with the names in the qualified name, must give an equal code object.
+The proof fails for an edited file, a function made by exec, or code that another tool has
+rewritten (as pytest does with assertions). The function then runs the runtime way.
 
-Only the function's own lines are parsed, not its module: from the code's first line to the last one that its instructions name, and on
-over blank, comment and deeper lines. That costs the same in a file of five thousand lines. An indented function is parsed below
-``if 1:`` and never dedented, which would change its multi-line strings.
+Only the function's own lines are parsed, in the same time for a file of any length: from the
+code's first line to the last one that its instructions name, and on over blank lines, comments and
+deeper lines. An indented function is parsed below ``if 1:``. Dedenting it would change its
+multi-line strings.
 
-The compiler also looks at the module around: ``X.m()`` is compiled as the call of an attribute, not of a method, if the module imports
-``X``. So the skeletons stand below imports of the names that the function uses and that look imported; if the proof fails, the original's
-instructions tell which were. A module-level ``super`` fails the proof, which is safe.
+The compiler looks at the module as well: if that imports ``X``, it compiles ``X.m()`` as the call
+of an attribute, not of a method. So the scopes are below imports of the names in the function that
+look imported. If the proof fails, the original's instructions show the imported names. A
+module-level ``super`` fails the proof, which is safe.
 """
 
 from __future__ import annotations
@@ -32,9 +35,7 @@ if TYPE_CHECKING:
     Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 _NESTED = 0x10  # inspect.CO_NESTED
-_ITERABLE_COROUTINE = (
-    0x100  # inspect.CO_ITERABLE_COROUTINE: set by types.coroutine, after compilation
-)
+_ITERABLE_COROUTINE = 0x100  # inspect.CO_ITERABLE_COROUTINE: types.coroutine sets it later
 _NOWHERE: dict[str, Any] = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
 _FUTURES = 0
 for _feature in futures.all_feature_names:
@@ -42,37 +43,48 @@ for _feature in futures.all_feature_names:
 
 
 class Source:
-    """A function's definition, and how to compile it, or another body for it, where it stands."""
+    """The definition of a function, which can be changed and compiled where it is.
+
+    Args:
+        code: The function's code.
+        node: The definition.
+        shift: The number to add to the lines of *node*.
+        imports: The names that the module imports.
+    """
 
     def __init__(self, code: CodeType, node: Function, shift: int, imports: Iterable[str]) -> None:
         self.code = code
         self.node = node
-        self.shift = shift  # what to add to the lines of node
+        self.shift = shift
         self.imports = list(imports)
 
     def compile(self) -> CodeType:
-        """The code of the function as its definition now is. Raises SyntaxError, as `compile` does."""
+        """Return the code of the definition as it is now.
+
+        Raises:
+            SyntaxError: It does not compile.
+        """
         code = self.code
         imports: list[ast.stmt] = [
             ast.Import([ast.alias(name, **_NOWHERE)], **_NOWHERE) for name in self.imports
         ]
-        module = ast.Module([*imports, skeleton(self.node, code)], [])
+        module = ast.Module([*imports, _in_scopes(self.node, code)], [])
         compiled = _compile_quietly(module, code.co_filename, code.co_flags & _FUTURES)
         for candidate in _codes(compiled):
             first = candidate.co_firstlineno + self.shift
             if candidate.co_qualname == code.co_qualname and first == code.co_firstlineno:
-                moved = _moved(candidate, self.shift)
-                return moved.replace(
-                    co_flags=moved.co_flags | (code.co_flags & _ITERABLE_COROUTINE)
-                )
+                moved = _move_down(candidate, self.shift)
+                flags = moved.co_flags | (code.co_flags & _ITERABLE_COROUTINE)
+                return moved.replace(co_flags=flags)
         msg = f"{code.co_qualname} is not found where its name says"
         raise SyntaxError(msg)
 
 
 def _compile_quietly(source: Any, filename: str, flags: int) -> Any:
-    """`compile`, without the warnings: it has said them all when the function was first compiled.
+    """Compile without warnings: the first compilation of the function has shown them all.
 
-    Under a lock, since two threads that change the warning filters at once may each put back what the other has set.
+    The lock is for the warning filters. Of two threads that change them at once, each could
+    restore the filters of the other.
     """
     with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -82,20 +94,22 @@ def _compile_quietly(source: Any, filename: str, flags: int) -> Any:
 _FILTERS = RLock()
 
 
-def _moved(code: CodeType, by: int) -> CodeType:
-    """*code*, and the code in it, that many lines further down."""
+def _move_down(code: CodeType, lines: int) -> CodeType:
+    """Return *code*, and the code inside of it, moved down by that many lines."""
     consts = tuple(
-        _moved(const, by) if isinstance(const, CodeType) else const for const in code.co_consts
+        _move_down(const, lines) if isinstance(const, CodeType) else const
+        for const in code.co_consts
     )
-    return code.replace(co_firstlineno=code.co_firstlineno + by, co_consts=consts)
+    return code.replace(co_firstlineno=code.co_firstlineno + lines, co_consts=consts)
 
 
-def find(code: CodeType, module_globals: dict[str, Any]) -> Source | str:
-    """The verified source of *code*; or the reason why there is none.
+def find_source(code: CodeType, module_globals: dict[str, Any]) -> Source | str:
+    """Return the verified source of *code*; or the reason why there is none.
 
     Args:
         code: The function's code.
-        module_globals: The function's globals, by which a loader (zipimport's, for one) is asked for a source that is in no file.
+        module_globals: The function's globals. The loader in them (zipimport's, for one) can have
+            a source that is in no file.
     """
     linecache.checkcache(code.co_filename)
     lines = linecache.getlines(code.co_filename, module_globals)
@@ -103,10 +117,10 @@ def find(code: CodeType, module_globals: dict[str, Any]) -> Source | str:
         return f"the source of {code.co_filename} is not available"
     if code.co_firstlineno > len(lines):
         return f"{code.co_filename} has no line {code.co_firstlineno}: it was edited"
-    parsed = parse(lines, code)
+    parsed = _parse(lines, code)
     if isinstance(parsed, str):
         return parsed
-    for imported in (_look_imported, _are_imported):
+    for imported in (_guess_imported, _imported):
         source = Source(code, *parsed, imported(code, module_globals))
         try:
             again = source.compile()
@@ -115,7 +129,8 @@ def find(code: CodeType, module_globals: dict[str, Any]) -> Source | str:
         if _equal(again, code):
             return source
     return (
-        f"{code.co_filename} no longer holds, at line {code.co_firstlineno}, the source of the function that runs: "
+        f"{code.co_filename} no longer holds, at line {code.co_firstlineno}, "
+        f"the source of the function that runs: "
         f"it was edited, or another tool has rewritten the code"
     )
 
@@ -129,10 +144,10 @@ def _equal(one: CodeType, other: CodeType) -> bool:
     )
 
 
-def _look_imported(code: CodeType, module_globals: dict[str, Any]) -> Iterator[str]:
-    """The names in *code* that mean, in its module, what comes from elsewhere: a guess, but a cheap one.
+def _guess_imported(code: CodeType, module_globals: dict[str, Any]) -> Iterator[str]:
+    """Yield the names in *code* whose global value comes from another module: a cheap guess.
 
-    Its local names are among them: the compiler asks only whether the module imports a name, not what it means in the function.
+    Local names count, too: the compiler tests only whether the module imports a name.
     """
     here = module_globals.get("__name__")
     for name in {
@@ -148,8 +163,8 @@ def _look_imported(code: CodeType, module_globals: dict[str, Any]) -> Iterator[s
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FAST", "LOAD_DEREF", "LOAD_CLASSDEREF")
 
 
-def _are_imported(code: CodeType, _: dict[str, Any]) -> set[str]:
-    """The names in *code* whose methods it calls as the compiler has it done for imported names."""
+def _imported(code: CodeType, _: dict[str, Any]) -> set[str]:
+    """Return the names in *code* that its instructions treat as imported."""
     import dis  # noqa: PLC0415  # slow to import, and rarely needed
 
     attributes, methods = set(), set()
@@ -162,20 +177,20 @@ def _are_imported(code: CodeType, _: dict[str, Any]) -> set[str]:
                 elif instruction.opname == "LOAD_ATTR":
                     attributes.add(previous)
             previous = instruction.argval if instruction.opname.startswith(_LOADS) else None
-            if isinstance(previous, tuple):  # two at once, since 3.13
+            if isinstance(previous, tuple):  # one instruction loads two names, since 3.13
                 previous = previous[-1]
     return attributes - methods
 
 
-def parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
-    """The definition that begins at the code's first line, and by how much its lines are too low.
+def _parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
+    """Return the definition at the code's first line, and the number to add to its lines.
 
-    It is left so: code has its lines relative to its first one, so that moving the compiled code costs next to nothing. Parsing below so many
-    empty lines, or moving the nodes, takes three times as long as parsing.
+    Moving the compiled code costs next to nothing, because its lines are relative to the first
+    one. Parsing below empty lines, or moving the nodes, takes three times as long as parsing.
     """
     first = code.co_firstlineno - 1
     indent = _indent(lines[first])
-    last = max(first + 1, last_line(code))
+    last = max(first + 1, _last_line(code))
     while last < len(lines) and (
         not lines[last].strip() or _indent(lines[last]) > indent or _is_comment(lines[last])
     ):
@@ -185,36 +200,38 @@ def parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
     try:
         tree = _compile_quietly(prefix + text, code.co_filename, ast.PyCF_ONLY_AST)
     except (SyntaxError, ValueError):
-        return f"the lines from {first + 1} of {code.co_filename} are not a definition that can be parsed on its own"
+        return (
+            f"the lines from {first + 1} of {code.co_filename} "
+            f"are not a definition that can be parsed on its own"
+        )
     body = tree.body
     if len(body) == 1 and isinstance(body[0], ast.If):
         body = body[0].body
     if not body or not isinstance(body[0], (ast.FunctionDef, ast.AsyncFunctionDef)):
         return "it is not made by a `def` statement at the beginning of a line"
     shift = first - 1 if indent else first
-    if (
-        sys.version_info >= (3, 13) and "class" in text
-    ):  # the code of a class has its line as a constant, too
+    # The code of a class has its line as a constant, too.
+    if sys.version_info >= (3, 13) and "class" in text:
         ast.increment_lineno(body[0], shift)
         shift = 0
     return body[0], shift
 
 
-def last_line(code: CodeType) -> int:
-    """The last line that an instruction of *code*, or of code inside it, comes from."""
+def _last_line(code: CodeType) -> int:
+    """Return the last line of the instructions of *code* and of the code inside of it."""
     last = max(
         (end for _, end, _, _ in code.co_positions() if end is not None),
         default=code.co_firstlineno,
     )
-    return max(
-        [last, *(last_line(inner) for inner in code.co_consts if isinstance(inner, CodeType))]
-    )
+    inside = (_last_line(inner) for inner in code.co_consts if isinstance(inner, CodeType))
+    return max([last, *inside])
 
 
-def skeleton(node: ast.stmt, code: CodeType) -> ast.stmt:
-    """*node* inside of empty scopes as the code's qualified name tells, so that its names mean what they meant.
+def _in_scopes(node: ast.stmt, code: CodeType) -> ast.stmt:
+    """Return *node* inside of the classes and functions that its qualified name has.
 
-    A class gives private names and ``__class__``; an enclosing function binds, as its parameters, what the function takes from outside.
+    A class gives private names and ``__class__``. An enclosing function binds the closure
+    variables as its parameters.
     """
     parts = code.co_qualname.split(".")[:-1]
     functions = [i for i, part in enumerate(parts) if part == "<locals>"]
@@ -230,7 +247,7 @@ def skeleton(node: ast.stmt, code: CodeType) -> ast.stmt:
             node = _define(ast.FunctionDef, parts[i], parameters, [node])
         else:
             node = _define(ast.ClassDef, parts[i], None, [node])
-            # A generic class (PEP 695), whose method is nested in the scope of its parameters, used or not.
+            # The method of a generic class (PEP 695) is nested in the scope of its parameters.
             if i == 0 and sys.version_info >= (3, 12) and not functions and code.co_flags & _NESTED:
                 node.type_params = [
                     ast.TypeVar(name, None, **_NOWHERE) for name in outside or ["_"]

@@ -1,12 +1,15 @@
-"""The shape *list*: pending calls as linked tuples, drained at the exit (`shapes.LIST`)."""
+"""The shape *list*: pending calls as linked tuples, drained at the exit (`shapes.LIST`).
+
+`lower` puts a site into a list if its statement runs in a loop, since the calls cannot be counted,
+or if there is no room for one more nested block.
+"""
 
 from __future__ import annotations
 
 import ast
 
 from godefer._compiler import shapes
-from godefer._compiler.capture import Captured, made
-from godefer._compiler.sites import blocks
+from godefer._compiler.sites import DeferredCall
 from godefer._runtime.record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING
 
 TYPE_CHECKING = False
@@ -28,7 +31,7 @@ _WHEN = {
 class PendingList:
     """The calls of some *sites*, in a list. A list with a single site keeps no site numbers.
 
-    The normal exit ends with the position *entry* (`_Lowering.entry`).
+    The normal exit ends at the position *entry*.
     """
 
     def __init__(
@@ -39,7 +42,7 @@ class PendingList:
         self.pending, self.held = f"@pending{number}", f"@held{number}"
         self.record = f"@record{number}"
         self.calls = [
-            (site, None if site.enters else Captured(site, f"{number}_{i}"))
+            (site, None if site.enters else DeferredCall(site, f"{number}_{i}"))
             for i, site in enumerate(sites)
         ]
         self.single = len(sites) == 1
@@ -48,26 +51,18 @@ class PendingList:
 
     @property
     def slots(self) -> list[str]:
-        """The hidden locals that the call of a single site is taken into."""
-        site_slots = self.calls[0][1].slots if self.single and self.calls[0][1] is not None else []
-        return ["@taken", *site_slots]
+        """The hidden locals that hold a call taken off the list."""
+        call = self.calls[0][1]
+        return ["@taken", *(call.argument_slots if self.single and call is not None else ())]
 
     @property
     def hidden(self) -> Iterable[str]:
         """All hidden locals of the list."""
-        return (
-            self.pending,
-            self.held,
-            self.record,
-            "@callee",
-            "@entered",
-            "@returned",
-            "@error",
-            *self.slots,
-        )
+        names = self.pending, self.held, self.record
+        return (*names, "@callee", "@entered", "@returned", "@error", *self.slots)
 
     def pushes(self) -> dict[int, list[ast.stmt]]:
-        """Return what puts each site's call on the list, by the id of the site's statement."""
+        """Return the statements that put the call of a site on the list, by the id of its node."""
         return {
             id(site.node): self._push(i, site, call) for i, (site, call) in enumerate(self.calls)
         }
@@ -75,7 +70,7 @@ class PendingList:
     def region(
         self,
         body: list[ast.stmt],
-        begin: shapes.Position,
+        start: shapes.Position,
         recovered: list[ast.stmt],
         reraise: list[ast.stmt],
     ) -> list[ast.stmt]:
@@ -83,18 +78,18 @@ class PendingList:
 
         Args:
             body: The statements.
-            begin: The position of the first one.
-            recovered: What leaves the function after a recovery.
-            reraise: What leaves it by the exception being handled.
+            start: The position of the first one.
+            recovered: The statements that leave the function after a recovery.
+            reraise: The statements that leave it by the exception being handled.
         """
         site = self.calls[0][0]
         names: dict[str, Any] = {"PENDING": self.pending, "HELD": self.held, "RECORD": self.record}
         sites: Any = tuple(_describe(*call) for call in self.calls)
-        described = ast.Constant(sites, **site.call)
+        described = ast.Constant(sites, **site.call_at)
         helpers: dict[str, Any] = {**names, "SITES": described, "RECOVERED": recovered}
 
         def fill(shape: shapes.Shape, **parts: Any) -> list[ast.stmt]:
-            return shape.fill(site.call, asynchronous=self.asynchronous, **helpers, **parts)
+            return shape.fill(site.call_at, asynchronous=self.asynchronous, **helpers, **parts)
 
         return shapes.LIST.fill(
             shapes.NOWHERE,
@@ -105,24 +100,24 @@ class PendingList:
             FINISH=fill(shapes.FINISH),
             GO_ON=fill(shapes.GO_ON),
             RERAISE=reraise,
-            START=shapes.clear(names.values(), begin),
+            START=shapes.clear(names.values(), start),
         )
 
     def _drain(self, *, skipping: str) -> list[ast.stmt]:
-        """Take the calls off the list and make them, except those of the statement *skipping*."""
+        """Return the loop that makes the calls, except those of the statement *skipping*."""
         at = shapes.NOWHERE
         if self.single:
             site, call = self.calls[0]
             targets = shapes.targets((self.pending, *self.slots), at)
             take = shapes.TAKE_SINGLE.fill(at, TARGETS=targets, PENDING=self.pending)
-            values: list[ast.expr] = [shapes.load(slot, site.call) for slot in self.slots]
+            values: list[ast.expr] = [shapes.load(slot, site.call_at) for slot in self.slots]
             take += self._make(site, call, values, skipping)
         else:
             take = shapes.TAKE_ONE.fill(at, PENDING=self.pending)
             chain: list[ast.stmt] = []
             for i, (site, call) in reversed(list(enumerate(self.calls))):
-                count = len(call.slots) if call is not None else 0
-                taken = [_item(2 + j, site.call) for j in range(1 + count)]
+                count = len(call.argument_slots) if call is not None else 0
+                taken = [_item(2 + j, site.call_at) for j in range(1 + count)]
                 exit_ = self._make(site, call, taken, skipping)
                 number = ast.Constant(i, **at)
                 chain = (
@@ -135,54 +130,40 @@ class PendingList:
         return [*drain, ast.Pass(**self.entry)]
 
     def _make(
-        self, site: Site, call: Captured | None, values: Sequence[ast.expr], skipping: str
+        self, site: Site, call: DeferredCall | None, values: Sequence[ast.expr], skipping: str
     ) -> list[ast.stmt]:
         after = [
-            *shapes.clear(self.slots, site.call),
-            *shapes.NEXT.fill(site.call, PENDING=self.pending),
+            *shapes.clear(self.slots, site.call_at),
+            *shapes.NEXT.fill(site.call_at, PENDING=self.pending),
         ]
         callee, *arguments = values
         if site.statement == skipping:
             return after
         if call is not None:
-            exit_call = call.call(callee, arguments)
-            return [*made(site, exit_call, asynchronous=self.asynchronous, callee=None), *after]
+            return [*call.make(callee, arguments, asynchronous=self.asynchronous), *after]
         shape = shapes.ASYNC_LEAVE if site.statement == "ausing" else shapes.LEAVE
-        return [*shape.fill(site.call, CALLEE=callee, asynchronous=self.asynchronous), *after]
+        return [*shape.fill(site.call_at, CALLEE=callee, asynchronous=self.asynchronous), *after]
 
-    def _push(self, number: int, site: Site, call: Captured | None) -> list[ast.stmt]:
-        at = site.glue
+    def _push(self, number: int, site: Site, call: DeferredCall | None) -> list[ast.stmt]:
+        at = site.at
         first = [
             shapes.load(self.pending, at),
             *([] if self.single else [ast.Constant(number, **at)]),
         ]
         if call is not None:
             (checked,) = shapes.CHECKED_CALLEE.fill(at, VALUE=call.callee)
-            entry = shapes.pack([*first, checked.value, *call.values], at)  # type: ignore[attr-defined]
-            return site.stored(shapes.PUSH.fill(at, PENDING=self.pending, ENTRY=entry))
+            callee = checked.value  # type: ignore[attr-defined]
+            entry = shapes.pack([*first, callee, *call.values], at)
+            return site.store(shapes.PUSH.fill(at, PENDING=self.pending, ENTRY=entry))
         entry = shapes.pack([*first, shapes.load("@callee", at)], at)
         return shapes.PUSH_ENTERED.fill(
-            site.call,
+            site.call_at,
             asynchronous=site.statement == "ausing",
             MANAGER=site.positional[0],
             PENDING=self.pending,
             ENTRY=entry,
-            ASSIGN=site.assigned("@entered"),
+            ASSIGN=site.assign("@entered"),
         )
-
-
-def replace(body: list[ast.stmt], pushes: dict[int, list[ast.stmt]]) -> list[ast.stmt]:
-    """Return *body* with other statements in place of some, by their id."""
-    replaced: list[ast.stmt] = []
-    for statement in body:
-        if id(statement) in pushes:
-            replaced += pushes[id(statement)]
-            continue
-        if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            for block in blocks(statement):
-                block[:] = replace(block, pushes)
-        replaced.append(statement)
-    return replaced
 
 
 def _item(index: int, at: shapes.Position) -> ast.expr:
@@ -190,8 +171,8 @@ def _item(index: int, at: shapes.Position) -> ast.expr:
     return ast.Subscript(shapes.load("@taken", at), ast.Constant(index, **at), ast.Load(), **at)
 
 
-def _describe(site: Site, call: Captured | None) -> tuple[Any, ...]:
-    """Return when a site's call runs, its line, and the form of its arguments."""
+def _describe(site: Site, call: DeferredCall | None) -> tuple[Any, ...]:
+    """Return the kind of exit that makes a call, its line, and the form of its arguments."""
     when = _WHEN[site.statement]
     if call is None:
         return when, site.line, 0, (), False
