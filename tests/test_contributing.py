@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import godefer
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FENCED = re.findall(r"^```sh\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
@@ -37,13 +39,24 @@ def test_what_a_command_names_is_there(command):
 
 
 def test_the_commands_are_found():
-    """The page has commands for tests, oracle, faults, soak, benchmarks, lint, types, site, package and all of it."""
-    words = "pytest tests.oracle tests.faults tests.soak benchmarks.report ruff mypy pyright .ci/site .ci/package .ci/run coverage"
+    """The page has commands for each kind of test, benchmarks, lint, types, site and package."""
+    words = (
+        "pytest tests.oracle tests.faults tests.soak benchmarks.report ruff mypy pyright "
+        ".ci/site .ci/package .ci/run coverage"
+    )
     for word in words.split():
         assert any(word in command for command in COMMANDS), word
 
 
 def test_the_house_has_every_module():
-    """How the house is built names each module of the library."""
-    for path in (ROOT / "godefer").glob("_[a-z]*.py"):
-        assert f"`{path.name}`" in TEXT
+    """How the house is built names each module of the library, and no other; of lint the folder."""
+    root = Path(godefer.__file__).parent
+    modules = {path.relative_to(root).as_posix() for path in root.rglob("*.py")}
+    modules = {
+        "lint/" if name.startswith("lint/") else name
+        for name in modules
+        if name == "__init__.py" or not name.endswith("__init__.py")
+    }
+    house = TEXT.partition("\n## How the house is built\n")[2].partition("\n## ")[0]
+    files = re.findall(r"^\|[^|]*\|(.*)\|$", house, re.MULTILINE)[2:]  # below the heading
+    assert set(re.findall(r"`([\w./]+)`", "".join(files))) == modules
