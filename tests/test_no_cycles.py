@@ -707,6 +707,35 @@ def test_the_recovered_exception_is_released(way):
     assert seen == [True, False]
 
 
+@pytest.mark.parametrize("error", [None, KeyError()])
+def test_a_call_made_in_a_loop_is_let_go_of_before_the_next_one(way, error):
+    """What was deferred in a loop is held by nothing of godefer once it was called, while the next call runs (D8, D9)."""
+    events = []
+
+    class Callee:
+        def __init__(self, number):
+            self.number = number
+
+        def __call__(self, _):
+            gc.collect()  # where references are not counted
+            events.append(self.number)
+
+        def __del__(self):
+            events.append(f"{self.number} is free")
+
+    @way
+    def f():
+        for number in range(3):
+            defer(Callee(number), None)
+        if error:
+            raise error
+
+    with contextlib.suppress(KeyError):
+        f()
+    gc.collect()
+    assert events == [2, "2 is free", 1, "1 is free", 0, "0 is free"]
+
+
 def test_a_returned_exception(way):
     """A function that returns an exception of its own body is in no reference cycle (D9)."""
 
