@@ -417,9 +417,9 @@ def test_explain_shows_the_lowered_source_when_asked(package):
         "    @failing = @value = None",
         "    while True:",
         "        try:",
-        "            @f0 = source.close",
+        "            @callee0 = source.close",
     ]
-    assert "                @f1 = None\n" in lowered
+    assert "                @callee1 = None\n" in lowered
 
 
 def test_explain_shows_the_lowered_source_of_a_whole_module(package):
@@ -496,7 +496,7 @@ def test_explain_on_a_terminal_has_colours(package):
     assert status == 0
     assert "\x1b[33m    defer(source.close)\x1b[0m" in written
     assert "\x1b[32mopen-coded\x1b[0m" in written
-    assert "\x1b[36m            @f0 = source.close\x1b[0m" in written
+    assert "\x1b[36m            @callee0 = source.close\x1b[0m" in written
     plain = explain(package, "pkg.mod:copy", "--lowered")[1]
     assert re.sub(r"\x1b\[\d+m", "", written).replace("\r\n", "\n") == plain
 

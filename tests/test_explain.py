@@ -132,10 +132,10 @@ def test_lowered():
     ]
     assert header == "def f(x):"
     assert docstring == '    """The doc."""'
-    assert rest[:2] == ["    try:", "        @f0 = print"]
+    assert rest[:2] == ["    try:", "        @callee0 = print"]
     assert "'@drop'" not in lowered
     assert "@drop(" in lowered
-    assert "@f0(@a0_0, '@home', end=\"'\")" in lowered
+    assert "@callee0(@argument0_0, '@home', end=\"'\")" in lowered
 
 
 def shapes():

@@ -109,7 +109,7 @@ def test_positions():
         for part in added
         if isinstance(part, ast.Call) and isinstance(part.func, ast.Name)
     }
-    assert calls == {"@f0": 2, "@f1": 4, "@taken": 6}
+    assert calls == {"@callee0": 2, "@callee1": 4, "@taken": 6}
     tests = [part.test for part in added if isinstance(part, ast.If)]
     assert {test.lineno for test in tests if "is None" in ast.unparse(test)} == {-1, 6}
     assert {part.lineno for part in added if isinstance(part, ast.Try)} == {-1}

@@ -24,14 +24,14 @@ from godefer._resolve import resolve_attribute, resolve_names
 from godefer._runtime.context_managers import aenter, enter
 from godefer._runtime.exceptions import raise_again
 from godefer._runtime.exits import (
-    ago_on,
-    go_on,
-    going_on,
+    arun_remaining,
+    exit_going_on,
+    let_go,
     list_record,
     none,
     noop,
-    passing,
     raised,
+    run_remaining,
 )
 from godefer._runtime.recovery import recoveries, take
 from godefer._runtime.results import awaitable, awaited, drop
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _RUNTIME: dict[str, Any] = {
     "@BaseException": BaseException,
     "@aenter": aenter,
-    "@ago_on": ago_on,
+    "@arun_remaining": arun_remaining,
     "@aunwind": aunwind,
     "@awaitable": awaitable,
     "@awaited": awaited,
@@ -63,13 +63,13 @@ _RUNTIME: dict[str, Any] = {
     "@exception": sys.exception,
     "@generator": GeneratorType,
     "@getframe": sys._getframe,
-    "@go_on": go_on,
-    "@going_on": going_on,
+    "@run_remaining": run_remaining,
+    "@exit_going_on": exit_going_on,
     "@hasattr": hasattr,
     "@list_record": list_record,
     "@none": none,
     "@noop": noop,
-    "@passing": passing,
+    "@let_go": let_go,
     "@raise_again": raise_again,
     "@raised": raised,
     "@recoveries": recoveries,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NOWHERE: Position = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_col_offset": -1}
 
 # The helpers with an asynchronous twin.
-_TWINS = {"unwind", "go_on", "enter"}
+_TWINS = {"unwind", "run_remaining", "enter"}
 _LOAD, _STORE, _DEL = ast.Load(), ast.Store(), ast.Del()
 
 
@@ -282,7 +282,7 @@ if recoveries.pending:
         _recovered = None
         RECOVERED
     if _recovered is not None:
-        raise_again(going_on(_recovered))
+        raise_again(exit_going_on(_recovered))
 """)
 
 # After a recovery, the call of the `finally` is a no-op.
@@ -416,7 +416,7 @@ await unwind(RECORD, handling=True)
 if RECORD.error is exception():
     RECORD = None
     raise
-raise_again(passing(RECORD))
+raise_again(let_go(RECORD))
 """,
     traced=True,
 )
@@ -424,7 +424,7 @@ raise_again(passing(RECORD))
 # The calls that are left after a recovery.
 FINISH = Shape("""\
 await unwind(RECORD)
-raise_again(passing(RECORD))
+raise_again(let_go(RECORD))
 RECORD = None
 RECOVERED
 """)
@@ -435,9 +435,9 @@ if PENDING is not None:
     PENDING = None
 if RECORD is not None:
     try:
-        if await go_on(RECORD):
+        if await run_remaining(RECORD):
             RECOVERED
-        raise_again(passing(RECORD))
+        raise_again(let_go(RECORD))
     finally:
         RECORD = None
 """)

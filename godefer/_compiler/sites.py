@@ -155,8 +155,8 @@ class DeferredCall:
             self.values = [shapes.pack(site.positional, site.arguments_at), self._mapping()]
         else:
             self.values = [*site.positional, *(keyword.value for keyword in site.keywords)]
-        self.slot = f"@f{number}"  # of the callee
-        self.argument_slots = [f"@a{number}_{i}" for i in range(len(self.values))]
+        self.slot = f"@callee{number}"  # of the callee
+        self.argument_slots = [f"@argument{number}_{i}" for i in range(len(self.values))]
 
     def _mapping(self) -> ast.expr:
         """Return the keyword arguments as a dict."""

@@ -64,7 +64,7 @@ def raised(callee: Any = None) -> None:
         _errors.add_called_not_passed(exc, None)
 
 
-def going_on(recovered: Any) -> BaseException | None:
+def exit_going_on(recovered: Any) -> BaseException | None:
     """Return the exit that a recovered exception had aborted (P3), if that is handled now.
 
     Args:
@@ -106,7 +106,7 @@ def list_record(pending: Any, sites: tuple[Site, ...]) -> Record:
     return record
 
 
-def passing(record: Record) -> BaseException | None:
+def let_go(record: Record) -> BaseException | None:
     """Return the exception in flight, to be raised in the open-coded caller of this."""
     exc = record.let_go()
     if exc is not None:
@@ -114,7 +114,7 @@ def passing(record: Record) -> BaseException | None:
     return exc
 
 
-def go_on(record: Record) -> bool:
+def run_remaining(record: Record) -> bool:
     """Make the calls that an interrupt has left, because of the interrupt.
 
     Returns:
@@ -133,8 +133,8 @@ def go_on(record: Record) -> bool:
     return False
 
 
-async def ago_on(record: Record) -> bool:
-    """`go_on` for an async function.
+async def arun_remaining(record: Record) -> bool:
+    """`run_remaining` for an async function.
 
     If it was closed while a loop waited, the loop has ended, with the exception on the record.
     """
