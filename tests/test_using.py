@@ -10,7 +10,7 @@ import traceback
 
 import pytest
 
-from godefer import DeferError, ausing, defer, errdefer, okdefer, using, with_defers
+from godefer import DeferError, ausing, defer, errdefer, okdefer, panic, recover, using, with_defers
 
 
 class Manager:
@@ -232,6 +232,32 @@ def test_using_takes_turns_with_the_other_statements(way, error):
         "exit a",
         "defer 1",
     ]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_exit_that_a_context_manager_has_replaced_is_over(way, fails):
+    """As after `with`, a SystemExit that a manager's own exception has replaced does not go on when that is recovered (D11, P3)."""
+    found = []
+
+    @way
+    def f():
+        defer(lambda: found.append(type(recover())))
+        using(Manager([], exit_raises=KeyError()))
+        if fails:
+            defer(panic, "before it")
+        raise SystemExit
+
+    @way
+    async def g():
+        defer(lambda: found.append(type(recover())))
+        await ausing(Manager([], exit_raises=KeyError()))
+        if fails:
+            defer(panic, "before it")
+        raise SystemExit
+
+    assert f() is None
+    assert asyncio.run(g()) is None
+    assert found == [KeyError, KeyError]
 
 
 def test_ausing_takes_turns_with_the_other_statements(way):
