@@ -562,3 +562,65 @@ def test_awaited_twice(work, events):
     with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
         coro.send(None)
     assert events == []
+
+
+# Closed while it waits in a deferred call, and another call waits as well
+
+
+class Waiting:
+    """Something that suspends once when it is awaited."""
+
+    def __await__(self):
+        yield "waits"
+
+
+async def waits(events, name):
+    try:
+        await Waiting()
+    except GeneratorExit:
+        events.append(f"{name} closed")
+        raise
+    events.append(f"{name} done")
+
+
+async def two_statements(events, fails):
+    defer(waits, events, 1)
+    defer(waits, events, 2)
+    if fails:
+        raise KeyError
+
+
+async def a_loop(events, fails):
+    for i in (1, 2):
+        defer(waits, events, i)
+    if fails:
+        raise KeyError
+
+
+async def by_hand(events, fails):
+    try:
+        try:
+            if fails:
+                raise KeyError
+        finally:
+            await waits(events, 2)
+    finally:
+        await waits(events, 1)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("fn", [two_statements, a_loop])
+def test_close_while_a_further_call_waits(way, fn, fails):
+    """If a call waits although the coroutine was closed, `close()` says so, and the coroutine can be resumed (D2, D5)."""
+
+    def closed(function):
+        events = []
+        coroutine = function(events, fails)
+        assert coroutine.send(None) == "waits"
+        with pytest.raises(RuntimeError, match="ignored GeneratorExit"):
+            coroutine.close()
+        with pytest.raises(GeneratorExit):
+            coroutine.send(None)
+        return events
+
+    assert closed(way(fn)) == closed(by_hand) == ["2 closed", "1 done"]

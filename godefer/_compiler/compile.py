@@ -35,7 +35,7 @@ from godefer._runtime.exits import (
 )
 from godefer._runtime.recovery import recoveries, take
 from godefer._runtime.results import awaitable, awaited, drop
-from godefer._runtime.unwind import aunwind, unwind
+from godefer._runtime.unwind import adeferreturn, agopanic, unwind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,9 +51,11 @@ if TYPE_CHECKING:
 # The names of the runtime in the shapes; the objects become constants of the function's code.
 _RUNTIME: dict[str, Any] = {
     "@BaseException": BaseException,
+    "@GeneratorExit": GeneratorExit,
     "@aenter": aenter,
     "@arun_remaining": arun_remaining,
-    "@aunwind": aunwind,
+    "@adeferreturn": adeferreturn,
+    "@agopanic": agopanic,
     "@awaitable": awaitable,
     "@awaited": awaited,
     "@coroutine": CoroutineType,

@@ -91,13 +91,20 @@ class PendingList:
         def fill(shape: shapes.Shape, **parts: Any) -> list[ast.stmt]:
             return shape.fill(site.call_at, asynchronous=self.asynchronous, **helpers, **parts)
 
+        panicking, returning = (
+            (shapes.ASYNC_PANIC, shapes.ASYNC_RETURN)
+            if self.asynchronous
+            else (shapes.PANIC, shapes.RETURN)
+        )
         return shapes.LIST.fill(
             shapes.NOWHERE,
             **names,
             BODY=body,
             DRAIN=self._drain(skipping="errdefer"),
-            UNWIND=fill(shapes.UNWIND, DRAIN=self._drain(skipping="okdefer")),
-            FINISH=fill(shapes.FINISH),
+            UNWIND=fill(
+                shapes.UNWIND, DRAIN=self._drain(skipping="okdefer"), LOOPS=fill(panicking)
+            ),
+            FINISH=fill(shapes.FINISH, LOOPS=fill(returning)),
             GO_ON=fill(shapes.GO_ON),
             RERAISE=reraise,
             START=shapes.clear(names.values(), start),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NOWHERE: Position = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_col_offset": -1}
 
 # The helpers with an asynchronous twin.
-_TWINS = {"unwind", "run_remaining", "enter"}
+_TWINS = {"deferreturn", "gopanic", "run_remaining", "enter"}
 _LOAD, _STORE, _DEL = ast.Load(), ast.Store(), ast.Del()
 
 
@@ -412,7 +412,7 @@ except:
         _error = None
 PENDING = None
 RECORD.error = exception()
-await unwind(RECORD, handling=True)
+LOOPS
 if RECORD.error is exception():
     RECORD = None
     raise
@@ -421,12 +421,35 @@ raise_again(let_go(RECORD))
     traced=True,
 )
 
+# The loops of UNWIND, which end with a recovery. An async function awaits them itself, so that it
+# can be resumed if a call waits although the function was closed.
+PANIC = Shape("unwind(RECORD, handling=True)")
+ASYNC_PANIC = Shape("""\
+while RECORD.link is not None and RECORD.error is not None:
+    try:
+        await gopanic(RECORD)
+    except GeneratorExit:
+        pass
+""")
+
 # The calls that are left after a recovery.
 FINISH = Shape("""\
-await unwind(RECORD)
+LOOPS
 raise_again(let_go(RECORD))
 RECORD = None
 RECOVERED
+""")
+
+RETURN = Shape("unwind(RECORD)")
+ASYNC_RETURN = Shape("""\
+while RECORD.link is not None:
+    try:
+        if RECORD.error is None:
+            await deferreturn(RECORD)
+        else:
+            await gopanic(RECORD)
+    except GeneratorExit:
+        pass
 """)
 
 GO_ON = Shape("""\

@@ -134,10 +134,7 @@ def run_remaining(record: Record) -> bool:
 
 
 async def arun_remaining(record: Record) -> bool:
-    """`run_remaining` for an async function.
-
-    If it was closed while a loop waited, the loop has ended, with the exception on the record.
-    """
+    """`run_remaining` for an async function."""
     exc = _exception()
     if record.link is not None:
         record.error = exc
@@ -146,7 +143,5 @@ async def arun_remaining(record: Record) -> bool:
             return True
         if record.error is not exc:
             return False
-    elif isinstance(exc, GeneratorExit):
-        return False
     record.error = None
     return False

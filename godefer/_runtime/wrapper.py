@@ -30,7 +30,7 @@ from godefer._runtime.record import Record
 from godefer._runtime.traceback import WRAPPER, before_pep_479, strip
 from godefer._runtime.unwind import (
     adeferreturn,
-    aunwind,
+    agopanic,
     deferreturn,
     gopanic,
     unwind,
@@ -160,6 +160,7 @@ def wrapper_source(code: CodeType) -> str:
         "BEGIN": _BEGIN if asynchronous else "",
         "LEAVE": f"{_LEAVE}\n{_ENDED}" if asynchronous else _LEAVE,
         "FAILED": _FAILED_SUSPENDING if suspends else _FAILED,
+        "LOOPS": _ASYNC_LOOPS if asynchronous else _LOOPS,
         "CLOSED": _CLOSED if asynchronous else "",
         "RETURN": "return" if flags & _ASYNC_GENERATOR else _RETURN,
         "SUSPEND": "await @suspend(@result)" if asynchronous else "yield @result",
@@ -170,7 +171,6 @@ def wrapper_source(code: CodeType) -> str:
         parts["RUN"] = _RUN_ASYNC_GENERATOR
         parts["LEAVE"] = f"{_LEAVE}\n{_LEAVE_ASYNC_GENERATOR}\n{_ENDED}"
     text = _fill(_fill(_TEMPLATE, parts), parts)
-    text = text.replace("AWAIT @", "await @a" if asynchronous else "@")
     # The function's own names come last, since they may look like a placeholder.
     return (
         f"{'async ' if asynchronous else ''}def wrapper({', '.join(parameters)}):\n{text}"
@@ -253,10 +253,7 @@ _TEMPLATE = """\
     @attempts = 3
     while @record.link is not None and @attempts:
         try:
-            if @record.error is None:
-                AWAIT @deferreturn(@record)
-            if @record.link is not None:
-                AWAIT @unwind(@record)
+            LOOPS
         CLOSED
         except @BaseException as @failed:  # an interrupt, before it began
             @record.error = @failed
@@ -268,6 +265,25 @@ _TEMPLATE = """\
             UNBIND
     RETURN
 """
+
+_LOOPS = """\
+if @record.error is None:
+    @deferreturn(@record)
+if @record.link is not None:
+    @unwind(@record)"""
+
+# The wrapper awaits each loop itself, so that it can be resumed if a call waits although it was
+# closed. The first assignment and `continue` are for interrupts, as in `unwind`.
+_ASYNC_LOOPS = """\
+@step = None
+while True:
+    if @record.error is None:
+        await @adeferreturn(@record)
+    else:
+        await @agopanic(@record)
+    if @record.link is None:
+        break
+    continue"""
 
 _RUN = "@result = @body()(<arguments>)"
 
@@ -395,7 +411,7 @@ _RUNTIME = {
     "@StopAsyncIteration": StopAsyncIteration,
     "@StopIteration": StopIteration,
     "@adeferreturn": adeferreturn,
-    "@aunwind": aunwind,
+    "@agopanic": agopanic,
     "@before_pep_479": before_pep_479,
     "@bodies": bodies,
     "@deferreturn": deferreturn,
