@@ -559,3 +559,26 @@ def test_async_generators_chain_likewise(way):
     with pytest.raises(ValueError) as caught:
         asyncio.run(main())
     assert chain(caught.value) == [0, 1, 2, "body"]
+
+
+def test_a_caller_that_handles_a_cycle(way):
+    """A chain of the caller's that leads back to itself, as only an assignment can make it, keeps no exit from ending (D5)."""
+    ran = []
+
+    @way
+    def f():
+        defer(ran.append, 1)
+        defer([].pop)
+        raise KeyError
+
+    first, second = ValueError(), ValueError()
+    with pytest.raises(IndexError) as caught:
+        try:
+            raise first
+        except ValueError:
+            first.__context__, second.__context__ = second, first
+            f()
+    assert ran == [1]
+    assert type(caught.value.__context__) is KeyError
+    assert caught.value.__context__.__context__ is first
+    first.__context__ = None

@@ -104,6 +104,20 @@ def test_none_gets_a_note_that_asks_whether_it_was_called(way, kind):
     assert "defer(f.close())" in note
 
 
+def test_none_gets_the_note_under_a_condition_too(way):
+    """A conditional `defer(None)` fails as any other does, with the note (D7, D8)."""
+
+    @way
+    def f(close):
+        if close is not None:
+            defer(close())
+
+    f(None)
+    with pytest.raises(TypeError, match="'NoneType' object is not callable") as caught:
+        f(lambda: None)
+    assert "called instead of passed" in hints(caught.value)[0]
+
+
 def test_the_note_comes_with_the_other_statements_too(way):
     """`errdefer(None)` and `okdefer(None)` fail like `defer(None)`, when their turn comes and only then (D7, D10)."""
 
