@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from godefer import defer
 from tests.faults import lines, shapes
 from tests.faults.ledger import Fault
 
@@ -91,3 +92,38 @@ def three_calls(deferred):
     shapes.defer(deferred, "a")
     shapes.defer(deferred, "b")
     shapes.defer(deferred, "c")
+
+
+@pytest.mark.parametrize("way", shapes.WAYS)
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+def test_a_fault_at_any_line_hides_no_failure(way, kind):
+    """A function whose calls, deferred in a loop, all fail does not return, at whichever line a fault comes (D5)."""
+
+    def fails():
+        raise LookupError
+
+    fn = shapes.decorate(failing_calls if kind == "function" else failing_calls_async, way)
+
+    def run():
+        if kind == "function":
+            return fn(fails)
+        with pytest.raises(StopIteration):
+            fn(fails).send(None)
+        return None
+
+    injector = lines.Lines({getattr(fn, "__wrapped__", fn).__code__})
+    assert isinstance(injector.run(0, run), LookupError)
+    for at in range(1, injector.count + 1):
+        assert isinstance(injector.run(at, run), (LookupError, Fault)), at
+
+
+def failing_calls(fails):
+    for _ in range(3):
+        defer(fails)
+    raise ValueError
+
+
+async def failing_calls_async(fails):
+    for _ in range(3):
+        defer(fails)
+    raise ValueError
