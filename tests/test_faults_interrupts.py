@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
+from godefer import defer
 from tests.faults import interrupts, shapes, signals
 from tests.faults.__main__ import main
+from tests.faults.ledger import Fault
 
 pytestmark = [
     pytest.mark.skipif(
@@ -80,3 +82,57 @@ def test_the_command_prints_the_figures(monkeypatch, capsys):
         " 0 lost",
     ):
         assert words in printed
+
+
+@pytest.mark.parametrize("way", shapes.WAYS)
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+def test_an_interrupt_at_any_call_is_not_lost(way, kind):
+    """An interrupt that comes where a function is entered, at the exit, leaves the function, and each call is still made (D2, D5)."""
+    made = shapes.decorate(
+        interrupted_function if kind == "function" else interrupted_coroutine, way
+    )
+    ran = []
+
+    def run(at):
+        count = 0
+
+        def called(_frame, _event, _arg):
+            nonlocal count
+            count += 1
+            if count == at:
+                raise Fault
+
+        ran.clear()
+        caught = None
+        try:
+            if kind == "function":
+                made(ran, sys.settrace, called)
+            else:
+                made(ran, sys.settrace, called).send(None)
+        except BaseException as error:
+            caught = error
+        finally:
+            sys.settrace(None)
+        return caught, count
+
+    run(0)  # fills the pool
+    caught, calls = run(0)
+    assert type(caught) is ValueError
+    for at in range(1, calls + 1):
+        caught, _ = run(at)
+        assert type(caught) is Fault, at
+        assert ran == [2, 1, 0], at
+
+
+def interrupted_function(ran, settrace, called):
+    for number in range(3):
+        defer(ran.append, number)
+    settrace(called)
+    raise ValueError
+
+
+async def interrupted_coroutine(ran, settrace, called):
+    for number in range(3):
+        defer(ran.append, number)
+    settrace(called)
+    raise ValueError
