@@ -53,6 +53,7 @@ class defer_scope(ScopeStatements):
         closed b
     """
 
+    __module__ = "godefer"
     __slots__ = ()
 
     def detach(self) -> Self:

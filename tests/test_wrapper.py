@@ -1,6 +1,7 @@
 """The wrapper of the runtime way: its source, and what keeps its body (R2, A, D9)."""
 
 import contextlib
+import copy
 import functools
 import gc
 import os
@@ -190,3 +191,33 @@ def test_an_argument_that_the_body_lets_go_of_is_free(way, fn):
         result = decorated(arguments.pop("self"), alive)
     started(result)
     assert alive[1:] == [False]
+
+
+@runtime_way
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(SUSPEND, BODY=1, *UNBIND, RUN=2, **CLEAR): defer(len, ())",
+        "def f(record, body, result, me, live, _godefer_me): defer(len, ())",
+        "async def f(SUSPENDED, AWAIT): defer(len, ())",
+        "def f(LOOPS, LAST_RESORT, FAILED):\n    defer(len, ())\n    yield",
+    ],
+)
+def test_parameters_of_any_name(way, source):
+    """A parameter may have a name that stands for something in the wrapper's template (A)."""
+    namespace = {"defer": defer}
+    exec(source, namespace)
+    assert explain(way(namespace["f"])).way == "runtime"
+
+
+@runtime_way
+def test_a_copy_of_the_keyword_defaults(way):
+    """A copy of `__kwdefaults__` is a plain dictionary (A)."""
+
+    @way
+    def f(*, key=1):
+        defer(int)
+
+    for copied in (copy.copy(f.__kwdefaults__), copy.deepcopy(f.__kwdefaults__)):
+        assert type(copied) is dict
+        assert copied == {"key": 1}

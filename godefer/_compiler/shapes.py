@@ -424,13 +424,16 @@ raise_again(let_go(RECORD))
 # The loops of UNWIND, which end with a recovery. An async function awaits them itself, so that it
 # can be resumed if a call waits although the function was closed.
 PANIC = Shape("unwind(RECORD, handling=True)")
-ASYNC_PANIC = Shape("""\
+ASYNC_PANIC = Shape(
+    """\
 while RECORD.link is not None and RECORD.error is not None:
     try:
         await gopanic(RECORD)
     except GeneratorExit:
         pass
-""")
+""",
+    traced=True,
+)
 
 # The calls that are left after a recovery.
 FINISH = Shape("""\
@@ -441,7 +444,8 @@ RECOVERED
 """)
 
 RETURN = Shape("unwind(RECORD)")
-ASYNC_RETURN = Shape("""\
+ASYNC_RETURN = Shape(
+    """\
 while RECORD.link is not None:
     try:
         if RECORD.error is None:
@@ -450,7 +454,9 @@ while RECORD.link is not None:
             await gopanic(RECORD)
     except GeneratorExit:
         pass
-""")
+""",
+    traced=True,
+)
 
 GO_ON = Shape("""\
 if PENDING is not None:

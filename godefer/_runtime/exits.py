@@ -78,7 +78,12 @@ def exit_going_on(recovered: Any) -> BaseException | None:
 
 
 def list_record(pending: Any, sites: tuple[Site, ...]) -> Record:
-    """Return a record for the calls of a list, of the open-coded caller of this."""
+    """Return a record for the calls of a list, of the open-coded caller of this.
+
+    It takes as much stack as to make a call by the loops. If there is not so much, the caller makes
+    the calls itself, which takes less.
+    """
+    _take_stack(2)
     record = Record()
     record.link = record.error = record.running = None
     record.sp = _getframe(1)
@@ -104,6 +109,11 @@ def list_record(pending: Any, sites: tuple[Site, ...]) -> Record:
             last.link = d
         last = d
     return record
+
+
+def _take_stack(frames: int) -> None:
+    if frames > 1:
+        _take_stack(frames - 1)
 
 
 def let_go(record: Record) -> BaseException | None:

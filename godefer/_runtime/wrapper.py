@@ -24,16 +24,15 @@ from types import CodeType, FunctionType, coroutine
 from godefer import _errors
 from godefer._decision import Decision
 from godefer._function import copy_identity, innermost, make_function
-from godefer._runtime.exceptions import raise_again, set_traceback
+from godefer._runtime.exceptions import raise_again, restore, save, set_traceback
 from godefer._runtime.invocation import bodies, live
-from godefer._runtime.record import Record
+from godefer._runtime.record import RETURNING, Record
 from godefer._runtime.traceback import WRAPPER, before_pep_479, strip
 from godefer._runtime.unwind import (
     adeferreturn,
     agopanic,
     deferreturn,
     gopanic,
-    unwind,
 )
 
 TYPE_CHECKING = False
@@ -76,11 +75,19 @@ def _keep(wrapper: FunctionType, body: FunctionType) -> None:
 
 
 class _KeywordDefaults(dict[str, object]):
-    """The ``__kwdefaults__`` of a wrapper, which keep the body alive."""
+    """The ``__kwdefaults__`` of a wrapper, which keep the body alive. A copy is a plain dict."""
 
     __slots__ = ("body",)
 
     body: Any  # mypy takes a function in a class for a method
+
+    def __copy__(self) -> dict[str, object]:
+        return dict(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, object]:
+        from copy import deepcopy  # noqa: PLC0415  # whoever calls this has imported it
+
+        return deepcopy(dict(self), memo)
 
 
 class _Body(ref):  # type: ignore[type-arg]
@@ -161,9 +168,9 @@ def wrapper_source(code: CodeType) -> str:
         "LEAVE": f"{_LEAVE}\n{_ENDED}" if asynchronous else _LEAVE,
         "FAILED": _FAILED_SUSPENDING if suspends else _FAILED,
         "LOOPS": _ASYNC_LOOPS if asynchronous else _LOOPS,
+        "LAST_RESORT": f"{_LAST_RESORT}\n{_AWAIT_CALL}" if asynchronous else _LAST_RESORT,
         "CLOSED": _CLOSED if asynchronous else "",
         "RETURN": "return" if flags & _ASYNC_GENERATOR else _RETURN,
-        "SUSPEND": "await @suspend(@result)" if asynchronous else "yield @result",
         "UNBIND": f"{' = '.join(unbound)} = None\ndel {', '.join(unbound)}",
         "CLEAR": f"{' = '.join(names)} = None" if names else "",
     }
@@ -171,14 +178,17 @@ def wrapper_source(code: CodeType) -> str:
         parts["RUN"] = _RUN_ASYNC_GENERATOR
         parts["LEAVE"] = f"{_LEAVE}\n{_LEAVE_ASYNC_GENERATOR}\n{_ENDED}"
     text = _fill(_fill(_TEMPLATE, parts), parts)
-    # The function's own names come last, since they may look like a placeholder.
+    suspend = "await @suspend(@result)" if asynchronous else "yield @result"
+    # The function's own names may look like a placeholder, but not like these.
     return (
-        f"{'async ' if asynchronous else ''}def wrapper({', '.join(parameters)}):\n{text}"
-    ).replace("<arguments>", ", ".join(given if suspends else _let_go(given, names)))
+        (f"{'async ' if asynchronous else ''}def wrapper({', '.join(parameters)}):\n{text}")
+        .replace("<suspend>", suspend)
+        .replace("<arguments>", ", ".join(given if suspends else _let_go(given, names)))
+    )
 
 
 def _fill(text: str, parts: dict[str, str]) -> str:
-    """Return *text* with *parts* in place of the lines, or the word, that name one."""
+    """Return *text* with *parts* in place of the lines that name one."""
     lines = []
     for line in text.splitlines():
         word = line.strip()
@@ -186,7 +196,7 @@ def _fill(text: str, parts: dict[str, str]) -> str:
             indent = line[: -len(word)]
             lines += [f"{indent}{part}" for part in parts[word].splitlines()]
         else:
-            lines.append(line.replace("SUSPEND", parts["SUSPEND"]))
+            lines.append(line)
     return "\n".join(lines) + "\n"
 
 
@@ -225,7 +235,7 @@ def _let_go(arguments: list[str], names: list[str]) -> list[str]:
     return [*first, f"{last.removesuffix(name)}({name}, {cleared})[0]"]
 
 
-_LOCALS = ("me", "record", "result", "attempts")
+_LOCALS = ("me", "record", "result", "call", "saved")
 _SUSPENDING_LOCALS = ("inner", "step")
 
 # A wrapper
@@ -250,14 +260,17 @@ _TEMPLATE = """\
         FAILED
     else:
         LEAVE
-    @attempts = 3
-    while @record.link is not None and @attempts:
+    while @record.link is not None:
         try:
             LOOPS
         CLOSED
-        except @BaseException as @failed:  # an interrupt, before it began
+        except @BaseException as @failed:  # a loop could not begin: one call is made here
             @record.error = @failed
-            @attempts -= 1
+            @record.running = None
+            try:
+                LAST_RESORT
+            except @BaseException as @failed:
+                @record.error = @failed
     if @record.error is not None:
         try:
             @raise_again(@record.let_go())
@@ -266,16 +279,28 @@ _TEMPLATE = """\
     RETURN
 """
 
+# As in `unwind`. The wrapper runs each loop itself, so that the calls have as much stack as the
+# body had, and so that it can be resumed if a call waits although it was closed.
 _LOOPS = """\
-if @record.error is None:
-    @deferreturn(@record)
-if @record.link is not None:
-    @unwind(@record)"""
-
-# The wrapper awaits each loop itself, so that it can be resumed if a call waits although it was
-# closed. The first assignment and `continue` are for interrupts, as in `unwind`.
+@call = None
+while True:
+    if @record.error is None:
+        @deferreturn(@record)
+    else:
+        @saved = @save(@record.error)
+        try:
+            raise @record.error
+        except @BaseException as @again:
+            if @again is not @record.error:  # an interrupt
+                raise
+            @restore(@again, @saved)
+            @saved = None
+            @gopanic(@record)
+    if @record.link is None:
+        break
+    continue"""
 _ASYNC_LOOPS = """\
-@step = None
+@call = None
 while True:
     if @record.error is None:
         await @adeferreturn(@record)
@@ -284,6 +309,22 @@ while True:
     if @record.link is None:
         break
     continue"""
+
+_LAST_RESORT = """\
+@call = @record.link
+if @call is not None:
+    @record.link = @call.link
+    if @call.when > @RETURNING:
+        @call = @call.fn(@failed.__class__, @failed, None)
+    elif @call.when == @RETURNING:
+        @call = None
+    elif @call.kwargs is None:
+        @call = @call.fn(*@call.args)
+    else:
+        @call = @call.fn(*@call.args, **@call.kwargs)"""
+_AWAIT_CALL = """\
+    if @hasattr(@call, "__await__"):
+        await @call"""
 
 _RUN = "@result = @body()(<arguments>)"
 
@@ -300,7 +341,7 @@ try:
     while True:
         @result = @step(@result)
         try:
-            @result = SUSPEND
+            @result = <suspend>
             @step = @inner.send
         except @BaseException as @thrown:
             @step = @inner.throw
@@ -418,12 +459,15 @@ _RUNTIME = {
     "@getframe": sys._getframe,
     "@gopanic": gopanic,
     "@live": live,
+    "@RETURNING": RETURNING,
+    "@hasattr": hasattr,
     "@raise_again": raise_again,
+    "@restore": restore,
+    "@save": save,
     "@set_traceback": set_traceback,
     "@start": start,
     "@strip": strip,
     "@suspend": suspend,
-    "@unwind": unwind,
 }
 _CONSTANTS = {*_RUNTIME, "@body", "@code"}
 
