@@ -10,6 +10,7 @@ from godefer._statements import defer as defer
 from godefer._statements import errdefer as errdefer
 from godefer._statements import okdefer as okdefer
 from godefer._statements import using as using
+from godefer._version import __version__ as __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from godefer._explain import Explanation as Explanation
     from godefer._explain import explain as explain
     from godefer._scope import defer_scope as defer_scope
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DeferError",
@@ -63,7 +62,6 @@ def __getattr__(name: str) -> "Any":
         msg = f"module 'godefer' has no attribute {name!r}"
         raise AttributeError(msg, name=name)
     found = globals()[name] = getattr(module, name)
-    found.__module__ = "godefer"
     return found
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Plan = tuple[tuple[int, str, str], ...]
     Result = str | tuple[str, ...] | None
     Exits = tuple[frozenset[int], frozenset[int]]
+    Lowered = tuple[CodeType, Plan, Exits]  # its runtime objects are marks (`constants`)
 
 
 class Decision:
@@ -30,9 +31,10 @@ class Decision:
         plan: The line, name and shape of each statement of an open-coded function.
         exits: The instructions of open code that make deferred calls at its exits, and those of
             them that run because of an exception.
+        file: The cache file that the code is from; empty if it was compiled in this process.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # its attributes
         self,
         original: CodeType | None,
         result: Result = None,
@@ -40,12 +42,14 @@ class Decision:
         reason: str = "",
         plan: Plan | None = None,
         exits: Exits = (frozenset(), frozenset()),
+        file: str = "",
     ) -> None:
         self.original = original
         self.result = result
         self.reason = reason
         self.plan = plan
         self.exits, self.failing_exits = exits
+        self.file = file
 
     def __reduce__(self) -> tuple[Any, ...]:
         original = self.original if self.plan is None else None

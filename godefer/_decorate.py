@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import os
 import sys
+from _weakref import ref  # weakref imports more than is needed here
 from types import CodeType, FunctionType, MethodType
 
 from godefer import _errors
-from godefer._decision import decision_on
+from godefer._decision import Decision, decision_on
 from godefer._function import make_function
 from godefer._resolve import mentions_godefer, resolve_names
 from godefer._runtime.context_managers import special
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, TypeGuard, TypeVar, overload
 
-    from godefer._decision import Decision, Result
+    from godefer._decision import Result
+    from godefer._resolve import ResolvedNames
 
     F = TypeVar("F")
 else:
@@ -177,16 +179,67 @@ def _open_code(fn: FunctionType, result: Result) -> CodeType | str:
             raise error
     elif os.environ.get("GODEFER_OPEN_CODED") == "0":  # (R4)
         return "the environment says GODEFER_OPEN_CODED=0"
-    meant = resolve_names(fn)
-    if result is None and not any(meant):  # without the names there is no statement
+    resolved = resolve_names(fn)
+    if result is None and not any(resolved):  # without the names there is no statement
         return "there is no defer statement in its body"
-    # The compiler is slow to import, and a program may decorate nothing.
-    from godefer._compiler.compile import open_code  # noqa: PLC0415
+    known = _outcomes.get(fn.__code__, resolved, result)
+    if known is None:
+        known = _compiled(fn, resolved, result)
+        _outcomes.set(fn.__code__, resolved, result, known)
+    if result is not None and isinstance(known, str):
+        raise _errors.needs_open_coding(fn, result, known)
+    return known
 
-    outcome = open_code(fn, meant, result)
-    if result is not None and isinstance(outcome, str):
-        raise _errors.needs_open_coding(fn, result, outcome)
-    return outcome
+
+def _compiled(fn: FunctionType, resolved: ResolvedNames, result: Result) -> CodeType | str:
+    """Return the open code of *fn*, from the cache or compiled now; or the reason for none."""
+    from godefer import _cache  # noqa: PLC0415  # a program may decorate nothing
+
+    file = ""
+    loaded = _cache.load(fn, resolved, result)
+    if loaded is not None:
+        outcome, file = loaded
+    else:
+        # Slow to import, and not needed with a warm cache.
+        from godefer._compiler.compile import compile_function  # noqa: PLC0415
+
+        outcome, attributes = compile_function(fn, resolved, result)
+        if attributes is not None:
+            _cache.store(fn, resolved, attributes, result, outcome)
+    if isinstance(outcome, str):
+        return outcome
+    from godefer._runtime.constants import fill  # noqa: PLC0415  # as above
+
+    code, plan, exits = outcome
+    # A copy: `_outcomes` keeps this until the original dies, so it must not keep that alive.
+    original = fn.__code__.replace()
+    return fill(code, Decision(original, result, plan=plan, exits=exits, file=file))
+
+
+class _Outcomes:
+    """The open code of functions, or the reason for none, by the *identity* of their code.
+
+    A function that is defined anew on every call of another has the same code each time, but its
+    names may have another meaning. Equal code objects may come from two files.
+    """
+
+    def __init__(self) -> None:
+        self._items: dict[int, tuple[ref[CodeType], ResolvedNames, Result, CodeType | str]] = {}
+
+    def get(self, code: CodeType, resolved: ResolvedNames, result: Result) -> CodeType | str | None:
+        item = self._items.get(id(code))
+        if item is not None and item[0]() is code and item[1:3] == (resolved, result):
+            return item[3]
+        return None
+
+    def set(
+        self, code: CodeType, resolved: ResolvedNames, result: Result, outcome: CodeType | str
+    ) -> None:
+        key, forget = id(code), self._items.pop
+        self._items[key] = ref(code, lambda _: forget(key, None)), resolved, result, outcome
+
+
+_outcomes = _Outcomes()
 
 
 def _object(fn: Any, result: Result) -> Any:

@@ -53,6 +53,7 @@ class Explanation(SimpleNamespace):
         reason: Why it is not open-coded; empty if it is.
         defers: Its statements, if it is open-coded.
         lowered: The source that it was compiled from, if it is open-coded.
+        cached: The cache file that its code is from; empty if this process has compiled it.
         wrapper: The source of its wrapper, if it is run the runtime way. In both, names that
             begin with ``@`` are godefer's.
 
@@ -64,6 +65,8 @@ class Explanation(SimpleNamespace):
         'hello'
     """
 
+    __module__ = "godefer"
+
     function: str
     file: str
     line: int
@@ -71,6 +74,7 @@ class Explanation(SimpleNamespace):
     reason: str
     defers: tuple[DeferSite, ...]
     lowered: str
+    cached: str
     wrapper: str
 
     def __str__(self) -> str:
@@ -136,6 +140,7 @@ def explain(fn: Callable[..., Any]) -> Explanation:
                 for line, statement, shape in plan or ()
             ),
             lowered=_lowered_source(candidate, decision) if open_coded else "",
+            cached=decision.file,
             wrapper="" if open_coded else _wrapper_source(code),
         )
     raise _errors.not_decorated(fn)
@@ -152,6 +157,9 @@ def _wrapper_source(code: CodeType) -> str:
     from godefer._runtime.wrapper import wrapper_source  # noqa: PLC0415
 
     return wrapper_source(code)
+
+
+explain.__module__ = "godefer"
 
 
 def decorated_functions(fn: Any) -> Iterator[FunctionType]:

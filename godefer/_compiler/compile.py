@@ -1,41 +1,21 @@
-"""From a function to its open code: find its source, lower it and compile it.
+"""From a function to its lowered code: find its source, lower it and compile it.
 
-`with_defers` calls `open_code`, and makes a function of the result (`godefer._function`). The
-outcome is kept, because a function that is defined anew on every call of another has the same code
-object each time. The key is the *identity* of the code: equal code objects may come from two
-files. Its names can have another meaning in each function, so the meanings are compared, too.
+`with_defers` calls `compile_function` if the cache does not have the function (`godefer._cache`),
+puts the runtime's objects into the code, and makes a function of that (`godefer._function`).
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import sys
-from _weakref import ref  # weakref imports more than is needed here
 from opcode import opmap
-from types import CoroutineType, GeneratorType
 
 from godefer._compiler.lower import NESTING, lower
 from godefer._compiler.shapes import NOWHERE
 from godefer._compiler.sites import Meanings
 from godefer._compiler.source import find_source
-from godefer._decision import Decision
 from godefer._resolve import resolve_attribute, resolve_names
-from godefer._runtime.context_managers import aenter, enter
-from godefer._runtime.exceptions import raise_again
-from godefer._runtime.exits import (
-    arun_remaining,
-    exit_going_on,
-    let_go,
-    list_record,
-    none,
-    noop,
-    raised,
-    run_remaining,
-)
-from godefer._runtime.recovery import recoveries, take
-from godefer._runtime.results import awaitable, awaited, drop
-from godefer._runtime.unwind import adeferreturn, agopanic, unwind
+from godefer._runtime.constants import OBJECTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,83 +25,42 @@ if TYPE_CHECKING:
     from godefer._compiler.lower import Range
     from godefer._compiler.sites import Function
     from godefer._compiler.source import Source
-    from godefer._decision import Exits, Plan, Result
+    from godefer._decision import Decision, Exits, Lowered, Plan, Result
     from godefer._resolve import ResolvedNames
 
-# The names of the runtime in the shapes; the objects become constants of the function's code.
-_RUNTIME: dict[str, Any] = {
-    "@BaseException": BaseException,
-    "@GeneratorExit": GeneratorExit,
-    "@aenter": aenter,
-    "@arun_remaining": arun_remaining,
-    "@adeferreturn": adeferreturn,
-    "@agopanic": agopanic,
-    "@awaitable": awaitable,
-    "@awaited": awaited,
-    "@coroutine": CoroutineType,
-    "@dict": dict,
-    "@drop": drop,
-    "@enter": enter,
-    "@exception": sys.exception,
-    "@generator": GeneratorType,
-    "@getframe": sys._getframe,
-    "@run_remaining": run_remaining,
-    "@exit_going_on": exit_going_on,
-    "@hasattr": hasattr,
-    "@list_record": list_record,
-    "@none": none,
-    "@noop": noop,
-    "@let_go": let_go,
-    "@raise_again": raise_again,
-    "@raised": raised,
-    "@recoveries": recoveries,
-    "@take": take,
-    "@type": type,
-    "@unwind": unwind,
-}
-_MARK = re.compile(f"'({'|'.join(_RUNTIME)})'")
+_MARK = re.compile(f"'({'|'.join(OBJECTS)})'")
 _ASYNC_GENERATOR = 0x200  # inspect.CO_ASYNC_GENERATOR
 
-_outcomes: dict[int, tuple[ref[CodeType], ResolvedNames, Result, CodeType | str]] = {}
+Attributes = dict[tuple[str, ...], "str | None"]  # dotted names -> the statement, if it is one
 
 
-def open_code(fn: FunctionType, resolved: ResolvedNames, result: Result = None) -> CodeType | str:
-    """Return the open-coded code of *fn*; or the reason why there is none.
+def compile_function(
+    fn: FunctionType, resolved: ResolvedNames, result: Result = None
+) -> tuple[Lowered | str, Attributes | None]:
+    """Compile a function once more, with its deferred calls at its exits.
 
     Args:
         fn: The function.
         resolved: Its names (`resolve_names`).
         result: Its named results.
+
+    Returns:
+        The lowered code, or the reason why there is none; and the dotted names that were looked
+        up. These are None if the outcome holds only as long as the source is missing.
     """
-    original = fn.__code__
-    key = id(original)
-    known = _outcomes.get(key)
-    if known is not None and known[0]() is original and known[1:3] == (resolved, result):
-        return known[3]
-    outcome = _open_code(fn, resolved, result)
-    forget = _outcomes.pop  # bound here: at the end of the program globals are None
-    here = ref(original, lambda _: forget(key, None))
-    _outcomes[key] = here, resolved, result, outcome
-    return outcome
-
-
-def _open_code(fn: FunctionType, resolved: ResolvedNames, result: Result) -> CodeType | str:
     code = fn.__code__
-    if any(isinstance(const, str) and const in _RUNTIME for const in code.co_consts):
-        return "it holds a string that is one of the marks of lowered code"
-    outcome = _lower_code(code, fn.__globals__, resolved, result, want_text=False)
+    if any(isinstance(const, str) and const in OBJECTS for const in code.co_consts):
+        return "it holds a string that is one of the marks of lowered code", None
+    attributes: Attributes = {}
+    outcome = _lower_code(code, fn.__globals__, resolved, result, attributes)
+    if isinstance(outcome, _NoSource):
+        return str(outcome), None
     if isinstance(outcome, str):
-        return outcome
-    lowered = outcome.code
-    consts = tuple(
-        _RUNTIME.get(const, const) if type(const) is str else const for const in lowered.co_consts
-    )
-    # A copy: `_outcomes` keeps the outcome until the original dies, so it must not keep that alive.
-    decision = Decision(code.replace(), result, plan=outcome.plan, exits=outcome.exits)
+        return outcome, attributes
     # The flags of both: PyPy closes a generator that is dropped only if its code has a `yield`
     # inside of a `try`, which lowering adds.
-    flags = lowered.co_flags | code.co_flags
-    return lowered.replace(co_consts=(*consts, decision), co_flags=flags)
+    lowered = outcome.code.replace(co_flags=outcome.code.co_flags | code.co_flags)
+    return (lowered, outcome.plan, outcome.exits), attributes
 
 
 def lowered_text(fn: FunctionType, decision: Decision) -> str:
@@ -134,6 +73,12 @@ def lowered_text(fn: FunctionType, decision: Decision) -> str:
     return f"# {outcome}" if isinstance(outcome, str) else outcome.text
 
 
+class _NoSource(str):
+    """A reason that holds only as long as the source is missing."""
+
+    __slots__ = ()
+
+
 class _LoweredCode:
     """The lowered code of a function, with marks for the runtime's objects; and its source."""
 
@@ -144,13 +89,14 @@ class _LoweredCode:
         self.text = text
 
 
-def _lower_code(
+def _lower_code(  # noqa: PLR0913  # as many as it says
     code: CodeType,
     module_globals: dict[str, Any],
     resolved: ResolvedNames,
     result: Result,
+    attributes: Attributes | None = None,
     *,
-    want_text: bool,
+    want_text: bool = False,
 ) -> _LoweredCode | str:
     """Return the lowered code of a function; or the reason why there is none."""
     reason = ""
@@ -158,10 +104,10 @@ def _lower_code(
     for nesting in (NESTING, 6, 5, 4, 3, 2, 1):
         source = find_source(code, module_globals)
         if isinstance(source, str):
-            return source
+            return _NoSource(source)
         outcome = lower(
             source.node,
-            meanings_of(resolved, source.shift),
+            meanings_of(resolved, source.shift, attributes),
             asynchronous_generator=bool(code.co_flags & _ASYNC_GENERATOR),
             result=result,
             nesting=nesting,
@@ -244,12 +190,23 @@ _ENDS = ("POP_EXCEPT", "RERAISE", "RAISE_VARARGS", "RETURN_VALUE", "RETURN_CONST
 _ENDS_HANDLING = {opmap[name] for name in _ENDS if name in opmap}
 
 
-def meanings_of(resolved: ResolvedNames, shift: int) -> Meanings:
-    """Return the meanings of a function's names, for nodes whose lines are too low by *shift*."""
+def meanings_of(
+    resolved: ResolvedNames, shift: int, attributes: Attributes | None = None
+) -> Meanings:
+    """Return the meanings of a function's names.
+
+    Args:
+        resolved: The names.
+        shift: The number to add to the lines of its nodes.
+        attributes: Filled with the dotted names that are looked up.
+    """
     statements, modules = dict(resolved[0]), dict(resolved[1])
-    return Meanings(
-        statements, frozenset(modules), lambda path: resolve_attribute(modules, path), shift
-    )
+    seen = attributes if attributes is not None else {}
+
+    def attribute(path: tuple[str, ...]) -> str | None:
+        return seen.setdefault(path, resolve_attribute(modules, path))
+
+    return Meanings(statements, frozenset(modules), attribute, shift)
 
 
 def _keep_cells(node: Function, code: CodeType) -> None:

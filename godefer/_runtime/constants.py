@@ -1,0 +1,72 @@
+"""The runtime's objects that lowered code uses: constants of the code, in place of marks.
+
+A mark is a string such as ``"@drop"``. The lowered code of the cache has marks, since these
+objects cannot be written to a file.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import CoroutineType, GeneratorType
+
+from godefer._runtime.context_managers import aenter, enter
+from godefer._runtime.exceptions import raise_again
+from godefer._runtime.exits import (
+    arun_remaining,
+    exit_going_on,
+    let_go,
+    list_record,
+    none,
+    noop,
+    raised,
+    run_remaining,
+)
+from godefer._runtime.recovery import recoveries, take
+from godefer._runtime.results import awaitable, awaited, drop
+from godefer._runtime.unwind import adeferreturn, agopanic, unwind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+    from typing import Any
+
+    from godefer._decision import Decision
+
+OBJECTS: dict[str, Any] = {
+    "@BaseException": BaseException,
+    "@GeneratorExit": GeneratorExit,
+    "@adeferreturn": adeferreturn,
+    "@aenter": aenter,
+    "@agopanic": agopanic,
+    "@arun_remaining": arun_remaining,
+    "@awaitable": awaitable,
+    "@awaited": awaited,
+    "@coroutine": CoroutineType,
+    "@dict": dict,
+    "@drop": drop,
+    "@enter": enter,
+    "@exception": sys.exception,
+    "@exit_going_on": exit_going_on,
+    "@generator": GeneratorType,
+    "@getframe": sys._getframe,
+    "@hasattr": hasattr,
+    "@let_go": let_go,
+    "@list_record": list_record,
+    "@none": none,
+    "@noop": noop,
+    "@raise_again": raise_again,
+    "@raised": raised,
+    "@recoveries": recoveries,
+    "@run_remaining": run_remaining,
+    "@take": take,
+    "@type": type,
+    "@unwind": unwind,
+}
+
+
+def fill(code: CodeType, decision: Decision) -> CodeType:
+    """Return lowered code with the objects in place of their marks, and with its *decision*."""
+    consts = (
+        OBJECTS.get(const, const) if type(const) is str else const for const in code.co_consts
+    )
+    return code.replace(co_consts=(*consts, decision))

@@ -1,0 +1,286 @@
+"""Compiled code on disk (section C): when it is read, when written, and what it survives."""
+
+import os
+import py_compile
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import godefer
+
+PARENT = str(Path(godefer.__file__).resolve().parent.parent)
+PYPY = sys.implementation.name == "pypy"
+
+MODULE = """\
+from godefer import defer, using, with_defers
+import godefer
+
+@with_defers
+def inline(events):
+    defer(events.append, "exits")
+    events.append("body")
+
+@with_defers
+def listed(events):
+    for i in range(2):
+        godefer.defer(events.append, i)
+
+@with_defers(result="found")
+def named(events):
+    defer(events.append, "exits")
+    found = 7
+
+@with_defers
+def as_a_value(events):
+    later = defer
+    later(events.append, "exits")
+
+def outer():
+    @with_defers
+    def inner(events):
+        defer(events.append, "inner")
+    return inner
+"""
+
+MAIN = """\
+import sys
+import module
+from godefer import explain
+for fn in (module.inline, module.listed, module.named, module.as_a_value, module.outer()):
+    events = []
+    value = fn(events)
+    print(fn.__name__, events, value, explain(fn).way)
+"""
+EXPECTED = """\
+inline ['body', 'exits'] None open-coded
+listed [1, 0] None open-coded
+named ['exits'] 7 open-coded
+as_a_value ['exits'] None runtime
+inner ['inner'] None open-coded
+"""
+COMPILER = ["ast", "re", "tokenize", "linecache", "dis", "inspect", "wrapt"]
+IMPORTED = f"print([name for name in {COMPILER + ['godefer._compiler']} if name in sys.modules])\n"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with a module and a program that uses it."""
+    (tmp_path / "module.py").write_text(MODULE)
+    (tmp_path / "main.py").write_text(MAIN)
+    return tmp_path
+
+
+def run(project, *options, program="main.py", status=0, **environment):
+    """Run the program; what it printed."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    env |= {"PYTHONPATH": PARENT, "PYTHONHASHSEED": "0", **environment}
+    done = subprocess.run(
+        [sys.executable, *options, program],
+        cwd=project,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (status, "")
+    return done.stdout
+
+
+def caches(project, pattern="module.*"):
+    return sorted((project / "__pycache__").glob(f"{pattern}.godefer"))
+
+
+def test_a_module_has_one_file(project):
+    """What was compiled for a module is in one file beside its `.pyc` (C1)."""
+    assert run(project) == EXPECTED
+    (file,) = caches(project)
+    assert file.name == f"module.{sys.implementation.cache_tag}.godefer"
+    assert {path.suffix for path in (project / "__pycache__").iterdir()} == {".pyc", ".godefer"}
+
+
+def test_a_warm_cache_needs_no_compiler(project):
+    """With a warm cache nothing of the compiler is imported, and the functions do the same (C5)."""
+    run(project)
+    before = caches(project)[0].stat()
+    (project / "main.py").write_text(
+        MAIN.replace("from godefer import explain\n", "").replace(", explain(fn).way", "")
+        + IMPORTED
+    )
+    *printed, imported = run(project).splitlines()
+    assert imported == "[]"
+    assert printed == [line.rpartition(" ")[0] for line in EXPECTED.splitlines()]
+    after = caches(project)[0].stat()
+    assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
+
+
+def test_without_the_source(project):
+    """Open coding and named results work from `.pyc` files alone (C5)."""
+    run(project)
+    py_compile.compile(str(project / "module.py"), str(project / "module.pyc"), doraise=True)
+    (project / "module.py").unlink()
+    assert run(project) == EXPECTED
+
+
+def test_a_script(project):
+    """The program itself is cached, too (C1)."""
+    (project / "script.py").write_text(
+        MODULE + "events = []\ninline(events)\nprint(events)\nimport sys\n" + IMPORTED
+    )
+    run(project, program="script.py")
+    assert caches(project, "script.*")
+    assert run(project, program="script.py") == "['body', 'exits']\n[]\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [(["-B"], {}), ([], {"PYTHONDONTWRITEBYTECODE": "1"}), ([], {"GODEFER_CACHE": "0"})],
+)
+def test_nothing_is_written(project, options, environment):
+    """`-B`, PYTHONDONTWRITEBYTECODE and GODEFER_CACHE=0 keep the file from being written (C1)."""
+    assert run(project, *options, **environment) == EXPECTED
+    assert caches(project) == []
+
+
+def test_the_cache_can_be_turned_off(project):
+    """GODEFER_CACHE=0 turns reading off, too (C1)."""
+    run(project)
+    with (project / "main.py").open("a") as main:
+        main.write(IMPORTED)
+    assert "'ast'" in run(project, GODEFER_CACHE="0").splitlines()[-1]
+
+
+def test_a_prefix(project, tmp_path):
+    """`sys.pycache_prefix` says where the files are (C1)."""
+    prefix = tmp_path / "elsewhere"
+    run(project, PYTHONPYCACHEPREFIX=str(prefix))
+    assert caches(project) == []
+    assert len(list(prefix.rglob("module.*.godefer"))) == 1
+
+
+def test_an_edited_module(project):
+    """A function that was edited is compiled anew, and the file is replaced (C2)."""
+    run(project)
+    text = MODULE.replace('"body"', '"other"')
+    (project / "module.py").write_text(text)
+    assert run(project) == EXPECTED.replace("body", "other")
+    assert run(project) == EXPECTED.replace("body", "other")
+    assert b"other" in caches(project)[0].read_bytes()
+    assert b"body" not in caches(project)[0].read_bytes()
+
+
+def test_another_meaning(project):
+    """An entry counts only if the names of its statements mean the same (C2)."""
+    run(project)
+    text = MODULE.replace(
+        "from godefer import defer, using", "from godefer import errdefer as defer, using"
+    )
+    (project / "module.py").write_text(text)
+    assert run(project).splitlines()[0] == "inline ['body'] None open-coded"
+
+
+def test_another_optimization(project):
+    """The files of `-O` are others, as those of the interpreter are (C2)."""
+    run(project)
+    assert run(project, "-O") == EXPECTED
+    assert len(caches(project)) == 2
+
+
+def test_two_checkouts_take_turns(project, tmp_path_factory):
+    """Two texts that take turns at one path are each right, whatever their times are (C2)."""
+    other = MODULE.replace('"body"', '"other"')
+    stat = (project / "module.py").stat()
+    for text, word in [(MODULE, "body"), (other, "other")] * 2:
+        (project / "module.py").write_text(text)
+        os.utime(project / "module.py", (stat.st_atime, stat.st_mtime))
+        for pyc in (project / "__pycache__").glob("*.pyc"):
+            pyc.unlink()
+        assert run(project) == EXPECTED.replace("body", word)
+
+
+def test_a_tree_that_has_moved(project, tmp_path):
+    """A tree that was moved has the new paths in its tracebacks (C2)."""
+    run(project)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in ("module.py", "__pycache__"):
+        shutil.move(project / name, moved / name)
+    (moved / "main.py").write_text(
+        "import module, sys\nprint(module.inline.__code__.co_filename)\n" + IMPORTED
+    )
+    assert run(moved) == f"{moved / 'module.py'}\n[]\n"
+
+
+# Damage
+
+
+PROBE = """\
+import pathlib, sys
+from godefer import _cache
+path = pathlib.Path(sys.argv[1])
+whole = path.read_bytes()
+wrong = [i for i in range(len(whole)) for bit in (1, 128)
+         if path.write_bytes(whole[:i] + bytes([whole[i] ^ bit]) + whole[i + 1:]) and _cache._read(str(path))]
+wrong += [n for n in range(len(whole)) if not path.write_bytes(whole[:n]) and _cache._read(str(path))]
+path.write_bytes(whole)
+print(wrong, len(_cache._read(str(path))))
+"""
+
+
+def test_each_byte_of_a_file(project):
+    """A file of which any byte is changed, or that ends too early anywhere, is as none (C2)."""
+    run(project)
+    (project / "probe.py").write_text(PROBE.replace("sys.argv[1]", repr(str(caches(project)[0]))))
+    assert run(project, program="probe.py") == "[] 5\n"
+
+
+@pytest.mark.parametrize(
+    "instead", ["empty", "foreign", "folder", "link to nothing", "another module's"]
+)
+def test_something_else_in_its_place(project, instead):
+    """Whatever is in the file's place, the functions are right, and nothing is said (C2)."""
+    run(project)
+    (file,) = caches(project)
+    if instead == "another module's":
+        (project / "other.py").write_text(MODULE.replace("body", "other's"))
+        (project / "main2.py").write_text("import other\n")
+        run(project, program="main2.py")
+        shutil.copy(caches(project, "other.*")[0], file)
+    else:
+        file.unlink()
+    if instead == "empty":
+        file.write_bytes(b"")
+    elif instead == "foreign":
+        file.write_bytes(b"#!/bin/sh\n" * 100)
+    elif instead == "folder":
+        file.mkdir()
+    elif instead == "link to nothing":
+        file.symlink_to(project / "nowhere")
+    assert run(project) == EXPECTED
+    assert run(project) == EXPECTED
+    if instead != "folder":
+        assert b"body" in file.read_bytes()
+    assert not list((project / "__pycache__").glob("*.godefer.*"))
+
+
+@pytest.mark.skipif(PYPY, reason="slow there, and no other code")
+def test_processes_that_write_at_once(project):
+    """Processes that write at once leave a valid file, and nothing else (C3)."""
+    env = {**os.environ, "PYTHONPATH": PARENT, "PYTHONDONTWRITEBYTECODE": ""}
+    for _ in range(5):
+        for file in caches(project):
+            file.unlink()
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "main.py"], cwd=project, env=env, stdout=subprocess.PIPE, text=True
+            )
+            for _ in range(8)
+        ]
+        assert {process.communicate()[0] for process in processes} == {EXPECTED}
+        assert len(caches(project)) == 1
+        assert not list((project / "__pycache__").glob("*.godefer.*"))
+    (project / "main.py").write_text("import module, sys\n" + IMPORTED)
+    assert run(project) == "[]\n"
