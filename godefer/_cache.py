@@ -182,14 +182,18 @@ def _write_imported(but: _File | None = None) -> None:
 
 
 def _read(path: str) -> Entries:
-    """Return the entries in a file; none if there is no file, or it is damaged or foreign (C2)."""
+    """Return the entries in a file; none if there is no file, or it does not count (C2)."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # to open a fifo would block
             return {}
         with open(path, "rb") as file:
-            data = file.read()
+            return _parse(file.read())
     except OSError:
         return {}
+
+
+def _parse(data: bytes) -> Entries:
+    """Return the entries in *data*; none if it is damaged, or of another version."""
     head = len(_head(b""))
     if data[:head] != _head(data[head:]):
         return {}

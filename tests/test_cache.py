@@ -1,15 +1,19 @@
 """Compiled code on disk (section C): when it is read, when written, and what it survives."""
 
+import contextlib
 import os
 import py_compile
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import godefer
+from godefer import _cache
 
 PARENT = str(Path(godefer.__file__).resolve().parent.parent)
 PYPY = sys.implementation.name == "pypy"
@@ -217,28 +221,20 @@ def test_a_tree_that_has_moved(project, tmp_path):
 # Damage
 
 
-PROBE = """\
-import pathlib, sys
-from godefer import _cache
-path = pathlib.Path(sys.argv[1])
-whole = path.read_bytes()
-wrong = [i for i in range(len(whole)) for bit in (1, 128)
-         if path.write_bytes(whole[:i] + bytes([whole[i] ^ bit]) + whole[i + 1:]) and _cache._read(str(path))]
-wrong += [n for n in range(len(whole)) if not path.write_bytes(whole[:n]) and _cache._read(str(path))]
-path.write_bytes(whole)
-print(wrong, len(_cache._read(str(path))))
-"""
-
-
 def test_each_byte_of_a_file(project):
-    """A file of which any byte is changed, or that ends too early anywhere, is as none (C2)."""
+    """Data of which any byte is changed, or that ends too early anywhere, is as none (C2)."""
     run(project)
-    (project / "probe.py").write_text(PROBE.replace("sys.argv[1]", repr(str(caches(project)[0]))))
-    assert run(project, program="probe.py") == "[] 5\n"
+    whole = caches(project)[0].read_bytes()
+    assert len(_cache._parse(whole)) == 5
+    for i, byte in enumerate(whole):
+        for bit in (1, 128):
+            assert not _cache._parse(whole[:i] + bytes([byte ^ bit]) + whole[i + 1 :])
+        assert not _cache._parse(whole[:i])
+    assert not _cache._parse(whole + b"\0")
 
 
 @pytest.mark.parametrize(
-    "instead", ["empty", "foreign", "folder", "link to nothing", "another module's"]
+    "instead", ["empty", "foreign", "folder", "fifo", "link to nothing", "another module's"]
 )
 def test_something_else_in_its_place(project, instead):
     """Whatever is in the file's place, the functions are right, and nothing is said (C2)."""
@@ -257,6 +253,8 @@ def test_something_else_in_its_place(project, instead):
         file.write_bytes(b"#!/bin/sh\n" * 100)
     elif instead == "folder":
         file.mkdir()
+    elif instead == "fifo":
+        os.mkfifo(file)
     elif instead == "link to nothing":
         file.symlink_to(project / "nowhere")
     assert run(project) == EXPECTED
@@ -284,3 +282,41 @@ def test_processes_that_write_at_once(project):
         assert not list((project / "__pycache__").glob("*.godefer.*"))
     (project / "main.py").write_text("import module, sys\n" + IMPORTED)
     assert run(project) == "[]\n"
+
+
+def test_a_folder_that_cannot_be_written(project):
+    """Where there can be no `__pycache__`, nothing is written, and nothing is said (C1)."""
+    (project / "__pycache__").write_text("a file")
+    assert run(project) == EXPECTED
+    assert (project / "__pycache__").read_text() == "a file"
+
+
+STORM = """\
+import os, signal, sys
+import module
+from godefer import _cache
+(file,) = _cache._files.values()
+if os.fork() == 0:
+    for _ in range(10_000):
+        file.write()
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_process_that_is_killed_while_it_writes(project):
+    """A process that is killed while it writes leaves a file that is whole, or none (C3)."""
+    run(project)
+    (project / "storm.py").write_text(STORM)
+    env = {**os.environ, "PYTHONPATH": PARENT, "PYTHONDONTWRITEBYTECODE": ""}
+    for wait in (0.3, 0.31, 0.33, 0.36, 0.4):
+        process = subprocess.Popen(
+            [sys.executable, "storm.py"], cwd=project, env=env, start_new_session=True
+        )
+        time.sleep(wait)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        (project / "check.py").write_text("import module, sys\n" + IMPORTED)
+        assert run(project, program="check.py") == "[]\n"

@@ -21,7 +21,7 @@ import ast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from typing import Any
 
     Position = dict[str, Any]
@@ -93,9 +93,7 @@ class _Filling:
 
     def field(self, name: str, value: Any) -> Any:
         if isinstance(value, list):
-            if value and isinstance(value[0], ast.stmt):
-                return self.statements(value)
-            return [self.node(item) if isinstance(item, ast.AST) else item for item in value]
+            return self.statements(value)
         if isinstance(value, ast.AST):
             return self.node(value)
         return f"@{value[1:]}" if name == "name" and value else value  # of `except ... as`
@@ -161,9 +159,8 @@ def clear(names: Iterable[str], at: Position) -> list[ast.stmt]:
     return [ast.Assign(stores, none(at), **at)] if stores else []
 
 
-def unbind(names: Iterable[str], at: Position) -> list[ast.stmt]:
+def unbind(names: Collection[str], at: Position) -> list[ast.stmt]:
     """Return the statements that delete hidden locals, bound or not (P6, D9)."""
-    names = list(names)
     deleted: list[ast.expr] = [ast.Name(name, _DEL, **at) for name in names]
     return [*clear(names, at), ast.Delete(deleted, **at)] if names else []
 
