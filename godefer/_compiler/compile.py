@@ -1,7 +1,8 @@
 """From a function to its lowered code: find its source, lower it and compile it.
 
-`with_defers` calls `compile_function` if the cache does not have the function (`godefer._cache`),
-puts the runtime's objects into the code, and makes a function of that (`godefer._function`).
+`with_defers` calls `compile_function` if the cache does not have the function (`godefer._cache`).
+It has the runtime's objects put into the code (`constants.fill`), and makes a function of that
+(`godefer._function`).
 """
 
 from __future__ import annotations

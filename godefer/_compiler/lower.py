@@ -351,7 +351,7 @@ class _Region:
         if self.ends and self.conditional:
             returning.append(ast.Pass(**lowering.entry))
         if self.first:
-            return shapes.FIRST_DEFER.fill(at, REST=body, EXIT=returning)
+            return shapes.OUTERMOST_DEFER.fill(at, REST=body, EXIT=returning)
         settle = shapes.SETTLE.fill(site.at, RECOVERED=self.recovered())
         return _SHAPES[site.statement].fill(
             at,

@@ -6,7 +6,7 @@ and filled in for each site:
 - ``CAPITALS`` are placeholders: for statements, where they are a statement of their own, else for
   an expression or a name;
 - ``_name`` is a hidden local, ``@name`` in the lowered code, which no source can write;
-- any other name is an object of the runtime, a constant of the code (`compile._RUNTIME`);
+- any other name is an object of the runtime, a constant of the code (`constants.OBJECTS`);
 - ``await`` is for async functions: a synchronous function has the helper without its ``a``, and
   no ``await``.
 
@@ -217,7 +217,7 @@ pass
 # ======================================================
 
 # The function's first call. GUARD is right around it, and handles a recovery.
-FIRST_DEFER = Shape("""\
+OUTERMOST_DEFER = Shape("""\
 try:
     REST
 finally:
@@ -305,7 +305,7 @@ except:
     raise
 """)
 
-# FIRST_DEFER leaves its recovery to GUARD, and so does a further call that an interrupt has kept
+# OUTERMOST_DEFER leaves its recovery to GUARD, and so does a further call that an interrupt has kept
 # from its own SETTLE.
 SETTLE_FIRST = Shape("""\
 try:

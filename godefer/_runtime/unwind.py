@@ -1,7 +1,8 @@
 """Running the pending calls of a record: ``deferreturn`` and ``gopanic``.
 
 A record is a state machine. Its ``error`` is the exception in flight, or None while the function
-is returning. The loops change it, and nothing else does while they run; callers only raise it.
+is returning. The caller sets it when it begins; then only the loops change it, until no call is
+left and the caller raises it.
 
 =================  =================  ===========================================================
 state              loop               next
@@ -13,14 +14,14 @@ state              loop               next
 ``link`` is None   (no call is left)  the caller raises ``error``, or returns
 =================  =================  ===========================================================
 
-A loop ends when the state changes, and `unwind` runs the loops until no call is left. The wrapper
-of a function (`wrapper`) runs the first one itself.
+A loop ends when the state changes, and its caller runs the next one: the wrapper of a function
+(`wrapper`), or `unwind` for the lists of open-coded functions and for scopes.
 
 *Chains.* Each call runs while the exception in flight *is being handled*, as in the `finally` of a
 hand-written function. So the interpreter itself sets the ``__context__`` of an exception that the
-call raises, and `sys.exception()` is right inside of the call. When a call has raised, `unwind`
-raises that exception again, which makes it the handled one, and puts back the ``__context__`` and
-the traceback that this has changed. Rejected: to mend the chain afterwards, as ExitStack does by
+call raises, and `sys.exception()` is right inside of the call. When a call has raised, the caller
+of the loop raises that exception again, which makes it the handled one, and puts back the
+``__context__`` and the traceback that this has changed. Rejected: to mend the chain afterwards, as ExitStack does by
 searching it for a place that fits; nested `try` statements, of which there is one for each call.
 
 *Recovering.* A node whose call runs because of an exception has it as its ``panic``, and `recover`
@@ -33,8 +34,8 @@ cleared where it is raised (`Record.let_go`).
 
 *Interrupts.* The interpreter handles signals where a function is entered, at a jump backwards and
 after a call. There is no such place between the moment when a call is taken off the list and the
-moment when it is made. An interrupt at any other moment leaves the list whole, and `unwind` goes
-on with the interrupt as the exception in flight.
+moment when it is made. An interrupt at any other moment leaves the list whole, and the caller of
+the loop goes on with the interrupt as the exception in flight.
 
 *Threads.* Other threads may add to the list of a scope while it is run. Threads, too, only change
 at the places named above. So there is none between reading the head of the list and taking it off.

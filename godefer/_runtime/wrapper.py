@@ -183,7 +183,7 @@ def wrapper_source(code: CodeType) -> str:
     return (
         (f"{'async ' if asynchronous else ''}def wrapper({', '.join(parameters)}):\n{text}")
         .replace("<suspend>", suspend)
-        .replace("<arguments>", ", ".join(given if suspends else _let_go(given, names)))
+        .replace("<arguments>", ", ".join(given if suspends else _clearing(given, names)))
     )
 
 
@@ -222,7 +222,7 @@ def _parameters(code: CodeType) -> tuple[list[str], list[str]]:
     return parameters, arguments
 
 
-def _let_go(arguments: list[str], names: list[str]) -> list[str]:
+def _clearing(arguments: list[str], names: list[str]) -> list[str]:
     """Return *arguments*; the last one clears the wrapper's *names* when it is evaluated.
 
     So the body alone holds the arguments, and can free them.
