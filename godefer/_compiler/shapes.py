@@ -305,8 +305,8 @@ except:
     raise
 """)
 
-# OUTERMOST_DEFER leaves its recovery to GUARD, and so does a further call that an interrupt has kept
-# from its own SETTLE.
+# OUTERMOST_DEFER leaves its recovery to GUARD, and so does a further call that an interrupt has
+# kept from its own SETTLE.
 SETTLE_FIRST = Shape("""\
 try:
     SETTLE

@@ -21,8 +21,8 @@ A loop ends when the state changes, and its caller runs the next one: the wrappe
 hand-written function. So the interpreter itself sets the ``__context__`` of an exception that the
 call raises, and `sys.exception()` is right inside of the call. When a call has raised, the caller
 of the loop raises that exception again, which makes it the handled one, and puts back the
-``__context__`` and the traceback that this has changed. Rejected: to mend the chain afterwards, as ExitStack does by
-searching it for a place that fits; nested `try` statements, of which there is one for each call.
+``__context__`` and the traceback that this has changed. Rejected: to mend the chain afterwards, as
+ExitStack does by searching it for a place that fits; nested `try` statements, one for each call.
 
 *Recovering.* A node whose call runs because of an exception has it as its ``panic``, and `recover`
 takes it. `gopanic` sees that when the call has returned. The calls that are left run outside of
