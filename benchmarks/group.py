@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     ]  # from the decorator, its `defer` and what is deferred
 
 HAND, OPEN, RUNTIME, STACK, SCOPE = "by hand", "open-coded", "runtime", "ExitStack", "defer_scope"
+CACHED = "open-coded, with a warm cache"  # of decorating
 OURS = (HAND, OPEN, RUNTIME, STACK, SCOPE)
 
 

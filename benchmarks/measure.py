@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import floors, growth, others, peers
 from benchmarks.exits import GROUPS as EXITS
 from benchmarks.features import GROUPS as FEATURES
-from benchmarks.group import HAND, OPEN, RUNTIME, Group, untraced
+from benchmarks.group import CACHED, HAND, OPEN, RUNTIME, Group, untraced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,7 @@ def measure_others(rounds: int) -> dict[str, dict[str, list[float | None]]]:
     with tempfile.TemporaryDirectory() as directory:
         for lines in (500, 5000):
             module = others.module_of(lines, Path(directory))
-            runs = {way: others.decorating(module, way) for way in (OPEN, RUNTIME)}
+            runs = {way: others.decorating(module, way) for way in (OPEN, CACHED, RUNTIME)}
             found[f"decorating, {lines} lines"] = interleaved(runs, rounds, always)
         found["compiling"] = interleaved({"compiler": others.compiling()}, rounds, always)
         modules = ("", "godefer", "contextlib")

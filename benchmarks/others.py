@@ -7,12 +7,12 @@ import importlib.util
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import godefer
-from benchmarks.group import HAND, OPEN, RUNTIME, SCOPE, STACK, nothing, open_coding
+from benchmarks.group import CACHED, HAND, OPEN, RUNTIME, SCOPE, STACK, nothing, open_coding
 from godefer import defer, defer_scope, with_defers
 from godefer._compiler.lower import lower
 from godefer._compiler.sites import Meanings
@@ -27,7 +27,7 @@ else:
     MEMORY = True
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
 # Seventeen lines with the `def`, as they may stand in a program.
@@ -86,16 +86,32 @@ def module_of(lines: int, directory: Path) -> ModuleType:
 
 
 def decorating(module: ModuleType, way: str) -> Callable[[], Any]:
-    """Decorate the module's function as if for the first time."""
+    """Decorate the module's function as if for the first time, or with a warm cache."""
     fn: Any = module.copy
     code = fn.__code__
 
     def decorate() -> Any:
         fn.__code__ = code.replace()  # what is decided is kept by the code's identity
-        with open_coding(way == OPEN):
+        with open_coding(way != RUNTIME), caching(way == CACHED):
             return with_defers(fn)
 
     return decorate
+
+
+@contextmanager
+def caching(enabled: bool) -> Iterator[None]:
+    """Turn the cache on or off, whatever the environment says."""
+    before = os.environ.get("GODEFER_CACHE"), sys.dont_write_bytecode
+    os.environ["GODEFER_CACHE"] = "1" if enabled else "0"
+    sys.dont_write_bytecode = False
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before[1]
+        if before[0] is None:
+            del os.environ["GODEFER_CACHE"]
+        else:
+            os.environ["GODEFER_CACHE"] = before[0]
 
 
 def compiling() -> Callable[[], object]:

@@ -22,6 +22,8 @@ import os
 import stat
 import sys
 from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
+from _io import FileIO  # a program may put something else in place of `open`
+from _thread import RLock
 
 from godefer._resolve import resolve_attribute
 from godefer._version import __version__
@@ -43,9 +45,15 @@ if TYPE_CHECKING:
     Attributes = dict[tuple[str, ...], str | None]
     Entry = tuple[CodeType, Sense, Result, Lowered | str]
     Entries = dict[tuple[str, int], list[bytes]]
+    Text = tuple[int, int]  # the time and the size of a module's source
 
-_VERSION = __version__.encode()
+# A digest of the compiler, so that no code of another one is used. A test knows it.
+COMPILER = "a72ddbe99602"
+_VERSION = f"{__version__} {COMPILER}".encode()
 _KEY = int.from_bytes(MAGIC_NUMBER, "little")
+_LARGEST = 1 << 28  # bytes; no file of ours is so large
+_PYPY = sys.implementation.name == "pypy"
+_lock = RLock()
 
 
 def load(
@@ -96,18 +104,18 @@ def store(
     file = _file_of(fn)
     if file is None or sys.dont_write_bytecode:
         return
-    _write_imported(but=file)
     sense = resolved[0], tuple(name for name, _ in resolved[1]), tuple(attributes.items())
     entry: Entry = fn.__code__, sense, result, outcome
-    data, key = marshal.dumps(entry), _key(fn.__code__)
-    # An entry that was not used is another checkout's, or an older text's.
-    kept = [other for other in file.entries.get(key, ()) if other in file.used]
-    file.entries[key] = [*kept, data]
-    file.used.add(data)
-    file.changed = True
-    if not _registered:
-        _registered.append(True)
-        atexit.register(_write_imported)
+    try:
+        data = marshal.dumps(entry)
+    except ValueError:  # of a class of its own, such as a named tuple for the result
+        return
+    with _lock:
+        _write_imported(but=file)
+        file.add(_key(fn.__code__), data)
+        if not _registered:
+            _registered.append(True)
+            atexit.register(_write_imported)
 
 
 class _File:
@@ -115,38 +123,82 @@ class _File:
 
     Attributes:
         path: Its path.
-        spec: The module's, which tells whether it is still being imported; None for a script.
+        source: The path of the module's source.
+        importing: Return whether the module is still being imported.
         entries: The entries by the name and the line of the original code. Each is marshalled by
             itself, so that the first function does not wait for the others.
-        used: The entries of this run.
-        changed: Whether they differ from the file.
+        used: The entries of this run. Of another text than the source now has, no others are kept.
+        text: The time and the size of the source.
+        edited: Whether the file is for another text.
+        changed: Whether the entries differ from the file.
+        written: Whether this process has written the file.
     """
 
-    def __init__(self, path: str, spec: Any) -> None:
+    def __init__(self, path: str, source: str, spec: Any) -> None:
         self.path = path
+        self.source = source
         self.spec = spec
-        self.changed = False
         self.used: set[bytes] = set()
-        self.entries = _read(path)
+        text, self.entries = _read(path)
+        self.text = _text(source)
+        self.edited = text != self.text
+        self.changed = self.written = False
+
+    def importing(self) -> bool:
+        """Return whether the module is still being imported; the main program always is."""
+        main = getattr(sys.modules.get("__main__"), "__spec__", None)
+        return self.spec is main or bool(getattr(self.spec, "_initializing", False))
+
+    def add(self, key: tuple[str, int], data: bytes) -> None:
+        """Add an entry. If the module was edited and reloaded, those that were used are old."""
+        text = _text(self.source)
+        if text != self.text:
+            self.text, self.edited = text, True
+            self.used.clear()
+        entries = self.entries.setdefault(key, [])
+        if data not in entries:
+            entries.append(data)
+        self.used.add(data)
+        self.changed = True
 
     def write(self) -> None:
         """Write the entries; in silence if they cannot be written (C1)."""
-        self.changed = False
-        body = marshal.dumps(self.entries)
+        self.changed, self.written = False, True
+        entries = self.entries
+        if self.edited:
+            current = {key: [d for d in data if d in self.used] for key, data in entries.items()}
+            entries = {key: data for key, data in current.items() if data}
+        body = marshal.dumps((self.text, entries))
         temporary = f"{self.path}.{os.getpid()}.{id(self)}"
         try:
-            os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            with open(temporary, "xb") as file:
-                file.write(_head(body) + body)
-            os.replace(temporary, self.path)
+            mode = os.stat(self.source).st_mode & 0o666  # as a .pyc has
+            _make_folder(os.path.dirname(self.path))
+            number = os.open(temporary, os.O_EXCL | os.O_CREAT | os.O_WRONLY, mode)
         except OSError:
+            return
+        try:
+            with FileIO(number, "wb") as file:
+                whole = file.write(_head(body) + body) == len(_head(body)) + len(body)
+            if whole:
+                os.replace(temporary, self.path)
+        except OSError:
+            whole = False
+        if not whole:
             _remove(temporary)
+
+
+def _make_folder(path: str) -> None:
+    """Make a ``__pycache__``; below `sys.pycache_prefix` the folders around it, too."""
+    if sys.pycache_prefix is not None:
+        os.makedirs(path, exist_ok=True)
+    elif not os.path.isdir(path):
+        os.mkdir(path)
 
 
 def _remove(path: str) -> None:
     try:
         os.unlink(path)
-    except OSError:  # there is none, or the folder cannot be written
+    except OSError:  # the folder is gone
         return
 
 
@@ -159,46 +211,66 @@ def _file_of(fn: FunctionType) -> _File | None:
     if os.environ.get("GODEFER_CACHE") == "0":
         return None
     spec = fn.__globals__.get("__spec__")
-    source = fn.__globals__.get("__file__") if spec is None else spec.origin
+    source = fn.__globals__.get("__file__") if spec is None else getattr(spec, "origin", None)
     if not isinstance(source, str) or not source.endswith((".py", ".pyc")):
         return None
+    if spec is None and sys.flags.safe_path:
+        return None  # -P and -I: others may write beside a script
     source = source.removesuffix("c")
+    if os.path.basename(source) != os.path.basename(fn.__code__.co_filename):
+        return None  # made by exec
     try:
-        cached = cache_from_source(source)
-    except NotImplementedError:  # this Python has no cache tag
+        source = os.path.abspath(source)
+        path = f"{cache_from_source(source).removesuffix('.pyc')}.godefer"
+    except (NotImplementedError, OSError, ValueError):  # no cache tag, no folder, or no path
         return None
-    path = f"{cached.removesuffix('.pyc')}.godefer"
-    if path not in _files:
-        _files[path] = _File(path, spec)
-    return _files[path]
+    with _lock:
+        if path not in _files:
+            _files[path] = _File(path, source, spec)
+        return _files[path]
 
 
 def _write_imported(but: _File | None = None) -> None:
     """Write the files of the modules whose import is over; at the end of the program, of all."""
-    for file in list(_files.values()):
-        importing = but is not None and getattr(file.spec, "_initializing", file.spec is None)
-        if file.changed and file is not but and not importing:
-            file.write()
-
-
-def _read(path: str) -> Entries:
-    """Return the entries in a file; none if there is no file, or it does not count (C2)."""
+    if not _lock.acquire(timeout=5):  # held when the process was forked
+        return
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a fifo would block
-            return {}
-        with open(path, "rb") as file:
-            return _parse(file.read())
-    except OSError:
-        return {}
+        for file in list(_files.values()):
+            early = but is not None and (file is but or file.written or file.importing())
+            if file.changed and not early:
+                file.write()
+    finally:
+        _lock.release()
 
 
-def _parse(data: bytes) -> Entries:
-    """Return the entries in *data*; none if it is damaged, or of another version."""
+def _text(source: str) -> Text:
+    """Return the time and the size of a source; of one that is not there, zeros."""
+    try:
+        found = os.stat(source)
+    except (OSError, ValueError):
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+def _read(path: str) -> tuple[Text, Entries]:
+    """Return the text and the entries in a file; none if there is no file that counts (C2)."""
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:  # a fifo would block
+            return (0, 0), {}
+        with FileIO(path) as file:
+            return _parse(file.readall() or b"")
+    except (OSError, ValueError):
+        return (0, 0), {}
+
+
+def _parse(data: bytes) -> tuple[Text, Entries]:
+    """Return the text and the entries in *data*; none if it is damaged, or of another version."""
     head = len(_head(b""))
     if data[:head] != _head(data[head:]):
-        return {}
-    entries: Entries = marshal.loads(data[head:])  # noqa: S302  # see above
-    return entries
+        return (0, 0), {}
+    found: tuple[Text, Entries] = marshal.loads(data[head:])  # noqa: S302  # see above
+    return found
 
 
 def _head(body: bytes) -> bytes:
@@ -216,7 +288,19 @@ def _same(one: CodeType, other: CodeType) -> bool:
         and one.co_linetable == other.co_linetable
         and one.co_exceptiontable == other.co_exceptiontable
         and one.co_freevars == other.co_freevars
+        and (not _PYPY or _same_consts(one, other))
     )
+
+
+def _same_consts(one: CodeType, other: CodeType) -> bool:
+    """Return whether constants are of one type, too: PyPy's code is equal with 1 for True."""
+    for const, its in zip(one.co_consts, other.co_consts, strict=True):
+        if hasattr(const, "co_consts"):
+            if not _same_consts(const, its):
+                return False
+        elif type(const) is not type(its) or repr(const) != repr(its):
+            return False
+    return True
 
 
 def _means(sense: Sense, resolved: ResolvedNames) -> bool:

@@ -1,6 +1,7 @@
 """Compiled code on disk (section C): when it is read, when written, and what it survives."""
 
 import contextlib
+import hashlib
 import os
 import py_compile
 import shutil
@@ -225,12 +226,13 @@ def test_each_byte_of_a_file(project):
     """Data of which any byte is changed, or that ends too early anywhere, is as none (C2)."""
     run(project)
     whole = caches(project)[0].read_bytes()
-    assert len(_cache._parse(whole)) == 5
+    assert len(_cache._parse(whole)[1]) == 5
     for i, byte in enumerate(whole):
         for bit in (1, 128):
-            assert not _cache._parse(whole[:i] + bytes([byte ^ bit]) + whole[i + 1 :])
-        assert not _cache._parse(whole[:i])
-    assert not _cache._parse(whole + b"\0")
+            changed = whole[:i] + bytes([byte ^ bit]) + whole[i + 1 :]
+            assert not _cache._parse(changed)[1]
+        assert not _cache._parse(whole[:i])[1]
+    assert not _cache._parse(whole + b"\0")[1]
 
 
 @pytest.mark.parametrize(
@@ -320,3 +322,78 @@ def test_a_process_that_is_killed_while_it_writes(project):
         process.wait()
         (project / "check.py").write_text("import module, sys\n" + IMPORTED)
         assert run(project, program="check.py") == "[]\n"
+
+
+def test_a_file_does_not_grow(project):
+    """A module that is edited again and again has a file of the size of one text (C2)."""
+    run(project)
+    size = caches(project)[0].stat().st_size
+    for n in range(5):
+        (project / "module.py").write_text("\n" * (n + 1) + MODULE)
+        assert run(project) == EXPECTED
+    assert caches(project)[0].stat().st_size < 1.1 * size
+
+
+def test_the_mode_of_a_file(project):
+    """A file can be read and written by no others than the source (C1)."""
+    (project / "module.py").chmod(0o600)
+    (project / "main.py").write_text("import os\nos.umask(0)\n" + MAIN)
+    run(project)
+    assert caches(project)[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_a_tree_that_is_gone(project):
+    """A folder that the program has deleted does not come back at its end (C1)."""
+    (project / "gone").mkdir()
+    shutil.copy(project / "module.py", project / "gone")
+    (project / "main.py").write_text(
+        "import shutil, sys\nsys.path[0] = 'gone'\nimport module\nshutil.rmtree('gone')\n"
+    )
+    run(project)
+    assert not (project / "gone").exists()
+
+
+def test_another_folder_at_the_end(project):
+    """The file is beside its module, wherever the program has gone since (C1)."""
+    (project / "to").mkdir()
+    (project / "script.py").write_text(MODULE + "import os\nos.chdir('to')\n")
+    run(project, program="script.py")
+    assert caches(project, "script.*")
+    assert not list((project / "to").iterdir())
+
+
+def test_open_is_replaced(project):
+    """A program that puts something in place of `open` does not meet the cache there."""
+    run(project)
+    (project / "main.py").write_text(
+        "from unittest import mock\n"
+        "with mock.patch('builtins.open', mock.mock_open(read_data='x')) as opened:\n"
+        "    import module\n"
+        "assert opened.mock_calls == []\n"
+    )
+    run(project)
+
+
+def test_a_script_in_safe_mode(project):
+    """With `-P`, where others may write beside a script, a script has no cache (C1)."""
+    (project / "script.py").write_text(MODULE)
+    run(project, "-P", program="script.py")
+    assert caches(project, "script.*") == []
+
+
+def test_a_result_that_cannot_be_kept(project):
+    """A named result of a class of one's own is compiled each time, in silence (C2)."""
+    text = MODULE.replace('result="found"', "result=Names('found')").replace(
+        "import godefer\n",
+        "import godefer, collections\nNames = collections.namedtuple('Names', 'one')\n",
+    )
+    (project / "module.py").write_text(text)
+    assert run(project).splitlines()[2] == "named ['exits'] (7,) open-coded"
+
+
+def test_the_digest_of_the_compiler():
+    """The file is for this very compiler: after a change of it, write its digest to `_cache.COMPILER` (C2)."""
+    package = Path(godefer.__file__).parent
+    texts = [path.read_bytes() for path in sorted((package / "_compiler").glob("*.py"))]
+    texts.append((package / "_runtime" / "constants.py").read_bytes())
+    assert hashlib.sha256(b"".join(texts)).hexdigest()[:12] == _cache.COMPILER
