@@ -61,6 +61,13 @@ def innermost(code: CodeType, depth: int) -> CodeType:
     return code
 
 
+# Factories for functions without closure variables. The first use of the compiler in a process
+# takes a millisecond, which most programs with a warm cache need not pay.
+_PLAIN: tuple[Any, ...] = (
+    lambda _defaults, _kwdefaults: lambda: [None],
+    lambda defaults, _kwdefaults: lambda _0=defaults[0]: [None],
+    lambda defaults, _kwdefaults: lambda _0=defaults[0], _1=defaults[1]: [None],
+)
 _factories: dict[tuple[Any, ...], tuple[CodeType, CodeType]] = {}
 
 _FACTORY = """\
@@ -75,6 +82,9 @@ def _factory(original: FunctionType) -> tuple[CodeType, CodeType]:
     freevars = original.__code__.co_freevars
     defaults = len(original.__defaults__ or ())
     keywords = tuple(original.__kwdefaults__ or ())
+    if not freevars and not keywords and defaults < len(_PLAIN):
+        plain: CodeType = _PLAIN[defaults].__code__
+        return plain, innermost(plain, 1)
     shape = (freevars, defaults, keywords)
     if shape not in _factories:
         parameters = [f"_godefer_{i}=_godefer_defaults[{i}]" for i in range(defaults)]
