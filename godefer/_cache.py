@@ -5,9 +5,9 @@ A file holds the lowered code of a module's functions, with marks in place of th
 when the import, or the program, is over: whole, under another name, then moved into place.
 
 An entry counts only if its original code equals the function's, line and exception tables
-included, and its names mean the same. So nothing depends on times or sizes, which two checkouts
-that take turns at one path may share. Rejected: a key by hash of the marshalled code, since the
-reference counts of its constants change that.
+included, and its names mean the same. No time or size decides that, since two checkouts that take
+turns at one path may share them; if the source has changed, entries that were not used are dropped.
+Rejected: a key by hash of the marshalled code, since reference counts of its constants change that.
 
 A file is trusted as a ``.pyc`` is: whoever can write it can run code. The hash in it is against
 damage, for damaged data can crash `marshal`.
@@ -54,6 +54,8 @@ _KEY = int.from_bytes(MAGIC_NUMBER, "little")
 _LARGEST = 1 << 28  # bytes; no file of ours is so large
 _PYPY = sys.implementation.name == "pypy"
 _lock = RLock()
+# A program may put something else in place of these, too.
+_open, _replace, _stat, _unlink, _mkdir = os.open, os.replace, os.stat, os.unlink, os.mkdir
 
 
 def load(
@@ -124,7 +126,7 @@ class _File:
     Attributes:
         path: Its path.
         source: The path of the module's source.
-        importing: Return whether the module is still being imported.
+        spec: The module's; None for a script.
         entries: The entries by the name and the line of the original code. Each is marshalled by
             itself, so that the first function does not wait for the others.
         used: The entries of this run. Of another text than the source now has, no others are kept.
@@ -171,16 +173,16 @@ class _File:
         body = marshal.dumps((self.text, entries))
         temporary = f"{self.path}.{os.getpid()}.{id(self)}"
         try:
-            mode = os.stat(self.source).st_mode & 0o666  # as a .pyc has
+            mode = _stat(self.source).st_mode & 0o666  # as a .pyc has
             _make_folder(os.path.dirname(self.path))
-            number = os.open(temporary, os.O_EXCL | os.O_CREAT | os.O_WRONLY, mode)
+            number = _open(temporary, os.O_EXCL | os.O_CREAT | os.O_WRONLY, mode)
         except OSError:
             return
         try:
             with FileIO(number, "wb") as file:
                 whole = file.write(_head(body) + body) == len(_head(body)) + len(body)
             if whole:
-                os.replace(temporary, self.path)
+                _replace(temporary, self.path)
         except OSError:
             whole = False
         if not whole:
@@ -192,17 +194,18 @@ def _make_folder(path: str) -> None:
     if sys.pycache_prefix is not None:
         os.makedirs(path, exist_ok=True)
     elif not os.path.isdir(path):
-        os.mkdir(path)
+        _mkdir(path)
 
 
 def _remove(path: str) -> None:
     try:
-        os.unlink(path)
+        _unlink(path)
     except OSError:  # the folder is gone
         return
 
 
 _files: dict[str, _File] = {}  # by path
+_places: dict[tuple[str, str | None], _File] = {}  # by absolute source, and `sys.pycache_prefix`
 _registered: list[bool] = []
 
 
@@ -212,22 +215,26 @@ def _file_of(fn: FunctionType) -> _File | None:
         return None
     spec = fn.__globals__.get("__spec__")
     source = fn.__globals__.get("__file__") if spec is None else getattr(spec, "origin", None)
-    if not isinstance(source, str) or not source.endswith((".py", ".pyc")):
+    unsafe = spec is None and sys.flags.safe_path  # -P, -I: others may write beside a script
+    if unsafe or not isinstance(source, str) or not source.endswith((".py", ".pyc")):
         return None
-    if spec is None and sys.flags.safe_path:
-        return None  # -P and -I: others may write beside a script
     source = source.removesuffix("c")
     if os.path.basename(source) != os.path.basename(fn.__code__.co_filename):
         return None  # made by exec
+    place = source, sys.pycache_prefix
+    if place in _places:
+        return _places[place]
     try:
         source = os.path.abspath(source)
         path = f"{cache_from_source(source).removesuffix('.pyc')}.godefer"
     except (NotImplementedError, OSError, ValueError):  # no cache tag, no folder, or no path
         return None
     with _lock:
-        if path not in _files:
-            _files[path] = _File(path, source, spec)
-        return _files[path]
+        file = _files.get(path)
+        if file is None:
+            file = _files[path] = _File(path, source, spec)
+        _places[source, sys.pycache_prefix] = file
+        return file
 
 
 def _write_imported(but: _File | None = None) -> None:
@@ -246,7 +253,7 @@ def _write_imported(but: _File | None = None) -> None:
 def _text(source: str) -> Text:
     """Return the time and the size of a source; of one that is not there, zeros."""
     try:
-        found = os.stat(source)
+        found = _stat(source)
     except (OSError, ValueError):
         return 0, 0
     return found.st_mtime_ns, found.st_size
@@ -255,7 +262,7 @@ def _text(source: str) -> Text:
 def _read(path: str) -> tuple[Text, Entries]:
     """Return the text and the entries in a file; none if there is no file that counts (C2)."""
     try:
-        found = os.stat(path)
+        found = _stat(path)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:  # a fifo would block
             return (0, 0), {}
         with FileIO(path) as file:

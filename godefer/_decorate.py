@@ -135,10 +135,11 @@ def _function(fn: FunctionType, result: Result) -> FunctionType:
     if decided is not None:
         _check_same_result(fn, decided, result)
         return fn
-    target = _wrapped_body(fn)
-    if target is not None and target is not fn:
-        _decorate_in_place(target, result)
-        return fn
+    if "__wrapped__" in fn.__dict__:
+        target = _wrapped_body(fn)
+        if target is not None and target is not fn:
+            _decorate_in_place(target, result)
+            return fn
     outcome = _open_code(fn, result)
     if not isinstance(outcome, str):
         return make_function(outcome, fn)
