@@ -21,11 +21,11 @@ from __future__ import annotations
 import __future__ as futures
 
 import ast
-import linecache
 import sys
-import warnings
-from _thread import RLock  # threading takes longer to import
 from types import CodeType, ModuleType
+
+from godefer._compiler.quiet import compile_quietly
+from godefer._compiler.text import source_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Source:
             ast.Import([ast.alias(name, **_NOWHERE)], **_NOWHERE) for name in self.imports
         ]
         module = ast.Module([*imports, _in_scopes(self.node, code)], [])
-        compiled = _compile_quietly(module, code.co_filename, code.co_flags & _FUTURES)
+        compiled = compile_quietly(module, code.co_filename, code.co_flags & _FUTURES)
         for candidate in _codes(compiled):
             first = candidate.co_firstlineno + self.shift
             if candidate.co_qualname == code.co_qualname and first == code.co_firstlineno:
@@ -78,20 +78,6 @@ class Source:
                 return moved.replace(co_flags=flags)
         msg = f"{code.co_qualname} is not found where its name says"
         raise SyntaxError(msg)
-
-
-def _compile_quietly(source: Any, filename: str, flags: int) -> Any:
-    """Compile without warnings: the first compilation of the function has shown them all.
-
-    The lock is for the warning filters. Of two threads that change them at once, each could
-    restore the filters of the other.
-    """
-    with _FILTERS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return compile(source, filename, "exec", flags, dont_inherit=True)
-
-
-_FILTERS = RLock()
 
 
 def _move_down(code: CodeType, lines: int) -> CodeType:
@@ -111,8 +97,7 @@ def find_source(code: CodeType, module_globals: dict[str, Any]) -> Source | str:
         module_globals: The function's globals. The loader in them (zipimport's, for one) can have
             a source that is in no file.
     """
-    linecache.checkcache(code.co_filename)
-    lines = linecache.getlines(code.co_filename, module_globals)
+    lines = source_lines(code.co_filename, module_globals)
     if not lines:
         return f"the source of {code.co_filename} is not available"
     if code.co_firstlineno > len(lines):
@@ -198,7 +183,7 @@ def _parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
     text = "".join(lines[first:last])
     prefix = "if 1:\n" if indent else ""
     try:
-        tree = _compile_quietly(prefix + text, code.co_filename, ast.PyCF_ONLY_AST)
+        tree = compile_quietly(prefix + text, code.co_filename, ast.PyCF_ONLY_AST)
     except (SyntaxError, ValueError):
         return (
             f"the lines from {first + 1} of {code.co_filename} "

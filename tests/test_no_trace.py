@@ -1,0 +1,142 @@
+"""Decorating changes nothing in the process that anybody else could notice."""
+
+import linecache
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+import pytest
+
+import godefer
+from godefer import defer, explain, with_defers
+
+PARENT = str(Path(godefer.__file__).resolve().parent.parent)
+
+WARNS = '''\
+def f(x):
+    defer(print, "\\d")
+    return x is 1
+'''
+
+
+def run(*arguments, **environment):
+    """Run Python; what it printed on both streams, in lines."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        [sys.executable, "-B", *arguments],
+        env=env | {"PYTHONPATH": PARENT, "GODEFER_CACHE": "0", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout.splitlines()
+
+
+def global_state():
+    """What a program can see of the settings that all of it shares."""
+    return {
+        "filters": (id(warnings.filters), list(warnings.filters)),
+        "hooks": (warnings.showwarning, warnings.formatwarning, sys.excepthook, sys.displayhook),
+        "tracers": (sys.gettrace(), sys.getprofile(), sys.getrecursionlimit()),
+        "imports": (list(sys.path), list(sys.meta_path), list(sys.path_hooks)),
+        "modules": {name: id(m) for name, m in sys.modules.items() if "godefer" not in name},
+        "linecache": sorted(linecache.cache),
+        "environment": dict(os.environ),
+        "threads": threading.enumerate(),
+    }
+
+
+def test_global_state(way, tmp_path):
+    """No filter, hook, module, setting or cache of the process differs after decorating."""
+    names = {"defer": defer, "decorate": way}
+    for n in range(2):  # the first one imports the compiler
+        path = tmp_path / f"module{n}.py"
+        path.write_text("@decorate\n" + WARNS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            code = compile(path.read_text(), str(path), "exec")
+        before = global_state()
+        exec(code, names)
+        assert n == 0 or global_state() == before
+    assert explain(names["f"]).way == way.name
+
+
+def test_an_unclosed_file_at_exit(tmp_path):
+    """Under `-X dev` a file that is left open is reported at exit, after decorating as before."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from godefer import defer, with_defers\n"
+        "@with_defers\n" + WARNS + "left_open = open(__file__)\n"
+    )
+    lines = run("-X", "dev", "-W", "ignore::SyntaxWarning", str(script))
+    if sys.implementation.name == "cpython":
+        assert any("ResourceWarning: unclosed file" in line for line in lines)
+
+
+def test_a_warning_that_was_shown(tmp_path):
+    """A warning that is shown once for its line is not shown again because of a decoration."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import warnings\n"
+        "from godefer import defer, with_defers\n"
+        "for i in range(3):\n"
+        "    warnings.warn('soon', FutureWarning)\n"
+        "    namespace = {}\n"
+        "    def f():\n"
+        "        defer(print, 'x')\n"
+        "    f.__code__ = f.__code__.replace()  # as of another function\n"
+        "    with_defers(f)\n"
+    )
+    assert sum("FutureWarning: soon" in line for line in run(str(script))) == 1
+
+
+def test_without_the_module_warnings(tmp_path):
+    """A program that has not imported `warnings` is not told of its SyntaxWarnings again."""
+    (tmp_path / "module.py").write_text(
+        "import sys\nfrom godefer import defer, with_defers, explain\n"
+        "before = 'warnings' in sys.modules\n@with_defers\n"
+        + WARNS
+        + "print(explain(f).way, before, 'warnings' in sys.modules)\n"
+    )
+    run("-W", "ignore", "-m", "py_compile", str(tmp_path / "module.py"))
+    path = f"{tmp_path}{os.pathsep}{PARENT}"
+    assert run("-S", "-c", "import module", PYTHONPATH=path) == ["open-coded False False"]
+
+
+@pytest.mark.parametrize("category", [SyntaxWarning, UserWarning])
+def test_the_warnings_of_other_threads(tmp_path, category):
+    """While one thread decorates, no warning of another one is lost."""
+    path = tmp_path / "module.py"
+    path.write_text(WARNS)
+    stop = threading.Event()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("ignore")
+        code = compile(path.read_text(), str(path), "exec")
+
+        def decorate():
+            while not stop.is_set():
+                names = {"defer": defer}
+                exec(code, names)
+                names["f"].__code__ = names["f"].__code__.replace()
+                assert explain(with_defers(names["f"])).way == "open-coded"
+
+        thread = threading.Thread(target=decorate)
+        thread.start()
+        warnings.simplefilter("always", category)
+        for n in range(2_000):
+            if category is SyntaxWarning:
+                compile(f"{n} is 1", str(path), "exec")
+            else:
+                warnings.warn(str(n), category, stacklevel=1)
+        stop.set()
+        thread.join()
+    sys.setswitchinterval(interval)
+    assert len(shown) == 2_000
