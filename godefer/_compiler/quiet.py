@@ -35,9 +35,9 @@ def compile_quietly(source: Any, filename: str, flags: int) -> Any:
         filters.insert(0, quiet)
         return compile(source, filename, "exec", flags, dont_inherit=True)
     finally:
-        try:
+        try:  # noqa: SIM105  # contextlib is slow to import
             filters.remove(quiet)
-        except ValueError:  # noqa: SIM105  # another thread, or a finalizer, has cleared them
+        except ValueError:  # another thread, or a finalizer, has cleared them
             pass
 
 
