@@ -14,10 +14,11 @@ over; and D3 forbids the search.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from _weakref import ref  # weakref imports more than is needed here
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, ModuleType
 
 from godefer import _errors
 from godefer._decision import Decision, decision_on
@@ -143,9 +144,7 @@ def _function(fn: FunctionType, result: Result) -> FunctionType:
     outcome = _open_code(fn, result)
     if not isinstance(outcome, str):
         return make_function(outcome, fn)
-    from godefer._runtime.wrapper import wrap  # noqa: PLC0415  # not needed if all are open-coded
-
-    return wrap(fn, outcome)
+    return _runtime_way().wrap(fn, outcome)
 
 
 def _decorate_in_place(fn: FunctionType, result: Result) -> None:
@@ -157,9 +156,21 @@ def _decorate_in_place(fn: FunctionType, result: Result) -> None:
     if not isinstance(outcome, str):
         fn.__code__ = outcome
         return
-    from godefer._runtime.wrapper import wrap_in_place  # noqa: PLC0415  # as above
+    _runtime_way().wrap_in_place(fn, outcome)
 
-    wrap_in_place(fn, outcome)
+
+def _runtime_way() -> Any:
+    """Return the module `godefer._runtime.wrapper`, not needed if all functions are open-coded."""
+    if not _wrapper:
+        from godefer._runtime import wrapper  # noqa: PLC0415  # see above
+
+        _wrapper.append(wrapper)
+    return _wrapper[0]
+
+
+_wrapper: list[ModuleType] = []
+# When the interpreter shuts down, a `__del__` can decorate a function, but not import a module.
+atexit.register(_runtime_way)
 
 
 def _check_same_result(fn: FunctionType, decided: Decision, result: Result) -> None:
@@ -185,15 +196,24 @@ def _open_code(fn: FunctionType, result: Result) -> CodeType | str:
         return "there is no defer statement in its body"
     known = _outcomes.get(fn.__code__, resolved, result)
     if known is None:
-        known = _compiled(fn, resolved, result)
-        _outcomes.set(fn.__code__, resolved, result, known)
+        try:
+            known = _compiled(fn, resolved, result)
+        except ImportError as error:
+            known = f"it could not be compiled: {error}"
+        else:
+            _outcomes.set(fn.__code__, resolved, result, known)
     if result is not None and isinstance(known, str):
         raise _errors.needs_open_coding(fn, result, known)
     return known
 
 
 def _compiled(fn: FunctionType, resolved: ResolvedNames, result: Result) -> CodeType | str:
-    """Return the open code of *fn*, from the cache or compiled now; or the reason for none."""
+    """Return the open code of *fn*, from the cache or compiled now; or the reason for none.
+
+    Raises:
+        ImportError: The interpreter is shutting down; or *fn* is decorated by a finalizer or a
+            signal handler that has interrupted an import.
+    """
     from godefer import _cache  # noqa: PLC0415  # a program may decorate nothing
 
     file = ""
@@ -201,9 +221,11 @@ def _compiled(fn: FunctionType, resolved: ResolvedNames, result: Result) -> Code
     if loaded is not None:
         outcome, file = loaded
     else:
-        # Slow to import, and not needed with a warm cache.
-        from godefer._compiler.compile import compile_function  # noqa: PLC0415
-
+        try:
+            # Slow to import, and not needed with a warm cache.
+            from godefer._compiler.compile import compile_function  # noqa: PLC0415
+        except AttributeError as error:  # a module that it needs was imported only in part
+            raise ImportError(str(error)) from error
         outcome, attributes = compile_function(fn, resolved, result)
         if attributes is not None:
             _cache.store(fn, resolved, attributes, result, outcome)

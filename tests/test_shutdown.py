@@ -1,0 +1,106 @@
+"""Decorating where nothing can be imported: at shutdown, and in the midst of an import."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import godefer
+
+PARENT = str(Path(godefer.__file__).resolve().parent.parent)
+
+DECORATE = """\
+import os, sys
+from godefer import defer, explain, with_defers
+
+def say(*words, write=os.write):
+    write(1, (" ".join(map(str, words)) + "\\n").encode())
+
+def decorate(name, say=say, defer=defer, with_defers=with_defers):
+    @with_defers
+    def f(x):
+        defer(say, "deferred", x)
+        for i in range(2):
+            defer(say, i)
+        return 1 / x
+    try:
+        f(0)
+    except ZeroDivisionError:
+        say(name)
+    return f
+
+class Late:
+    def __init__(self, name):
+        self.name = name
+    def __del__(self, decorate=decorate):
+        decorate(self.name)
+"""
+DECORATED = ["1", "0", "deferred 0"]
+
+
+def run(tmp_path, text, **environment):
+    """Run a script; the lines that it printed."""
+    script = tmp_path / "script.py"
+    script.write_text(DECORATE + text)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": PARENT, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(
+    sys.implementation.name == "pypy", reason="no finalizer runs there once the program is over"
+)
+@pytest.mark.parametrize("open_coded", ["0", "1"])
+@pytest.mark.parametrize("early", ["", "decorate('early')\n"])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "late = Late('late')\n",
+        "import json\njson.late = Late('late')\n",
+        "late = Late('late')\nlate.me = late\n",
+        "import godefer\ngodefer.late = Late('late')\n",
+    ],
+    ids=["main", "module", "cycle", "godefer"],
+)
+def test_decorating_at_shutdown(tmp_path, open_coded, early, kept):
+    """A `__del__` that runs when the interpreter shuts down can decorate a function (R4)."""
+    lines = run(tmp_path, early + kept, GODEFER_OPEN_CODED=open_coded)
+    expected = [*DECORATED, "late"]
+    assert lines == [*([*DECORATED, "early"] if early else []), *expected]
+
+
+REENTER = """\
+class Finder:
+    inside = False
+    def find_spec(self, name, *_):
+        if name == {name!r} and not Finder.inside:
+            Finder.inside = True
+            f = decorate("inside")
+            say(explain(f).way, explain(f).reason)
+
+sys.meta_path.insert(0, Finder())
+f = decorate("outside")
+say(explain(f).way)
+say(explain(decorate("again")).way)
+"""
+
+
+@pytest.mark.parametrize("name", ["ast", "godefer._compiler.shapes", "godefer._cache"])
+def test_decorating_in_the_midst_of_an_import(tmp_path, name):
+    """What interrupts the import of the compiler can decorate a function (R4)."""
+    lines = run(tmp_path, REENTER.format(name=name), GODEFER_CACHE="0")
+    inside, reason, *after = [line for line in lines if line not in DECORATED]
+    assert inside == "inside"
+    assert reason.startswith(("runtime it could not be compiled: ", "open-coded"))
+    assert after == ["outside", "open-coded", "again", "open-coded"]
+    assert len(lines) == 3 * 3 + 6
