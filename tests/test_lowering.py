@@ -209,14 +209,36 @@ def test_malformed(malformed, name):
 
 
 @pytest.mark.parametrize(
-    "reader", ["locals()", "eval('x')", "exec('x')", "vars()", "dir()", "[dir() for _ in x]"]
+    "reader",
+    [
+        "locals()",
+        "eval('x')",
+        "eval('x', None)",
+        "eval('x', locals=x)",
+        "eval(*x)",
+        "exec('x')",
+        "vars()",
+        "vars(*x)",
+        "dir()",
+        "[dir() for _ in x]",
+    ],
 )
 def test_frame_readers(reader):
     """Who reads the names of the frame would see the hidden ones, so the function runs the runtime way (R2)."""
-    name = next(name for name in ("locals", "eval", "exec", "vars", "dir") if name in reader)
+    name = re.search("(eval|exec|vars|dir|locals)[(]", reader)[1]
     reason = refused(f"def f(x):\n    defer(g)\n    return {reader}")
     assert reason == f"{name}() could see or need the names of the body, at line 3"
     assert refused(f"def f(x):\n    defer(g, {reader})").startswith(f"{name}() could see")
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["dir(x)", "vars(x)", "eval('x', x)", "eval('x', x, None)", "exec('x', globals=x)"],
+)
+def test_no_frame_readers(call):
+    """A call that has its object or its namespace given reads no frame (R1)."""
+    found = lower(parsed(f"def f(x):\n    defer(g)\n    return {call}"), MEANINGS)
+    assert found.plan == ((2, "defer", "inline"),)
 
 
 @pytest.mark.parametrize(

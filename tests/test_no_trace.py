@@ -15,11 +15,11 @@ from godefer import defer, explain, with_defers
 
 PARENT = str(Path(godefer.__file__).resolve().parent.parent)
 
-WARNS = '''\
+WARNS = """\
 def f(x):
     defer(print, "\\d")
     return x is 1
-'''
+"""
 
 
 def run(*arguments, **environment):

@@ -589,6 +589,42 @@ left
         def run(events):
             return A().m(events)
         """,
+    "super in a module that mentions it": """
+        base = super
+
+        class A:
+            def m(self, events):
+                events.append(1)
+                return True
+
+        class B(A):
+            @decorate
+            def m(self, events):
+                defer(events.append, 2)
+                return super().m(events)
+
+        def run(events):
+            return B().m(events)
+        """,
+    "a head whose lines are not indented": """
+        def same(fn):
+            return fn
+
+        class A:
+            @decorate
+            @same
+            def nothing(
+                self,
+            ):
+                (
+            "A docstring"
+                )
+                defer(self.append, 2); self.append(1)
+
+        def run(events):
+            A.nothing(events)
+            return True
+        """,
     "matching and assigning": """
         @decorate
         def run(events):
@@ -1312,11 +1348,27 @@ def accepted(paths):
     return count, reasons
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@same\ndef f(x):\n    'A docstring'\n",
+        '@same\ndef f(\n    x,\n):\n    """A\n    docstring."""\n',
+        "class A:\n    @same\n    @same\n    def f(\n    x\n    ):\n        'A'\n",
+    ],
+)
+def test_a_docstring_alone(tmp_path, text):
+    """A body without instructions is found below its decorators and parameters (R1)."""
+    path = tmp_path / "module.py"
+    path.write_text("same = lambda f: f\n" + text + "x = 1\n")
+    (code,) = functions_of(compile(path.read_text(), str(path), "exec"))
+    assert not isinstance(find_source(code, {}), str)
+
+
 def test_standard_library(capsys):
-    """Of the functions of the standard library 99 of 100 are found and proven, in a sample that is the same each time (R1)."""
+    """Of the functions of the standard library 999 of 1,000 are found and proven, in a sample that is the same each time (R1)."""
     paths = random.Random(1).sample(standard_library(), 110)
     count, reasons = accepted(paths)
     with capsys.disabled():
         print(f"\n{count - len(reasons)} of {count} functions in {len(paths)} modules", end=" ")
     assert count > 1500
-    assert len(reasons) < count / 100, "\n".join(reasons)
+    assert len(reasons) < count / 1_000, "\n".join(reasons)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     Function = ast.FunctionDef | ast.AsyncFunctionDef
     Statements = list[tuple[ast.stmt, list["Site"]]]  # each with the sites in it
 
-_FRAME_READERS = frozenset({"locals", "eval", "exec", "vars", "dir"})
+# With the number of arguments that keeps them from reading the frame.
+_FRAME_READERS = {"locals": 1, "vars": 1, "dir": 1, "eval": 2, "exec": 2}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.ClassDef)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
@@ -332,13 +333,9 @@ class _SiteFinder:
                     )
                 if isinstance(node, ast.Name):
                     continue
-            elif (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and node.func.id in _FRAME_READERS
-            ):
+            elif isinstance(node, ast.Call) and _reads_frame(node):
                 raise Unclear(
-                    f"{node.func.id}() could see or need the names of the body, "
+                    f"{ast.unparse(node.func)}() could see or need the names of the body, "
                     f"at line {self.meanings.line(node)}"
                 )
             for name in node._fields:  # faster than ast.iter_child_nodes
@@ -376,6 +373,24 @@ class _SiteFinder:
             if statement is not None and not statement.endswith("using"):
                 return Site(statement, node, head, self.meanings.line(head), in_loop=in_loop)
         return None
+
+
+def _reads_frame(call: ast.Call) -> bool:
+    """Return whether a call may read the names of the frame that makes it.
+
+    With arguments of its own ``dir(x)``, ``vars(x)``, ``eval(s, names)`` and ``exec(s, names)`` do
+    not; a namespace of None means the frame's.
+    """
+    if not isinstance(call.func, ast.Name):
+        return False
+    needed = _FRAME_READERS.get(call.func.id)
+    if needed is None:
+        return False
+    given = [*call.args[:needed], *(word.value for word in call.keywords if word.arg == "globals")]
+    return len(given) < needed or any(
+        isinstance(value, ast.Starred) or (isinstance(value, ast.Constant) and value.value is None)
+        for value in given
+    )
 
 
 def _keyword_defaults(node: Function | ast.Lambda) -> list[ast.expr]:

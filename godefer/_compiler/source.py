@@ -13,8 +13,8 @@ multi-line strings.
 
 The compiler looks at the module as well: if that imports ``X``, it compiles ``X.m()`` as the call
 of an attribute, not of a method. So the scopes are below imports of the names in the function that
-look imported. If the proof fails, the original's instructions show the imported names. A
-module-level ``super`` fails the proof, which is safe.
+look imported. If the proof fails, the original's instructions show the imported names. Since 3.12
+it also compiles `super` in another way if the module mentions that name, which they show, too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import __future__ as futures
 
 import ast
 import sys
+from opcode import opmap
 from types import CodeType, ModuleType
 
 from godefer._compiler.quiet import compile_quietly
@@ -65,10 +66,12 @@ class Source:
             SyntaxError: It does not compile.
         """
         code = self.code
-        imports: list[ast.stmt] = [
+        before: list[ast.stmt] = [
             ast.Import([ast.alias(name, **_NOWHERE)], **_NOWHERE) for name in self.imports
         ]
-        module = ast.Module([*imports, _in_scopes(self.node, code)], [])
+        if _super_is_plain(code):
+            before.append(ast.Expr(ast.Name("super", ast.Load(), **_NOWHERE), **_NOWHERE))
+        module = ast.Module([*before, _in_scopes(self.node, code)], [])
         compiled = compile_quietly(module, code.co_filename, code.co_flags & _FUTURES)
         for candidate in _codes(compiled):
             first = candidate.co_firstlineno + self.shift
@@ -145,6 +148,17 @@ def _guess_imported(code: CodeType, module_globals: dict[str, Any]) -> Iterator[
             yield name
 
 
+def _super_is_plain(code: CodeType) -> bool:
+    """Return whether *code* uses `super`, and never as the instruction that 3.12 has for it."""
+    parts = (code, *_codes(code))
+    return (
+        _LOAD_SUPER_ATTR is not None
+        and any("super" in part.co_names for part in parts)
+        and not any(_LOAD_SUPER_ATTR in part.co_code[::2] for part in parts)
+    )
+
+
+_LOAD_SUPER_ATTR = opmap.get("LOAD_SUPER_ATTR")
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FAST", "LOAD_DEREF", "LOAD_CLASSDEREF")
 
 
@@ -175,20 +189,10 @@ def _parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
     """
     first = code.co_firstlineno - 1
     indent = _indent(lines[first])
-    last = max(first + 1, _last_line(code))
-    while last < len(lines) and (
-        not lines[last].strip() or _indent(lines[last]) > indent or _is_comment(lines[last])
-    ):
-        last += 1
-    text = "".join(lines[first:last])
-    prefix = "if 1:\n" if indent else ""
-    try:
-        tree = compile_quietly(prefix + text, code.co_filename, ast.PyCF_ONLY_AST)
-    except (SyntaxError, ValueError):
-        return (
-            f"the lines from {first + 1} of {code.co_filename} "
-            f"are not a definition that can be parsed on its own"
-        )
+    parsed = _text_that_parses(lines, code, indent)
+    if isinstance(parsed, str):
+        return parsed
+    text, tree = parsed
     body = tree.body
     if len(body) == 1 and isinstance(body[0], ast.If):
         body = body[0].body
@@ -200,6 +204,35 @@ def _parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
         ast.increment_lineno(body[0], shift)
         shift = 0
     return body[0], shift
+
+
+def _text_that_parses(
+    lines: list[str], code: CodeType, indent: int
+) -> tuple[str, ast.Module] | str:
+    """Return the text from the code's first line on, and its tree; or the reason why not."""
+    first = code.co_firstlineno - 1
+    last = max(first + 1, _last_line(code))
+    for _ in range(_LONGEST_HEAD):
+        while last < len(lines) and (
+            not lines[last].strip() or _indent(lines[last]) > indent or _is_comment(lines[last])
+        ):
+            last += 1
+        text = "".join(lines[first:last])
+        try:
+            whole = f"if 1:\n{text}" if indent else text
+            return text, compile_quietly(whole, code.co_filename, ast.PyCF_ONLY_AST)
+        except (SyntaxError, ValueError):
+            # The code of a body without instructions may name no line but its first.
+            if last >= len(lines) or _indent(lines[last]) < indent:
+                break
+            last += 1
+    return (
+        f"the lines from {first + 1} of {code.co_filename} "
+        f"are not a definition that can be parsed on its own"
+    )
+
+
+_LONGEST_HEAD = 20  # lines of decorators and parameters that are indented no further than `def`
 
 
 def _last_line(code: CodeType) -> int:
