@@ -144,7 +144,8 @@ def _function(fn: FunctionType, result: Result) -> FunctionType:
     outcome = _open_code(fn, result)
     if not isinstance(outcome, str):
         return make_function(outcome, fn)
-    return _runtime_way().wrap(fn, outcome)
+    wrapper: FunctionType = _runtime_way().wrap(fn, outcome)
+    return wrapper
 
 
 def _decorate_in_place(fn: FunctionType, result: Result) -> None:
