@@ -21,6 +21,25 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+class Quiet:
+    """A context in which nobody is warned of the source *filename*."""
+
+    def __init__(self, filename: str) -> None:
+        self._filters = _filters()
+        # A string is compared with the name that the interpreter makes of the file's; that runs no
+        # code.
+        self._filter = ("ignore", None, Warning, filename.removesuffix(".py"), 0)
+
+    def __enter__(self) -> None:
+        self._filters.insert(0, self._filter)
+
+    def __exit__(self, *_: object) -> None:
+        try:  # noqa: SIM105  # contextlib is slow to import
+            self._filters.remove(self._filter)
+        except ValueError:  # another thread, or a finalizer, has cleared them
+            pass
+
+
 def compile_quietly(source: Any, filename: str, flags: int) -> Any:
     """Return ``compile(source, filename, "exec", flags)``, without warnings and not inheriting.
 
@@ -28,17 +47,8 @@ def compile_quietly(source: Any, filename: str, flags: int) -> Any:
         SyntaxError: It does not compile.
         ValueError: The source has a null byte.
     """
-    filters = _filters()
-    # A string is compared with the name that the interpreter makes of the file's, and runs no code.
-    quiet = ("ignore", None, Warning, filename.removesuffix(".py"), 0)
-    try:
-        filters.insert(0, quiet)
+    with Quiet(filename):
         return compile(source, filename, "exec", flags, dont_inherit=True)
-    finally:
-        try:  # noqa: SIM105  # contextlib is slow to import
-            filters.remove(quiet)
-        except ValueError:  # another thread, or a finalizer, has cleared them
-            pass
 
 
 def _filters() -> list[Any]:

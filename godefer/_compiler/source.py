@@ -3,8 +3,8 @@
 `inspect.getsource` follows ``__wrapped__``, tokenizes, and returns whatever the file holds by now.
 Here the search starts from the code object, and needs a proof: the unmodified text, compiled once
 more inside of empty scopes with the names in the qualified name, must give an equal code object.
-The proof fails for an edited file, a function made by exec, or code that another tool has
-rewritten (as pytest does with assertions). The function then runs the runtime way.
+The proof fails for an edited file, a function made by exec, or code that a tool has rewritten
+(except pytest: `rewritten`). The function then runs the runtime way.
 
 Only the function's own lines are parsed, in the same time for a file of any length: from the
 code's first line to the last one that its instructions name, and on over blank lines, comments and
@@ -25,6 +25,7 @@ import sys
 from opcode import opmap
 from types import CodeType, ModuleType
 
+from godefer._compiler import rewritten
 from godefer._compiler.quiet import compile_quietly
 from godefer._compiler.text import source_lines
 
@@ -108,18 +109,24 @@ def find_source(code: CodeType, module_globals: dict[str, Any]) -> Source | str:
     parsed = _parse(lines, code)
     if isinstance(parsed, str):
         return parsed
+    node, shift = parsed
+    if rewritten.rewritten_by_pytest(module_globals):
+        ast.increment_lineno(node, shift)
+        shift = 0
+        rewritten.rewrite_assertions(_in_scopes(node, code), code.co_filename, lines)
     for imported in (_guess_imported, _imported):
-        source = Source(code, *parsed, imported(code, module_globals))
+        source = Source(code, node, shift, imported(code, module_globals))
         try:
             again = source.compile()
         except SyntaxError as e:
             return f"its source does not compile on its own: {e.msg}"
         if _equal(again, code):
             return source
+    tool = rewritten.rewriting_tool(code, module_globals)
     return (
         f"{code.co_filename} no longer holds, at line {code.co_firstlineno}, "
         f"the source of the function that runs: "
-        f"it was edited, or another tool has rewritten the code"
+        + (f"{tool} has rewritten it" if tool else "it was edited, or a tool has rewritten it")
     )
 
 

@@ -1,0 +1,63 @@
+"""Modules whose source another tool has rewritten before it was compiled (R6).
+
+pytest rewrites `assert` statements. Its rewriting is applied to the source of a function, too, so
+that the proof compares like with like, and what is lowered has pytest's introspection. Nothing of
+pytest is imported: a module that it has rewritten has imported it. Of other tools only the name is
+found, for the reason that `explain` gives.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+
+from godefer._compiler.quiet import Quiet
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import CodeType
+    from typing import Any
+
+_PYTEST = "_pytest.assertion.rewrite"
+
+
+def rewritten_by_pytest(module_globals: dict[str, Any]) -> bool:
+    """Return whether pytest has rewritten the assertions of the module with these globals."""
+    return "@pytest_ar" in module_globals and _PYTEST in sys.modules
+
+
+def rewrite_assertions(definition: ast.stmt, filename: str, lines: list[str]) -> None:
+    """Rewrite the assertions in *definition* as pytest does.
+
+    Args:
+        definition: The function, in the scopes around it. It has the lines of the file.
+        filename: The file.
+        lines: All lines of the file. pytest shows them in a hook of its plugins.
+    """
+    pytest: Any = sys.modules[_PYTEST]
+    hooks = (hook for hook in sys.meta_path if isinstance(hook, pytest.AssertionRewritingHook))
+    config = next((hook.config for hook in hooks), None)
+    with Quiet(filename):  # of an assertion that is always true
+        module = ast.Module([definition], [])
+        pytest.rewrite_asserts(module, "".join(lines).encode(), filename, config)
+
+
+def rewriting_tool(code: CodeType, module_globals: dict[str, Any]) -> str:
+    """Return the name of the tool that seems to have rewritten *code*, or ""."""
+    if rewritten_by_pytest(module_globals):
+        return "pytest"
+    names = list(_names(code))
+    for tool in ("typeguard", "beartype"):
+        if any(tool in name for name in names):
+            return tool
+    loader = type(getattr(module_globals.get("__spec__"), "loader", None)).__module__
+    package = loader.partition(".")[0]
+    return "" if package in sys.stdlib_module_names or package == "builtins" else package
+
+
+def _names(code: CodeType) -> Iterable[str]:
+    yield from code.co_names
+    for const in code.co_consts:
+        if hasattr(const, "co_names"):
+            yield from _names(const)
