@@ -1,5 +1,6 @@
 """Modules that a tool has rewritten: pytest's assertions (R6), and tools that are named as the reason (R4)."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import godefer
+from godefer import defer, explain, with_defers
 
 PARENT = str(Path(godefer.__file__).resolve().parent.parent)
 
@@ -212,3 +214,102 @@ def test_nothing_of_pytest_is_imported(tmp_path):
         check=True,
     )
     assert done.stdout == "open-coded []\n"
+
+
+# Other tools
+
+SUBJECT = """\
+from godefer import DeferError, defer, explain, with_defers
+
+@with_defers
+def plain(x):
+    defer(print, "exits", x)
+    return x
+
+@with_defers
+def annotated(x: int) -> int:
+    defer(print, "exits", x)
+    y: int = x
+    return y
+
+print(explain(plain).way, explain(annotated).way, explain(annotated).reason, sep="\\n")
+plain(1)
+annotated(2)
+try:
+    @with_defers(result="found")
+    def named(x: int) -> int:
+        defer(print, "exits", x)
+        found: int = x
+        return found
+except DeferError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("tool", "hook"),
+    [
+        ("typeguard", "import typeguard; typeguard.install_import_hook('subject')"),
+        ("beartype", "import beartype.claw; beartype.claw.beartype_package('subject')"),
+    ],
+)
+def test_import_hooks_are_named(tmp_path, tool, hook):
+    """A function that an import hook has rewritten runs the runtime way, and the reason names the tool (R4)."""
+    pytest.importorskip(tool)
+    (tmp_path / "subject.py").write_text(SUBJECT)
+    (tmp_path / "main.py").write_text(f"{hook}\nimport subject\n")
+    done = subprocess.run(
+        [sys.executable, "main.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": PARENT},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    plain, annotated, reason, one, two, *error = done.stdout.splitlines()
+    assert (plain, one, two) == ("open-coded", "exits 1", "exits 2")
+    if annotated == "runtime":
+        assert reason.endswith(f"{tool} has rewritten it")
+        assert f"{tool} has rewritten it; return the value instead" in error[0]
+
+
+def test_decorators_that_rewrite_are_named():
+    """A function that typeguard has rewritten below `@with_defers` has that as its reason (R4)."""
+    typeguard = pytest.importorskip("typeguard")
+
+    @with_defers
+    @typeguard.typechecked
+    def f(x: int) -> list[int]:
+        events = [x]
+        defer(events.append, 2)
+        return events
+
+    assert explain(f).reason.endswith("typeguard has rewritten it")
+    assert f(1) == [1, 2]
+
+
+def test_cells_of_a_notebook():
+    """A cell is open-coded; one that IPython keeps no source of names its magic (R1, R4)."""
+    pytest.importorskip("IPython")
+    shell = importlib.import_module("IPython.core.interactiveshell").InteractiveShell()
+    cell = "@with_defers\ndef f(events):\n    defer(events.append, 1)\nf(events)\nsay(explain(f))\n"
+    said, events = [], []
+    shell.user_ns.update(
+        defer=defer, explain=explain, with_defers=with_defers, events=events, say=said.append
+    )
+    for magic in ("", "%%time\n", "%%timeit -n1 -r1\n"):
+        assert shell.run_cell(magic + cell).success
+    assert [explanation.way for explanation in said] == ["open-coded", "runtime", "runtime"]
+    assert said[1].reason == (
+        "the source of <timed exec> is not available: IPython's %%time keeps none"
+    )
+    assert said[2].reason.endswith("is not available: IPython's %%timeit keeps none")
+    assert events == [1, 1, 1]
+    # What %autoreload does with functions that others have imported.
+    old, new = shell.user_ns["f"], with_defers(shell.user_ns["f"].__wrapped__)
+    for name in ("__code__", "__defaults__", "__doc__", "__dict__"):
+        setattr(old, name, getattr(new, name))
+    del new
+    old(events)
+    assert events == [1, 1, 1, 1]

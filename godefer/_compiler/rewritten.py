@@ -2,8 +2,8 @@
 
 pytest rewrites `assert` statements. Its rewriting is applied to the source of a function, too, so
 that the proof compares like with like, and what is lowered has pytest's introspection. Nothing of
-pytest is imported: a module that it has rewritten has imported it. Of other tools only the name is
-found, for the reason that `explain` gives.
+pytest is imported: a module that it has rewritten has imported it. Of other tools, and of those
+that keep no source, only the name is found, for the reason that `explain` gives.
 """
 
 from __future__ import annotations
@@ -45,15 +45,25 @@ def rewrite_assertions(definition: ast.stmt, filename: str, lines: list[str]) ->
 
 def rewriting_tool(code: CodeType, module_globals: dict[str, Any]) -> str:
     """Return the name of the tool that seems to have rewritten *code*, or ""."""
-    if rewritten_by_pytest(module_globals):
-        return "pytest"
     names = list(_names(code))
     for tool in ("typeguard", "beartype"):
         if any(tool in name for name in names):
             return tool
+    if rewritten_by_pytest(module_globals):
+        return "pytest"
     loader = type(getattr(module_globals.get("__spec__"), "loader", None)).__module__
     package = loader.partition(".")[0]
     return "" if package in sys.stdlib_module_names or package == "builtins" else package
+
+
+_KEEP_NO_SOURCE = {"<timed exec>": "IPython's %%time", "<magic-timeit>": "IPython's %%timeit"}
+
+
+def missing_source(filename: str) -> str:
+    """Return the reason for a source that is not there."""
+    tool = _KEEP_NO_SOURCE.get(filename)
+    kept = f": {tool} keeps none" if tool else ""
+    return f"the source of {filename} is not available{kept}"
 
 
 def _names(code: CodeType) -> Iterable[str]:

@@ -103,7 +103,7 @@ def find_source(code: CodeType, module_globals: dict[str, Any]) -> Source | str:
     """
     lines = source_lines(code.co_filename, module_globals)
     if not lines:
-        return f"the source of {code.co_filename} is not available"
+        return rewritten.missing_source(code.co_filename)
     if code.co_firstlineno > len(lines):
         return f"{code.co_filename} has no line {code.co_firstlineno}: it was edited"
     parsed = _parse(lines, code)
