@@ -36,19 +36,15 @@ if TYPE_CHECKING:
     from godefer._decision import Lowered, Result
     from godefer._resolve import ResolvedNames
 
-    # The names that are statements, those that are modules, and the attributes that were looked up.
-    Sense = tuple[
-        tuple[tuple[str, str], ...],
-        tuple[str, ...],
-        tuple[tuple[tuple[str, ...], str | None], ...],
-    ]
+    # The names that are statements, and the dotted names that were looked up.
+    Sense = tuple[tuple[tuple[str, str], ...], tuple[tuple[tuple[str, ...], str | None], ...]]
     Attributes = dict[tuple[str, ...], str | None]
     Entry = tuple[CodeType, Sense, Result, Lowered | str]
     Entries = dict[tuple[str, int], list[bytes]]
     Text = tuple[int, int]  # the time and the size of a module's source
 
 # A digest of the compiler, so that no code of another one is used. A test knows it.
-COMPILER = "a72ddbe99602"
+COMPILER = "6e63ee0cd0b3"
 _VERSION = f"{__version__} {COMPILER}".encode()
 _KEY = int.from_bytes(MAGIC_NUMBER, "little")
 _LARGEST = 1 << 28  # bytes; no file of ours is so large
@@ -73,18 +69,7 @@ def load(
         file does not have the function.
     """
     file = _file_of(fn)
-    if file is None:
-        return None
-    code = fn.__code__
-    for data in file.entries.get(_key(code), ()):
-        original, sense, named, outcome = marshal.loads(data)  # noqa: S302  # see above
-        if named == result and _same(original, code) and _means(sense, resolved):
-            if not isinstance(outcome, str):
-                # The tree may have moved since; `import` does the same for a .pyc.
-                _imp._fix_co_filename(outcome[0], code.co_filename)  # type: ignore[attr-defined]
-            file.used.add(data)
-            return outcome, file.path
-    return None
+    return None if file is None else file.find(fn.__code__, resolved, result)
 
 
 def store(
@@ -103,21 +88,56 @@ def store(
         result: Its named results.
         outcome: The lowered code, or the reason why there is none.
     """
+    data = entry_of(fn.__code__, resolved, attributes, result, outcome)
+    if data is not None:
+        _add(fn, key_of(fn.__code__), data)
+
+
+def load_template(fn: FunctionType, shape: tuple[object, ...]) -> CodeType | None:
+    """Return the template of the wrapper for functions of a *shape*, if the file of *fn* has it."""
+    file = _file_of(fn)
+    for data in () if file is None else file.entries.get(_template_key(shape), ()):
+        template: CodeType = marshal.loads(data)  # noqa: S302  # see above
+        file.used.add(data)  # type: ignore[union-attr]  # it has entries
+        return template
+    return None
+
+
+def store_template(fn: FunctionType, shape: tuple[object, ...], template: CodeType) -> None:
+    """Keep the template of a wrapper, to be written later."""
+    _add(fn, _template_key(shape), marshal.dumps(template))
+
+
+def _template_key(shape: tuple[object, ...]) -> tuple[str, int]:
+    return f"@wrapper {shape!r}", 0  # no function has that name
+
+
+def _add(fn: FunctionType, key: tuple[str, int], data: bytes) -> None:
+    """Add an entry to the file of *fn*, and write the files of modules that are imported by now."""
     file = _file_of(fn)
     if file is None or sys.dont_write_bytecode:
         return
-    sense = resolved[0], tuple(name for name, _ in resolved[1]), tuple(attributes.items())
-    entry: Entry = fn.__code__, sense, result, outcome
-    try:
-        data = marshal.dumps(entry)
-    except ValueError:  # of a class of its own, such as a named tuple for the result
-        return
     with _lock:
         _write_imported(but=file)
-        file.add(_key(fn.__code__), data)
+        file.add(key, data)
         if not _registered:
             _registered.append(True)
             atexit.register(_write_imported)
+
+
+def entry_of(
+    code: CodeType,
+    resolved: ResolvedNames,
+    attributes: Attributes,
+    result: Result,
+    outcome: Lowered | str,
+) -> bytes | None:
+    """Return an entry, marshalled; None if *result* is of a class of its own."""
+    entry: Entry = code, (resolved[0], tuple(attributes.items())), result, outcome
+    try:
+        return marshal.dumps(entry)
+    except ValueError:
+        return None
 
 
 class _File:
@@ -126,7 +146,7 @@ class _File:
     Attributes:
         path: Its path.
         source: The path of the module's source.
-        spec: The module's; None for a script.
+        spec: The module's; None for a script, or if the module is not imported.
         entries: The entries by the name and the line of the original code. Each is marshalled by
             itself, so that the first function does not wait for the others.
         used: The entries of this run. Of another text than the source now has, no others are kept.
@@ -141,7 +161,7 @@ class _File:
         self.source = source
         self.spec = spec
         self.used: set[bytes] = set()
-        text, self.entries = _read(path)
+        text, self.entries = _read(path, getattr(spec, "loader", None))
         self.text = _text(source)
         self.edited = text != self.text
         self.changed = self.written = False
@@ -150,6 +170,20 @@ class _File:
         """Return whether the module is still being imported; the main program always is."""
         main = getattr(sys.modules.get("__main__"), "__spec__", None)
         return self.spec is main or bool(getattr(self.spec, "_initializing", False))
+
+    def find(
+        self, code: CodeType, resolved: ResolvedNames, result: Result
+    ) -> tuple[Lowered | str, str] | None:
+        """Return the outcome for a function and the path of the file, as `load` does."""
+        for data in self.entries.get(key_of(code), ()):
+            original, sense, named, outcome = marshal.loads(data)  # noqa: S302  # see above
+            if named == result and _same(original, code) and _means(sense, resolved):
+                if not isinstance(outcome, str):
+                    # The tree may have moved since; `import` does the same for a .pyc.
+                    _imp._fix_co_filename(outcome[0], code.co_filename)  # type: ignore[attr-defined]
+                self.used.add(data)
+                return outcome, self.path
+        return None
 
     def add(self, key: tuple[str, int], data: bytes) -> None:
         """Add an entry. If the module was edited and reloaded, those that were used are old."""
@@ -163,8 +197,8 @@ class _File:
         self.used.add(data)
         self.changed = True
 
-    def write(self) -> None:
-        """Write the entries; in silence if they cannot be written (C1)."""
+    def write(self) -> bool:
+        """Write the entries, and return whether they could be written (C1)."""
         self.changed, self.written = False, True
         entries = self.entries
         if self.edited:
@@ -177,7 +211,7 @@ class _File:
             _make_folder(os.path.dirname(self.path))
             number = _open(temporary, os.O_EXCL | os.O_CREAT | os.O_WRONLY, mode)
         except OSError:
-            return
+            return False
         try:
             with FileIO(number, "wb") as file:
                 whole = file.write(_head(body) + body) == len(_head(body)) + len(body)
@@ -187,6 +221,7 @@ class _File:
             whole = False
         if not whole:
             _remove(temporary)
+        return whole
 
 
 def _make_folder(path: str) -> None:
@@ -205,7 +240,7 @@ def _remove(path: str) -> None:
 
 
 _files: dict[str, _File] = {}  # by path
-_places: dict[tuple[str, str | None], _File] = {}  # by absolute source, and `sys.pycache_prefix`
+_places: dict[tuple[str, str | None], _File] = {}  # by source, and `sys.pycache_prefix`
 _registered: list[bool] = []
 
 
@@ -224,6 +259,14 @@ def _file_of(fn: FunctionType) -> _File | None:
     place = source, sys.pycache_prefix
     if place in _places:
         return _places[place]
+    file = file_for(source, spec)
+    if file is not None:
+        _places[place] = file
+    return file
+
+
+def file_for(source: str, spec: Any = None) -> _File | None:
+    """Return the file for the module with a source; None if it has no place."""
     try:
         source = os.path.abspath(source)
         path = f"{cache_from_source(source).removesuffix('.pyc')}.godefer"
@@ -233,7 +276,6 @@ def _file_of(fn: FunctionType) -> _File | None:
         file = _files.get(path)
         if file is None:
             file = _files[path] = _File(path, source, spec)
-        _places[source, sys.pycache_prefix] = file
         return file
 
 
@@ -259,7 +301,7 @@ def _text(source: str) -> Text:
     return found.st_mtime_ns, found.st_size
 
 
-def _read(path: str) -> tuple[Text, Entries]:
+def _read(path: str, loader: Any) -> tuple[Text, Entries]:
     """Return the text and the entries in a file; none if there is no file that counts (C2)."""
     try:
         found = _stat(path)
@@ -268,6 +310,10 @@ def _read(path: str) -> tuple[Text, Entries]:
         with FileIO(path) as file:
             return _parse(file.readall() or b"")
     except (OSError, ValueError):
+        pass
+    try:
+        return _parse(loader.get_data(path))  # zipimport's, or that of a frozen program
+    except (AttributeError, OSError):
         return (0, 0), {}
 
 
@@ -285,7 +331,8 @@ def _head(body: bytes) -> bytes:
     return b"godefer\0" + MAGIC_NUMBER + _imp.source_hash(_KEY, _VERSION + body)
 
 
-def _key(code: CodeType) -> tuple[str, int]:
+def key_of(code: CodeType) -> tuple[str, int]:
+    """Return the key of a function's entries."""
     return code.co_qualname, code.co_firstlineno
 
 
@@ -311,11 +358,9 @@ def _same_consts(one: CodeType, other: CodeType) -> bool:
 
 
 def _means(sense: Sense, resolved: ResolvedNames) -> bool:
-    """Return whether the *resolved* names are those of an entry."""
-    statements, modules, attributes = sense
-    named = dict(resolved[1])
-    return (
-        statements == resolved[0]
-        and modules == tuple(named)
-        and all(resolve_attribute(named, path) == found for path, found in attributes)
+    """Return whether the *resolved* names mean what an entry says."""
+    statements, attributes = sense
+    modules = dict(resolved[1])
+    return statements == resolved[0] and all(
+        resolve_attribute(modules, path) == found for path, found in attributes
     )

@@ -144,7 +144,7 @@ def _function(fn: FunctionType, result: Result) -> FunctionType:
     outcome = _open_code(fn, result)
     if not isinstance(outcome, str):
         return make_function(outcome, fn)
-    wrapper: FunctionType = _runtime_way().wrap(fn, outcome)
+    wrapper: FunctionType = _with_template(fn).wrap(fn, outcome)
     return wrapper
 
 
@@ -157,7 +157,7 @@ def _decorate_in_place(fn: FunctionType, result: Result) -> None:
     if not isinstance(outcome, str):
         fn.__code__ = outcome
         return
-    _runtime_way().wrap_in_place(fn, outcome)
+    _with_template(fn).wrap_in_place(fn, outcome)
 
 
 def _runtime_way() -> Any:
@@ -172,6 +172,24 @@ def _runtime_way() -> Any:
 _wrapper: list[ModuleType] = []
 # When the interpreter shuts down, a `__del__` can decorate a function, but not import a module.
 atexit.register(_runtime_way)
+
+
+def _with_template(fn: FunctionType) -> Any:
+    """Return the module of the runtime way, once it has the template of the wrapper for *fn*."""
+    way, code = _runtime_way(), fn.__code__
+    shape = way.shape_of(code)
+    if shape not in way.templates:
+        try:
+            from godefer import _cache  # noqa: PLC0415  # a program may decorate nothing
+        except ImportError:  # see `_compiled`
+            template = way.compile_template(code)
+        else:
+            template = _cache.load_template(fn, shape)
+            if template is None:
+                template = way.compile_template(code)
+                _cache.store_template(fn, shape, template)
+        way.templates[shape] = template
+    return way
 
 
 def _check_same_result(fn: FunctionType, decided: Decision, result: Result) -> None:
@@ -227,7 +245,7 @@ def _compiled(fn: FunctionType, resolved: ResolvedNames, result: Result) -> Code
             from godefer._compiler.compile import compile_function  # noqa: PLC0415
         except AttributeError as error:  # a module that it needs was imported only in part
             raise ImportError(str(error)) from error
-        outcome, attributes = compile_function(fn, resolved, result)
+        outcome, attributes = compile_function(fn.__code__, fn.__globals__, resolved, result)
         if attributes is not None:
             _cache.store(fn, resolved, attributes, result, outcome)
     if isinstance(outcome, str):

@@ -41,7 +41,7 @@ def resolve_names(fn: FunctionType, code: CodeType | None = None) -> ResolvedNam
         code: Its original code, if it is open-coded.
     """
     statements, modules = [], []
-    for name in _outer_names(code or fn.__code__):
+    for name in outer_names(code or fn.__code__):
         value = _look_up(fn, name)
         statement = _STATEMENTS.get(id(value))
         if statement is not None:
@@ -52,11 +52,8 @@ def resolve_names(fn: FunctionType, code: CodeType | None = None) -> ResolvedNam
 
 
 def resolve_attribute(modules: dict[str, ModuleType], path: tuple[str, ...]) -> str | None:
-    """Return the statement that *path* leads to, such as ``("godefer", "defer")``; else None.
-
-    *path* begins with the name of one of *modules*.
-    """
-    value: Any = modules[path[0]]
+    """Return the statement that *path* leads to, such as ``("godefer", "defer")``; else None."""
+    value: Any = modules.get(path[0])
     for name in path[1:]:
         if not isinstance(value, ModuleType):
             return None
@@ -74,13 +71,16 @@ def mentions_godefer(fn: FunctionType) -> bool:
     )
 
 
-def _outer_names(code: CodeType) -> Iterator[str]:
-    """Yield the names that *code*, or a comprehension in it, uses and does not bind."""
+def outer_names(code: CodeType) -> Iterator[str]:
+    """Yield the names that *code*, or a comprehension in it, uses and does not bind.
+
+    Names of attributes are among them: code has both in one place.
+    """
     own = {*code.co_varnames, *code.co_cellvars}
     yield from (name for name in (*code.co_names, *code.co_freevars) if name not in own)
     for const in code.co_consts:
         if isinstance(const, CodeType) and const.co_name in COMPREHENSIONS:
-            yield from (name for name in _outer_names(const) if name not in own)
+            yield from (name for name in outer_names(const) if name not in own)
 
 
 def _look_up(fn: FunctionType, name: str) -> object:

@@ -26,7 +26,7 @@ import godefer
 @with_defers
 def inline(events):
     defer(events.append, "exits")
-    events.append("body")
+    events.append("begins")
 
 @with_defers
 def listed(events):
@@ -60,7 +60,7 @@ for fn in (module.inline, module.listed, module.named, module.as_a_value, module
     print(fn.__name__, events, value, explain(fn).way)
 """
 EXPECTED = """\
-inline ['body', 'exits'] None open-coded
+inline ['begins', 'exits'] None open-coded
 listed [1, 0] None open-coded
 named ['exits'] 7 open-coded
 as_a_value ['exits'] None runtime
@@ -137,7 +137,7 @@ def test_a_script(project):
     )
     run(project, program="script.py")
     assert caches(project, "script.*")
-    assert run(project, program="script.py") == "['body', 'exits']\n[]\n"
+    assert run(project, program="script.py") == "['begins', 'exits']\n[]\n"
 
 
 @pytest.mark.parametrize(
@@ -169,12 +169,12 @@ def test_a_prefix(project, tmp_path):
 def test_an_edited_module(project):
     """A function that was edited is compiled anew, and the file is replaced (C2)."""
     run(project)
-    text = MODULE.replace('"body"', '"other"')
+    text = MODULE.replace('"begins"', '"other"')
     (project / "module.py").write_text(text)
-    assert run(project) == EXPECTED.replace("body", "other")
-    assert run(project) == EXPECTED.replace("body", "other")
+    assert run(project) == EXPECTED.replace("begins", "other")
+    assert run(project) == EXPECTED.replace("begins", "other")
     assert b"other" in caches(project)[0].read_bytes()
-    assert b"body" not in caches(project)[0].read_bytes()
+    assert b"begins" not in caches(project)[0].read_bytes()
 
 
 def test_another_meaning(project):
@@ -184,7 +184,7 @@ def test_another_meaning(project):
         "from godefer import defer, using", "from godefer import errdefer as defer, using"
     )
     (project / "module.py").write_text(text)
-    assert run(project).splitlines()[0] == "inline ['body'] None open-coded"
+    assert run(project).splitlines()[0] == "inline ['begins'] None open-coded"
 
 
 def test_another_optimization(project):
@@ -196,14 +196,14 @@ def test_another_optimization(project):
 
 def test_two_checkouts_take_turns(project, tmp_path_factory):
     """Two texts that take turns at one path are each right, whatever their times are (C2)."""
-    other = MODULE.replace('"body"', '"other"')
+    other = MODULE.replace('"begins"', '"other"')
     stat = (project / "module.py").stat()
-    for text, word in [(MODULE, "body"), (other, "other")] * 2:
+    for text, word in [(MODULE, "begins"), (other, "other")] * 2:
         (project / "module.py").write_text(text)
         os.utime(project / "module.py", (stat.st_atime, stat.st_mtime))
         for pyc in (project / "__pycache__").glob("*.pyc"):
             pyc.unlink()
-        assert run(project) == EXPECTED.replace("body", word)
+        assert run(project) == EXPECTED.replace("begins", word)
 
 
 def test_a_tree_that_has_moved(project, tmp_path):
@@ -226,7 +226,7 @@ def test_each_byte_of_a_file(project):
     """Data of which any byte is changed, or that ends too early anywhere, is as none (C2)."""
     run(project)
     whole = caches(project)[0].read_bytes()
-    assert len(_cache._parse(whole)[1]) == 5
+    assert len(_cache._parse(whole)[1]) == 6  # and a wrapper's template
     for i, byte in enumerate(whole):
         for bit in (1, 128):
             changed = whole[:i] + bytes([byte ^ bit]) + whole[i + 1 :]
@@ -243,7 +243,7 @@ def test_something_else_in_its_place(project, instead):
     run(project)
     (file,) = caches(project)
     if instead == "another module's":
-        (project / "other.py").write_text(MODULE.replace("body", "other's"))
+        (project / "other.py").write_text(MODULE.replace("begins", "other's"))
         (project / "main2.py").write_text("import other\n")
         run(project, program="main2.py")
         shutil.copy(caches(project, "other.*")[0], file)
@@ -262,7 +262,7 @@ def test_something_else_in_its_place(project, instead):
     assert run(project) == EXPECTED
     assert run(project) == EXPECTED
     if instead != "folder":
-        assert b"body" in file.read_bytes()
+        assert b"begins" in file.read_bytes()
     assert not list((project / "__pycache__").glob("*.godefer.*"))
 
 
@@ -395,5 +395,5 @@ def test_the_digest_of_the_compiler():
     """The file is for this very compiler: after a change of it, write its digest to `_cache.COMPILER` (C2)."""
     package = Path(godefer.__file__).parent
     texts = [path.read_bytes() for path in sorted((package / "_compiler").glob("*.py"))]
-    texts.append((package / "_runtime" / "constants.py").read_bytes())
+    texts += [(package / "_runtime" / name).read_bytes() for name in ("constants.py", "wrapper.py")]
     assert hashlib.sha256(b"".join(texts)).hexdigest()[:12] == _cache.COMPILER

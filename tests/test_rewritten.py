@@ -188,7 +188,7 @@ def test_the_traceback_of_an_assertion(tmp_path):
 
 def test_plain_assertions(tmp_path):
     """With `--assert=plain` nothing is rewritten, and the functions are open-coded as well (R1)."""
-    introspected = 'named("a").splitlines()[0] == "assert \'a\' == \'b\'"'
+    introspected = "named(\"a\").splitlines()[0] == \"assert 'a' == 'b'\""
     module = TEST_MODULE.replace(introspected, 'named("a") == ""')
     for text in ("assert 3 == 4", "assert 5 in {1: 2}"):
         module = module.replace(text, "")

@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(subcommands)
     _add_explain(subcommands)
     _add_check(subcommands)
+    _add_compile(subcommands)
     return parser
 
 
@@ -134,6 +135,28 @@ def _add_check(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     check.set_defaults(run=_check)
 
 
+def _add_compile(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compile_ = subcommands.add_parser(
+        "compile",
+        help="compile decorated functions ahead of time",
+        description=(
+            "Compile the decorated functions of Python files, without importing them, and write "
+            "the cache files beside their .pyc files, as the programs that import them would. It "
+            "is for images, read-only installations and packages without sources. Run it with the "
+            "Python, and the option -O, that the program will be run with. The exit status is 1 "
+            "if anything could not be compiled, 2 if the command itself is wrong, else 0."
+        ),
+    )
+    compile_.add_argument("paths", metavar="PATH", nargs="+", help="files, and directories")
+    compile_.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing, and report the functions that are not compiled",
+    )
+    compile_.add_argument("--quiet", action="store_true", help="report nothing but problems")
+    compile_.set_defaults(run=_compile)
+
+
 def _demo(_options: argparse.Namespace) -> int:
     # It imports asyncio and sqlite3, which no other subcommand needs.
     from godefer._cli import demo  # noqa: PLC0415
@@ -169,6 +192,26 @@ def _check(options: argparse.Namespace) -> int:
     problems = [problem for path in files for problem in _files.check_file(path, selection)]
     sys.stdout.write(_output.FORMATS[options.output_format](problems))
     return 1 if problems else 0
+
+
+def _compile(options: argparse.Namespace) -> int:
+    from godefer._cli import compile as ahead  # noqa: PLC0415  # only this subcommand needs it
+
+    compiled = fresh = problems = status = 0
+    for path in dict.fromkeys(ahead.source_files(options.paths)):
+        try:
+            report = ahead.compile_file(path, check=options.check)
+        except OSError as error:
+            sys.stderr.write(f"python -m godefer compile: {path}: {error.strerror}\n")
+            status = 2
+            continue
+        compiled += report.compiled
+        fresh += report.fresh
+        problems += len(report.problems)
+        sys.stdout.writelines(f"{problem}\n" for problem in report.problems)
+    if not options.quiet:
+        sys.stdout.write(f"compiled: {compiled}, fresh: {fresh}, problems: {problems}\n")
+    return status or (1 if problems else 0)
 
 
 def _listed(given: Sequence[str]) -> list[str]:

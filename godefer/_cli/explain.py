@@ -124,7 +124,7 @@ def _source(function: FunctionType, explanation: Explanation, paint: Paint) -> s
     for site in explanation.defers:
         notes.setdefault(site.line, []).append(f"{site.statement}, {site.shape}")
     if explanation.way == "runtime":
-        meanings = meanings_of(resolve_names(function, code), source.shift)
+        meanings = meanings_of(code, resolve_names(function, code), source.shift)
         for number, statement in find_uses(source.node.body, meanings):
             notes.setdefault(number, []).append(f"{statement}, at run time")
     return _with_notes(lines, code.co_firstlineno, notes, paint)

@@ -15,7 +15,7 @@ from godefer._compiler.lower import NESTING, lower
 from godefer._compiler.shapes import NOWHERE
 from godefer._compiler.sites import Meanings
 from godefer._compiler.source import find_source
-from godefer._resolve import resolve_attribute, resolve_names
+from godefer._resolve import outer_names, resolve_attribute, resolve_names
 from godefer._runtime.constants import OBJECTS
 
 TYPE_CHECKING = False
@@ -36,12 +36,13 @@ Attributes = dict[tuple[str, ...], "str | None"]  # dotted names -> the statemen
 
 
 def compile_function(
-    fn: FunctionType, resolved: ResolvedNames, result: Result = None
+    code: CodeType, module_globals: dict[str, Any], resolved: ResolvedNames, result: Result = None
 ) -> tuple[Lowered | str, Attributes | None]:
     """Compile a function once more, with its deferred calls at its exits.
 
     Args:
-        fn: The function.
+        code: The function's code.
+        module_globals: Its globals.
         resolved: Its names (`resolve_names`).
         result: Its named results.
 
@@ -49,11 +50,10 @@ def compile_function(
         The lowered code, or the reason why there is none; and the dotted names that were looked
         up. These are None if the outcome holds only as long as the source is missing.
     """
-    code = fn.__code__
     if any(isinstance(const, str) and const in OBJECTS for const in code.co_consts):
         return "it holds a string that is one of the marks of lowered code", None
     attributes: Attributes = {}
-    outcome = _lower_code(code, fn.__globals__, resolved, result, attributes)
+    outcome = _lower_code(code, module_globals, resolved, result, attributes)
     if isinstance(outcome, _NoSource):
         return str(outcome), None
     if isinstance(outcome, str):
@@ -108,7 +108,7 @@ def _lower_code(  # noqa: PLR0913  # as many as it says
             return _NoSource(source)
         outcome = lower(
             source.node,
-            meanings_of(resolved, source.shift, attributes),
+            meanings_of(code, resolved, source.shift, attributes),
             asynchronous_generator=bool(code.co_flags & _ASYNC_GENERATOR),
             result=result,
             nesting=nesting,
@@ -192,11 +192,12 @@ _ENDS_HANDLING = {opmap[name] for name in _ENDS if name in opmap}
 
 
 def meanings_of(
-    resolved: ResolvedNames, shift: int, attributes: Attributes | None = None
+    code: CodeType, resolved: ResolvedNames, shift: int, attributes: Attributes | None = None
 ) -> Meanings:
     """Return the meanings of a function's names.
 
     Args:
+        code: Its code.
         resolved: The names.
         shift: The number to add to the lines of its nodes.
         attributes: Filled with the dotted names that are looked up.
@@ -207,7 +208,7 @@ def meanings_of(
     def attribute(path: tuple[str, ...]) -> str | None:
         return seen.setdefault(path, resolve_attribute(modules, path))
 
-    return Meanings(statements, frozenset(modules), attribute, shift)
+    return Meanings(statements, frozenset(outer_names(code)), attribute, shift)
 
 
 def _keep_cells(node: Function, code: CodeType) -> None:

@@ -41,7 +41,7 @@ class Meanings:
 
     Args:
         statements: The names that mean a statement of godefer, and its own name.
-        modules: The names that mean a module.
+        outer: All such names, some of which may mean a module.
         attribute: Return the statement at ``("module", "attribute", …)``, or None.
         shift: The number to add to the lines of the nodes.
     """
@@ -49,12 +49,12 @@ class Meanings:
     def __init__(
         self,
         statements: dict[str, str],
-        modules: frozenset[str],
+        outer: frozenset[str],
         attribute: Callable[[tuple[str, ...]], str | None],
         shift: int = 0,
     ) -> None:
         self.statements = statements
-        self.modules = modules
+        self.outer = outer
         self.attribute = attribute
         self.shift = shift
 
@@ -66,7 +66,7 @@ class Meanings:
         while isinstance(node, ast.Attribute):
             path.append(node.attr)
             node = node.value
-        if isinstance(node, ast.Name) and node.id in self.modules and path:
+        if isinstance(node, ast.Name) and node.id in self.outer and path:
             return self.attribute((node.id, *reversed(path)))
         return None
 

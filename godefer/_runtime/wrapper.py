@@ -48,6 +48,8 @@ _GENERATOR, _COROUTINE, _ITERABLE_COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x10
 def wrap(fn: FunctionType, reason: str) -> FunctionType:
     """Return a new function that runs *fn* with defers of its own, and else is *fn* (A).
 
+    The template for its shape is in `templates`.
+
     Args:
         fn: The function.
         reason: Why it is not open-coded.
@@ -99,7 +101,7 @@ class _Body(ref):  # type: ignore[type-arg]
 
 def _wrapper_code(fn: FunctionType, body: FunctionType, reason: str) -> CodeType:
     """Return the code of a wrapper for *body*, with the signature of *fn*."""
-    template, code = _template(fn), body.__code__
+    template, code = templates[shape_of(fn.__code__)], body.__code__
     stands_for = {**_RUNTIME, "@code": code, "@body": _Body(body)}
     consts = tuple(stands_for.get(c, c) if type(c) is str else c for c in template.co_consts)
     return template.replace(
@@ -110,13 +112,13 @@ def _wrapper_code(fn: FunctionType, body: FunctionType, reason: str) -> CodeType
     )
 
 
-_templates: dict[tuple[object, ...], CodeType] = {}
+# The code of wrappers, still with marks for its constants, by the shape of their bodies.
+templates: dict[tuple[object, ...], CodeType] = {}
 
 
-def _template(fn: FunctionType) -> CodeType:
-    """Return the code of a wrapper for functions like *fn*, still with marks for its constants."""
-    code = fn.__code__
-    shape = (
+def shape_of(code: CodeType) -> tuple[object, ...]:
+    """Return all of a body that its wrapper's template depends on."""
+    return (
         code.co_flags & (_VARARGS | _VARKEYWORDS | _GENERATOR | _COROUTINE | _ASYNC_GENERATOR),
         code.co_posonlyargcount,
         code.co_argcount,
@@ -124,12 +126,10 @@ def _template(fn: FunctionType) -> CodeType:
         code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + 2],
         code.co_freevars,
     )
-    if shape not in _templates:
-        _templates[shape] = _compile(code)
-    return _templates[shape]
 
 
-def _compile(code: CodeType) -> CodeType:
+def compile_template(code: CodeType) -> CodeType:
+    """Return the template for bodies of the shape of *code*."""
     prefix = "_godefer_"
     while any(name.startswith(prefix) for name in (*code.co_varnames, *code.co_freevars)):
         prefix = f"_{prefix}"
