@@ -30,6 +30,8 @@ def source_lines(filename: str, module_globals: dict[str, Any]) -> list[str]:
     if linecache is not None and _is_given(linecache.cache.get(filename)):
         given: list[str] = linecache.getlines(filename, module_globals)
         return given
+    if filename.startswith("<"):  # made by exec, or at a prompt
+        return []
     for path in _paths(filename):
         try:
             found = os.stat(path)  # noqa: PTH116  # pathlib is slow to import
@@ -51,8 +53,6 @@ def _is_given(entry: Any) -> bool:
 
 def _paths(filename: str) -> list[str]:
     """Return where a file may be: code that was compiled by a relative path is on `sys.path`."""
-    if filename.startswith("<"):
-        return []
     relative = not os.path.isabs(filename)  # noqa: PTH117
     folders = [folder for folder in sys.path if isinstance(folder, str)] if relative else []
     return [filename, *(os.path.join(folder, filename) for folder in folders)]  # noqa: PTH118
