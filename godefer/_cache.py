@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     Text = tuple[int, int]  # the time and the size of a module's source
 
 # A digest of the compiler, so that no code of another one is used. A test knows it.
-COMPILER = "cc976d0dda3d"
+COMPILER = "64198abd254e"
 _VERSION = f"{__version__} {COMPILER}".encode()
 _KEY = int.from_bytes(MAGIC_NUMBER, "little")
 _LARGEST = 1 << 28  # bytes; no file of ours is so large
 _PYPY = sys.implementation.name == "pypy"
-_lock = RLock()
+_locks: dict[int, Any] = {}  # by process, since one may be held when the program forks
 # A program may put something else in place of these, too.
 _open, _replace, _stat, _unlink, _mkdir = os.open, os.replace, os.stat, os.unlink, os.mkdir
 
@@ -117,7 +117,7 @@ def _add(fn: FunctionType, key: tuple[str, int], data: bytes) -> None:
     file = _file_of(fn)
     if file is None or sys.dont_write_bytecode:
         return
-    with _lock:
+    with _lock():
         _write_imported(but=file)
         file.add(key, data)
         if not _registered:
@@ -272,7 +272,7 @@ def file_for(source: str, spec: Any = None) -> _File | None:
         path = f"{cache_from_source(source).removesuffix('.pyc')}.godefer"
     except (NotImplementedError, OSError, ValueError):  # no cache tag, no folder, or no path
         return None
-    with _lock:
+    with _lock():
         file = _files.get(path)
         if file is None:
             file = _files[path] = _File(path, source, spec)
@@ -281,15 +281,17 @@ def file_for(source: str, spec: Any = None) -> _File | None:
 
 def _write_imported(but: _File | None = None) -> None:
     """Write the files of the modules whose import is over; at the end of the program, of all."""
-    if not _lock.acquire(timeout=5):  # held when the process was forked
-        return
-    try:
+    with _lock():
         for file in list(_files.values()):
             early = but is not None and (file is but or file.written or file.importing())
             if file.changed and not early:
                 file.write()
-    finally:
-        _lock.release()
+
+
+def _lock() -> Any:
+    """Return the lock of this process."""
+    process = os.getpid()
+    return _locks.get(process) or _locks.setdefault(process, RLock())
 
 
 def _text(source: str) -> Text:

@@ -22,8 +22,8 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 
 from godefer import _errors
 from godefer._decision import Decision, decision_on
-from godefer._function import make_function
-from godefer._resolve import mentions_godefer, resolve_names
+from godefer._function import Maker
+from godefer._resolve import NameCheck, mentions_godefer, resolve_names
 from godefer._runtime.context_managers import special
 
 TYPE_CHECKING = False
@@ -132,6 +132,9 @@ def _functools(fn: object) -> str:
 
 
 def _function(fn: FunctionType, result: Result) -> FunctionType:
+    known = _known.get(id(fn.__code__))
+    if known is not None and not fn.__dict__ and known.suits(fn, result):
+        return known.decorate(fn)
     decided = decision_on(fn.__code__)
     if decided is not None:
         _check_same_result(fn, decided, result)
@@ -141,11 +144,7 @@ def _function(fn: FunctionType, result: Result) -> FunctionType:
         if target is not None and target is not fn:
             _decorate_in_place(target, result)
             return fn
-    outcome = _open_code(fn, result)
-    if not isinstance(outcome, str):
-        return make_function(outcome, fn)
-    wrapper: FunctionType = _with_template(fn).wrap(fn, outcome)
-    return wrapper
+    return _decide(fn, result).decorate(fn)
 
 
 def _decorate_in_place(fn: FunctionType, result: Result) -> None:
@@ -153,11 +152,76 @@ def _decorate_in_place(fn: FunctionType, result: Result) -> None:
     if decided is not None:
         _check_same_result(fn, decided, result)
         return
-    outcome = _open_code(fn, result)
+    outcome = _decide(fn, result).outcome
     if not isinstance(outcome, str):
         fn.__code__ = outcome
         return
     _with_template(fn).wrap_in_place(fn, outcome)
+
+
+class _Known:
+    """The decision on all functions with one code.
+
+    A function that is defined anew on each call of another has the same code each time. Decorating
+    it costs 2 us then. It is known by the *identity* of its code, since equal code objects may
+    come from two files; and only as long as its names mean the same.
+
+    Attributes:
+        outcome: Its open code; or the reason why it is run the runtime way.
+    """
+
+    __slots__ = ("_code", "_maker", "_names", "_off", "_result", "_wrapper", "outcome")
+
+    def __init__(
+        self, fn: FunctionType, resolved: ResolvedNames, result: Result, outcome: CodeType | str
+    ) -> None:
+        key, forget = id(fn.__code__), _known.pop
+        self._code = ref(fn.__code__, lambda _: forget(key, None))
+        self._names = NameCheck(fn, resolved)
+        self._result = result
+        self._off = _turned_off()
+        self._maker: Maker | None = None
+        self._wrapper: Any = None
+        self.outcome = outcome
+
+    def suits(self, fn: FunctionType, result: Result) -> bool:
+        """Return whether *fn* would be decided on in the same way."""
+        return (
+            self._code() is fn.__code__
+            and self._result == result
+            and self._off == _turned_off()
+            and self._names.holds(fn)
+        )
+
+    def decorate(self, fn: FunctionType) -> FunctionType:
+        """Return the decorated function for *fn*."""
+        outcome = self.outcome
+        if isinstance(outcome, str):
+            if self._wrapper is None:
+                self._wrapper = _with_template(fn).WrapperCode(fn.__code__, outcome)
+            wrapper: FunctionType = self._wrapper.wrap(fn)
+            return wrapper
+        maker = self._maker
+        if maker is None or not maker.fits(fn):
+            maker = self._maker = Maker(outcome, fn)
+        return maker.make(fn)
+
+
+_known: dict[int, _Known] = {}  # by the id of the code
+
+
+def _turned_off() -> bool:
+    """Return whether the environment turns open coding off (R4)."""
+    if os.environ is not _environ:  # somebody has replaced it
+        return os.environ.get("GODEFER_OPEN_CODED") == "0"
+    off: bool = _variables.get(_VARIABLE) == _ZERO
+    return off
+
+
+# Five times as fast as `os.environ.get`, which takes as long as the rest of `_Known.suits`.
+_environ: Any = os.environ
+_variables = _environ._data
+_VARIABLE, _ZERO = _environ.encodekey("GODEFER_OPEN_CODED"), _environ.encodevalue("0")
 
 
 def _runtime_way() -> Any:
@@ -198,32 +262,37 @@ def _check_same_result(fn: FunctionType, decided: Decision, result: Result) -> N
         raise _errors.decorated_already(fn, decided.original or fn.__code__, result)
 
 
-def _open_code(fn: FunctionType, result: Result) -> CodeType | str:
-    """Return the open-coded code of *fn*; or the reason why it is run the runtime way.
+def _decide(fn: FunctionType, result: Result) -> _Known:
+    """Return the decision on *fn*.
 
     Raises:
         DeferError: It has named results, and cannot have them.
     """
+    known = _known.get(id(fn.__code__))
+    if known is not None and known.suits(fn, result):
+        return known
     if result is not None:
         error = _errors.bad_result(fn, result)
         if error is not None:
             raise error
-    elif os.environ.get("GODEFER_OPEN_CODED") == "0":  # (R4)
-        return "the environment says GODEFER_OPEN_CODED=0"
     resolved = resolve_names(fn)
+    try:
+        outcome = _outcome(fn, resolved, result)
+    except ImportError as error:
+        return _Known(fn, resolved, result, f"it could not be compiled: {error}")
+    if result is not None and isinstance(outcome, str):
+        raise _errors.needs_open_coding(fn, result, outcome)
+    known = _known[id(fn.__code__)] = _Known(fn, resolved, result, outcome)
+    return known
+
+
+def _outcome(fn: FunctionType, resolved: ResolvedNames, result: Result) -> CodeType | str:
+    """Return the open code of *fn*; or the reason why it is run the runtime way."""
+    if result is None and _turned_off():
+        return "the environment says GODEFER_OPEN_CODED=0"
     if result is None and not any(resolved):  # without the names there is no statement
         return "there is no defer statement in its body"
-    known = _outcomes.get(fn.__code__, resolved, result)
-    if known is None:
-        try:
-            known = _compiled(fn, resolved, result)
-        except ImportError as error:
-            known = f"it could not be compiled: {error}"
-        else:
-            _outcomes.set(fn.__code__, resolved, result, known)
-    if result is not None and isinstance(known, str):
-        raise _errors.needs_open_coding(fn, result, known)
-    return known
+    return _compiled(fn, resolved, result)
 
 
 def _compiled(fn: FunctionType, resolved: ResolvedNames, result: Result) -> CodeType | str:
@@ -253,35 +322,9 @@ def _compiled(fn: FunctionType, resolved: ResolvedNames, result: Result) -> Code
     from godefer._runtime.constants import fill  # noqa: PLC0415  # as above
 
     code, plan, exits = outcome
-    # A copy: `_outcomes` keeps this until the original dies, so it must not keep that alive.
+    # A copy: `_Known` keeps this until the original dies, so it must not keep that alive.
     original = fn.__code__.replace()
     return fill(code, Decision(original, result, plan=plan, exits=exits, file=file))
-
-
-class _Outcomes:
-    """The open code of functions, or the reason for none, by the *identity* of their code.
-
-    A function that is defined anew on every call of another has the same code each time, but its
-    names may have another meaning. Equal code objects may come from two files.
-    """
-
-    def __init__(self) -> None:
-        self._items: dict[int, tuple[ref[CodeType], ResolvedNames, Result, CodeType | str]] = {}
-
-    def get(self, code: CodeType, resolved: ResolvedNames, result: Result) -> CodeType | str | None:
-        item = self._items.get(id(code))
-        if item is not None and item[0]() is code and item[1:3] == (resolved, result):
-            return item[3]
-        return None
-
-    def set(
-        self, code: CodeType, resolved: ResolvedNames, result: Result, outcome: CodeType | str
-    ) -> None:
-        key, forget = id(code), self._items.pop
-        self._items[key] = ref(code, lambda _: forget(key, None)), resolved, result, outcome
-
-
-_outcomes = _Outcomes()
 
 
 def _object(fn: Any, result: Result) -> Any:

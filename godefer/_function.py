@@ -27,16 +27,44 @@ def make_function(code: CodeType, original: FunctionType) -> FunctionType:
         code: The new code; its free variables are the original's.
         original: The function that gives its globals, closure cells, defaults and identity.
     """
-    factory, placeholder = _factory(original)
-    consts = tuple(code if const is placeholder else const for const in factory.co_consts)
-    cells = dict(zip(original.__code__.co_freevars, original.__closure__ or (), strict=True))
-    closure = tuple(cells[name] for name in factory.co_freevars)
-    make = FunctionType(
-        factory.replace(co_consts=consts), original.__globals__, closure=closure or None
-    )
-    function: FunctionType = make(original.__defaults__, original.__kwdefaults__)
-    copy_identity(original, function)
-    return function
+    return Maker(code, original).make(original)
+
+
+class Maker:
+    """Makes functions with one new code, for originals that share their code.
+
+    Args:
+        code: The new code.
+        original: One of the originals.
+    """
+
+    __slots__ = ("_cells", "_factory", "_shape")
+
+    def __init__(self, code: CodeType, original: FunctionType) -> None:
+        factory, placeholder = _factory(original)
+        consts = tuple(code if const is placeholder else const for const in factory.co_consts)
+        self._factory = factory.replace(co_consts=consts)
+        freevars = original.__code__.co_freevars
+        self._cells = [freevars.index(name) for name in factory.co_freevars]
+        self._shape = _shape(original)
+
+    def fits(self, original: FunctionType) -> bool:
+        """Return whether *original* has defaults of the same shape."""
+        return _shape(original) == self._shape
+
+    def make(self, original: FunctionType) -> FunctionType:
+        """Return a function with the code, and everything else of *original*."""
+        cells = original.__closure__
+        closure = None if cells is None else tuple([cells[i] for i in self._cells])
+        make = FunctionType(self._factory, original.__globals__, closure=closure)
+        function: FunctionType = make(original.__defaults__, original.__kwdefaults__)
+        copy_identity(original, function)
+        return function
+
+
+def _shape(original: FunctionType) -> tuple[int, tuple[str, ...]]:
+    """Return the number of defaults, and the names of those of keyword-only parameters."""
+    return len(original.__defaults__ or ()), tuple(original.__kwdefaults__ or ())
 
 
 def copy_identity(original: FunctionType, function: FunctionType) -> None:
@@ -80,8 +108,7 @@ def cells({cells}):
 def _factory(original: FunctionType) -> tuple[CodeType, CodeType]:
     """Return a factory for functions of the shape of *original*, and the lambda's code in it."""
     freevars = original.__code__.co_freevars
-    defaults = len(original.__defaults__ or ())
-    keywords = tuple(original.__kwdefaults__ or ())
+    defaults, keywords = _shape(original)
     if not freevars and not keywords and defaults < len(_PLAIN):
         plain: CodeType = _PLAIN[defaults].__code__
         return plain, innermost(plain, 1)

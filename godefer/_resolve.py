@@ -51,6 +51,51 @@ def resolve_names(fn: FunctionType, code: CodeType | None = None) -> ResolvedNam
     return tuple(statements), tuple(modules)
 
 
+class NameCheck:
+    """The names of a function; whether those of another function with its code mean the same."""
+
+    __slots__ = ("_cells", "_globals")
+
+    def __init__(self, fn: FunctionType, resolved: ResolvedNames) -> None:
+        code = fn.__code__
+        statements, modules = dict(resolved[0]), dict(resolved[1])
+        self._globals: list[tuple[str, object]] = []  # each with what it means, or None
+        self._cells: list[tuple[int, object]] = []
+        for name in dict.fromkeys(outer_names(code)):
+            means: object = modules.get(name)
+            if name in statements:
+                means = _look_up(fn, name)
+            if name in code.co_freevars:
+                self._cells.append((code.co_freevars.index(name), means))
+            else:
+                self._globals.append((name, means))
+
+    def holds(self, fn: FunctionType) -> bool:
+        """Return whether the names of *fn*, which has the same code, mean the same."""
+        module_globals = fn.__globals__
+        for name, means in self._globals:
+            value = module_globals.get(name)
+            if value is None and name not in module_globals:
+                value = _BUILTINS.get(name)
+            if value is not means and (means is not None or _has_meaning(value)):
+                return False
+        for index, means in self._cells:
+            try:
+                value = fn.__closure__[index].cell_contents  # type: ignore[index]  # it has cells
+            except ValueError:  # the cell is empty
+                value = None
+            if value is not means and (means is not None or _has_meaning(value)):
+                return False
+        return True
+
+
+_BUILTINS = vars(builtins)
+
+
+def _has_meaning(value: object) -> bool:
+    return id(value) in _STATEMENTS or isinstance(value, ModuleType)
+
+
 def resolve_attribute(modules: dict[str, ModuleType], path: tuple[str, ...]) -> str | None:
     """Return the statement that *path* leads to, such as ``("godefer", "defer")``; else None."""
     value: Any = modules.get(path[0])

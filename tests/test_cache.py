@@ -324,6 +324,39 @@ def test_a_process_that_is_killed_while_it_writes(project):
         assert run(project, program="check.py") == "[]\n"
 
 
+FORK = """\
+import os, signal, threading
+import module
+from godefer import _cache
+
+held, done = threading.Event(), threading.Event()
+
+def hold():
+    with _cache._lock():
+        held.set()
+        done.wait()
+
+threading.Thread(target=hold).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    events = []
+    module.outer()(events)
+    os._exit(0 if events == ["inner"] else 1)
+print(os.waitpid(child, 0)[1])
+done.set()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_while_the_cache_is_locked(project):
+    """A process that is forked while a thread uses the cache can decorate functions (C3)."""
+    (project / "fork.py").write_text(FORK)
+    assert run(project, "-W", "ignore", program="fork.py") == "0\n"
+
+
 def test_a_file_does_not_grow(project):
     """A module that is edited again and again has a file of the size of one text (C2)."""
     run(project)
