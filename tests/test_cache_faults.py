@@ -1,0 +1,365 @@
+"""The cache where a disk is full, a folder cannot be written, a file is damaged, a process dies: C1, C2, C3.
+
+Every start must do the same as ever and say nothing; and once a file can be written, it is whole.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import godefer
+from tests import cache_faults
+from tests.cache_faults import NotAllowedError, Project, expected, mounted
+
+PYPY = sys.implementation.name == "pypy"
+SEED = 13
+slow = pytest.mark.skipif(PYPY, reason="slow there, and no other code")
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path / "project")
+
+
+@pytest.fixture
+def mount():
+    """`mounted`, in a test that is skipped where this process may not mount."""
+
+    def attempt(stack, folder, *options):
+        try:
+            stack.enter_context(mounted(folder, *options))
+        except NotAllowedError as e:
+            pytest.skip(f"needs to mount: {e}")
+
+    return attempt
+
+
+def tmpfs(size, *more):
+    return ["-t", "tmpfs", "-o", ",".join([f"size={size}", *more]), "tmpfs"]
+
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def pages(path):
+    return -(-path.stat().st_size // PAGE)
+
+
+# A full disk
+
+
+def test_a_disk_of_any_size(project, mount):
+    """On a disk of any size nothing is said, and a file that does not fit is none (C1, C3)."""
+    assert not project.wrong()
+    # The interpreter leaves a broken .pyc where there is room for a part of it, so it is there.
+    (pyc,) = project.pycache.glob("module.*.pyc")
+    data = pyc.read_bytes()
+    room, needed = pages(pyc), pages(pyc) + pages(project.file)
+    shutil.rmtree(project.pycache)
+    project.pycache.mkdir()
+    fits = []
+    for n in range(room, needed + 2):
+        with contextlib.ExitStack() as stack:
+            mount(stack, project.pycache, *tmpfs(n * PAGE))
+            pyc.write_bytes(data)
+            assert not project.wrong()
+            assert not project.wrong()
+            assert not project.left_over()
+            assert project.file.exists() == project.is_whole()
+            fits.append(project.is_whole())
+    assert fits[0] is False
+    assert fits[-1] is True
+
+
+def test_a_disk_without_room_for_names(project, mount):
+    """On a disk that takes no further file nothing is said, and nothing is left (C1)."""
+    project.pycache.mkdir()
+    with contextlib.ExitStack() as stack:
+        mount(stack, project.pycache, *tmpfs("1m", "nr_inodes=1"))
+        assert not project.wrong()
+        assert list(project.pycache.iterdir()) == []
+
+
+def test_a_disk_that_was_full(project, mount):
+    """A file from before the disk was full stays whole; it is replaced as soon as there is room (C3)."""
+    project.pycache.mkdir()
+    with contextlib.ExitStack() as stack:
+        mount(stack, project.pycache, *tmpfs("256k"))
+        assert not project.wrong()
+        before = project.file.read_bytes()
+        filler = project.pycache / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(PAGE))
+        project.edit("other")
+        assert not project.wrong()
+        assert not project.wrong()
+        assert project.file.read_bytes() == before
+        assert not project.left_over()
+        filler.unlink()
+        assert not project.wrong()
+        assert project.file.read_bytes() != before
+        assert project.is_whole()
+        assert project.is_warm()
+
+
+def test_a_file_may_not_grow(project):
+    """Where no file may have more than so many bytes, one that would is none (RLIMIT_FSIZE; C1, C3)."""
+    resource = pytest.importorskip("resource")
+    assert not project.wrong()
+    size = project.file.stat().st_size
+    for limit in (0, 1, 20, size // 2, size - 1, size):
+        project.file.unlink()
+
+        def limited(limit=limit):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        assert not project.wrong(preexec_fn=limited)
+        assert project.is_whole() == project.file.exists() == (limit == size)
+        assert not project.left_over()
+        assert not project.wrong()
+        assert project.is_whole()
+
+
+# A folder that cannot be written
+
+
+@pytest.fixture(params=["mode", "mount"])
+def read_only(request, project, mount):
+    """Make a folder one that cannot be written, for the time of a `with`; gives the words to put before a command."""
+
+    @contextlib.contextmanager
+    def read_only(folder):
+        if request.param == "mount":
+            with contextlib.ExitStack() as stack:
+                mount(stack, folder, "--bind", str(folder))
+                subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
+                yield []
+            return
+        before = []
+        if os.geteuid() == 0:  # to whom modes mean nothing, unless it gives up that right
+            before = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+            if shutil.which("setpriv") is None:
+                pytest.skip("needs setpriv to test modes as root")
+        folder.chmod(0o555)
+        try:
+            yield before
+        finally:
+            folder.chmod(0o755)
+
+    return read_only
+
+
+@pytest.mark.parametrize("there", ["nothing", "whole", "stale", "damaged"])
+def test_a_read_only_folder(project, read_only, there):
+    """What is in a folder that cannot be written is used if it counts, and is left as it is (C1)."""
+    project.pycache.mkdir()
+    if there != "nothing":
+        assert not project.wrong()
+    if there == "stale":
+        project.edit("other")
+    elif there == "damaged":
+        project.file.write_bytes(project.file.read_bytes()[:-1])
+    before = {path.name: path.read_bytes() for path in project.pycache.iterdir()}
+    with read_only(project.pycache) as words:
+        assert not project.wrong(before=words)
+        assert not project.wrong(before=words)
+        assert project.is_warm(before=words) == (there == "whole")
+    assert {path.name: path.read_bytes() for path in project.pycache.iterdir()} == before
+    assert not project.wrong()
+    assert project.is_whole()
+
+
+def test_a_read_only_tree(project, read_only):
+    """In a tree that cannot be written no folder is made (C1)."""
+    with read_only(project.folder) as words:
+        assert not project.wrong(before=words)
+    assert not project.pycache.exists()
+
+
+# Damage
+
+
+@slow
+def test_damage(tmp_path):
+    """After any damage to the file a program does the same, and the file is replaced (C2)."""
+    assert cache_faults.damaged(tmp_path / "project", 21, SEED) == []
+
+
+# It writes no `.pyc` meanwhile: those of the standard library would have that number, too.
+AS_ANOTHER = """\
+import sys
+import _frozen_importlib_external as external
+magic, sys.dont_write_bytecode = external.MAGIC_NUMBER, True
+external.MAGIC_NUMBER = b"\\x01\\x02\\r\\n"
+from godefer import _cache
+external.MAGIC_NUMBER, sys.dont_write_bytecode = magic, False
+exec(compile(open("main.py").read(), "main.py", "exec"))
+"""
+
+
+def of_another_python(project, tmp_path):
+    """The file that a Python with another magic number writes."""
+    other = Project(tmp_path / "other", "other")
+    (other.folder / "other.py").write_text(AS_ANOTHER)
+    assert other.start("other.py").communicate() == (expected("other"), "")
+    assert b"\x01\x02\r\n" in other.file.read_bytes()[:20]
+    return other.file.read_bytes()
+
+
+def of_another_version(project, tmp_path):
+    """The file that another version of godefer writes."""
+    package = tmp_path / "site" / "godefer"
+    shutil.copytree(Path(godefer.__file__).parent, package)
+    version = package / "_version.py"
+    version.write_text(version.read_text().replace(godefer.__version__, "9.9.9"))
+    return _written_by(package.parent, tmp_path)
+
+
+def of_another_compiler(project, tmp_path):
+    """The file that a godefer of this version with another compiler writes."""
+    package = tmp_path / "site" / "godefer"
+    shutil.copytree(Path(godefer.__file__).parent, package)
+    cache = package / "_cache.py"
+    cache.write_text(cache.read_text().replace('COMPILER = "', 'COMPILER = "0'))
+    return _written_by(package.parent, tmp_path)
+
+
+def _written_by(site, tmp_path):
+    other = Project(tmp_path / "other", "other")
+    env = {"PYTHONPATH": str(site), "PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-S", "main.py"], cwd=other.folder, env=env, check=True)
+    return other.file.read_bytes()
+
+
+def of_another_module(project, tmp_path):
+    """The file of another module with functions of the same names."""
+    other = Project(tmp_path / "other", "other")
+    assert not other.wrong()
+    return other.file.read_bytes()
+
+
+def of_another_optimization(project, tmp_path):
+    """The file of `-O`, where functions have no assertions."""
+    assert not project.wrong("-O")
+    (file,) = project.pycache.glob("module.*.opt-1.godefer")
+    return file.read_bytes()
+
+
+def a_pyc(project, tmp_path):
+    """The module's own `.pyc`."""
+    assert not project.wrong()
+    return project.file.with_suffix(".pyc").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        of_another_python,
+        of_another_version,
+        of_another_compiler,
+        of_another_module,
+        of_another_optimization,
+        a_pyc,
+    ],
+)
+def test_the_file_of_another(project, tmp_path, make):
+    """A file that was written for something else is as none, and is replaced (C2)."""
+    foreign = make(project, tmp_path)
+    project.pycache.mkdir(exist_ok=True)
+    project.file.write_bytes(foreign)
+    assert not project.wrong()
+    assert project.file.read_bytes() != foreign
+    assert project.is_whole()
+    assert project.is_warm()
+
+
+@pytest.mark.parametrize(
+    "what", ["a link to itself", "a link to a device", "a socket", "too large"]
+)
+def test_something_else_in_its_place(project, what):
+    """What cannot be read, or has no end, is as none, and is replaced (C2)."""
+    assert not project.wrong()
+    project.file.unlink()
+    if what == "a link to itself":
+        project.file.symlink_to(project.file)
+    elif what == "a link to a device":
+        project.file.symlink_to("/dev/zero")
+    elif what == "a socket":
+        with socket.socket(socket.AF_UNIX) as there:
+            here = Path.cwd()
+            os.chdir(project.pycache)  # its whole path may be too long for a socket
+            try:
+                there.bind(project.file.name)
+            finally:
+                os.chdir(here)
+    else:
+        with project.file.open("wb") as file:
+            file.truncate(1 << 40)
+    assert not project.wrong()
+    assert project.file.is_file()
+    assert not project.file.is_symlink()
+    assert project.is_whole()
+
+
+def test_a_file_that_cannot_be_read(project):
+    """A file that may not be read is as none, and is replaced (C2)."""
+    assert not project.wrong()
+    project.file.write_bytes(b"")
+    project.file.chmod(0)
+    words = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("needs setpriv to test modes as root")
+        words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    assert not project.wrong(before=words)
+    assert project.is_whole()
+
+
+# Processes
+
+
+@slow
+def test_processes_that_write_at_once(tmp_path):
+    """Processes of two trees that share a folder, and write its file again and again, are each right (C2, C3)."""
+    assert cache_faults.writers(tmp_path, 8, 6) == []
+
+
+@slow
+def test_processes_that_are_killed_while_they_write(tmp_path):
+    """A process that is killed while it writes leaves the file as it was, or as it was to be (C3)."""
+    wrong, writing = cache_faults.killed(tmp_path / "project", 30, SEED)
+    assert wrong == []
+    assert writing
+
+
+@slow
+def test_starts_that_are_killed(tmp_path):
+    """A program that is killed at any moment of its start leaves nothing that a later one minds (C3)."""
+    assert cache_faults.killed_starts(tmp_path / "project", 10, SEED) == []
+
+
+def test_what_a_killed_process_leaves_is_not_in_the_way(project):
+    """Half-written files of processes that were killed are in nobody's way (C3)."""
+    assert not project.wrong()
+    data = project.file.read_bytes()
+    project.file.unlink()
+    left = project.file.with_name(f"{project.file.name}.1.2")
+    left.write_bytes(data[:100])
+    assert not project.wrong()
+    assert project.is_whole()
+
+
+def test_the_long_form(capsys):
+    """`python -m tests.cache_faults` tells its seed, and what went wrong."""
+    few = ["--damages=7", "--kills=2", "--killed-starts=1", "--processes=2", "--starts=1"]
+    assert cache_faults.main(["--seed=4", *few]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("seed 4\n7 damages: 0 wrong")
+    assert printed.count("0 wrong") == 4
