@@ -213,12 +213,14 @@ def damaged(folder, count, seed):
 
 
 def killed(folder, count, seed):
-    """Kill processes that only write, at random moments; what goes wrong, and how many died while they wrote."""
+    """Kill processes that only write, at random moments: so many, and more until one died while it wrote; what goes wrong, and how many did."""
     project = Project(folder)
     wrong = list(project.problems("at first"))
     rng = random.Random(seed)
     writing = 0
-    for n in range(count):
+    for n in range(20 * count):
+        if n >= count and writing:
+            break
         process = project.start("storm.py")
         assert process.stdout.readline() == "ready\n", process.stderr.read()
         time.sleep(rng.uniform(0, 0.02))
@@ -263,7 +265,7 @@ def writers(folder, processes, starts):
     """
     shared = folder / "shared"
     shared.mkdir()
-    trees = [Project(folder / "a", "body"), Project(folder / "b", "another")]
+    trees = [Project(folder / "a", "body"), Project(folder / "b", "rest")]
     for age, tree in enumerate(trees):
         tree.pycache.symlink_to(shared)
         os.utime(tree.folder / "module.py", (10**9 + age, 10**9 + age))  # for the .pyc

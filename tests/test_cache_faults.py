@@ -204,43 +204,52 @@ exec(compile(open("main.py").read(), "main.py", "exec"))
 """
 
 
+# Those of another Python or godefer are written for a module of the same text, so that nothing but
+# the version tells them from one of its own.
+
+
 def of_another_python(project, tmp_path):
     """The file that a Python with another magic number writes."""
-    other = Project(tmp_path / "other", "other")
+    other = Project(tmp_path / "other")
     (other.folder / "other.py").write_text(AS_ANOTHER)
-    assert other.start("other.py").communicate() == (expected("other"), "")
+    assert other.start("other.py").communicate() == (expected("body"), "")
     assert b"\x01\x02\r\n" in other.file.read_bytes()[:20]
     return other.file.read_bytes()
 
 
 def of_another_version(project, tmp_path):
     """The file that another version of godefer writes."""
-    package = tmp_path / "site" / "godefer"
-    shutil.copytree(Path(godefer.__file__).parent, package)
-    version = package / "_version.py"
-    version.write_text(version.read_text().replace(godefer.__version__, "9.9.9"))
-    return _written_by(package.parent, tmp_path)
+    return _written_by_a_changed("_version.py", '__version__ = "', tmp_path)
 
 
 def of_another_compiler(project, tmp_path):
     """The file that a godefer of this version with another compiler writes."""
+    return _written_by_a_changed("_cache.py", 'COMPILER = "', tmp_path)
+
+
+def _written_by_a_changed(name, text, tmp_path):
     package = tmp_path / "site" / "godefer"
     shutil.copytree(Path(godefer.__file__).parent, package)
-    cache = package / "_cache.py"
-    cache.write_text(cache.read_text().replace('COMPILER = "', 'COMPILER = "0'))
-    return _written_by(package.parent, tmp_path)
-
-
-def _written_by(site, tmp_path):
-    other = Project(tmp_path / "other", "other")
-    env = {"PYTHONPATH": str(site), "PATH": os.environ["PATH"]}
-    subprocess.run([sys.executable, "-S", "main.py"], cwd=other.folder, env=env, check=True)
+    whole = (package / name).read_text()
+    assert text in whole
+    (package / name).write_text(whole.replace(text, f"{text}9"))
+    other = Project(tmp_path / "other")
+    env = {"PYTHONPATH": str(package.parent), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [sys.executable, "-S", "main.py"],
+        cwd=other.folder,
+        env=env,
+        check=True,
+        text=True,
+        stdout=subprocess.PIPE,
+    )
+    assert done.stdout == expected("body")
     return other.file.read_bytes()
 
 
 def of_another_module(project, tmp_path):
     """The file of another module with functions of the same names."""
-    other = Project(tmp_path / "other", "other")
+    other = Project(tmp_path / "other", "rest")  # as long, so that lines and columns are equal
     assert not other.wrong()
     return other.file.read_bytes()
 
