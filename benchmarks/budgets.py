@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from benchmarks import starts
 from benchmarks.group import HAND, OPEN, RUNTIME, SCOPE, STACK
 
 
@@ -40,3 +41,10 @@ RATIOS = [
 DECORATING_MS = 1.0
 IMPORTING = 1.0  # of `import contextlib`'s time
 MEMORY = 0.25  # of ExitStack's, for a pending call
+DECORATIONS_MS = {
+    (starts.FIRST, starts.WARM): 0.5,
+    (starts.FURTHER, starts.WARM): 0.06,
+    (starts.FURTHER, starts.COLD): 1.2,
+}
+START_MS = 15.0  # of 200 functions with a warm cache, beyond those by hand
+NESTED_US = 3.0  # to define and decorate a function on each call of another

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 
 from benchmarks.group import HAND, OPEN, RUNTIME, SCOPE, STACK
+from benchmarks.starts import COLD, OFF, WARM
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,7 @@ _COLOURS = {
     STACK: "#d9822b",
     SCOPE: "#a56fd0",
 }
+_CACHES = {HAND: "#8a8f98", WARM: "#2f9e6e", COLD: "#4c8dd6", OFF: "#d9822b"}
 _STYLE = (
     "<style>svg{color:#1f2328;font-family:system-ui,sans-serif}"
     "@media (prefers-color-scheme:dark){svg{color:#e6edf3}}</style>"
@@ -47,35 +49,53 @@ _SETTINGS = {
 def costs(ratios: dict[str, dict[str, float]], title: str, path: Path) -> None:
     """Draw bars: group -> way -> its cost as a multiple of what is written by hand."""
     with mpl.rc_context(_SETTINGS):
-        ways = [way for way in _COLOURS if any(way in of for of in ratios.values()) and way != HAND]
-        height = 0.8 / len(ways)
-        figure, axes = plt.subplots(figsize=(8, (0.14 * len(ways) + 0.06) * len(ratios) + 1.2))
-        for i, way in enumerate(ways):
-            bars = [(at, of[way]) for at, of in enumerate(ratios.values()) if way in of]
-            at = [row + (i - (len(ways) - 1) / 2) * height for row, _ in bars]
-            axes.barh(
-                at, [value for _, value in bars], height * 0.9, color=_COLOURS[way], label=way
-            )
-            for y, (_, value) in zip(at, bars, strict=True):
-                axes.annotate(
-                    _short(value),
-                    (value, y),
-                    (3, 0),
-                    textcoords="offset points",
-                    va="center",
-                    fontsize=7,
-                )
+        colours = {way: colour for way, colour in _COLOURS.items() if way != HAND}
+        figure, axes = _bars(ratios, colours, title)
         axes.axvline(1, color=_INK, linewidth=1)
-        axes.set_xscale("log")
         axes.set_xticks([1, 2, 5, 10, 20, 50], labels=["by hand = 1", "2", "5", "10", "20", "50"])
         axes.set_xlim(0.5, max(v for of in ratios.values() for v in of.values()) * 1.5)
-        axes.minorticks_off()
-        axes.set_yticks(range(len(ratios)), labels=list(ratios))
-        axes.invert_yaxis()
-        axes.tick_params(axis="y", length=0)
-        axes.set_title(title, loc="left", fontsize=11)
-        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.04), ncols=len(ways))
         _write(figure, path)
+
+
+def starts(times: dict[str, dict[str, float]], title: str, path: Path) -> None:
+    """Draw bars: program -> way -> milliseconds from its start to its end."""
+    with mpl.rc_context(_SETTINGS):
+        figure, axes = _bars(times, _CACHES, title)
+        ticks = [10, 20, 50, 100, 200, 500, 1000]
+        axes.set_xticks(ticks, labels=[f"{tick} ms" for tick in ticks])
+        every = [value for of in times.values() for value in of.values()]
+        axes.set_xlim(min(every) / 1.5, max(every) * 1.5)
+        _write(figure, path)
+
+
+def _bars(
+    values: dict[str, dict[str, float]], colours: dict[str, str], title: str
+) -> tuple[Any, Any]:
+    """Draw a row of bars for each group, one for each way that it has, on a logarithmic axis."""
+    ways = [way for way in colours if any(way in of for of in values.values())]
+    height = 0.8 / len(ways)
+    figure, axes = plt.subplots(figsize=(8, (0.14 * len(ways) + 0.06) * len(values) + 1.2))
+    for i, way in enumerate(ways):
+        bars = [(at, of[way]) for at, of in enumerate(values.values()) if way in of]
+        at = [row + (i - (len(ways) - 1) / 2) * height for row, _ in bars]
+        axes.barh(at, [value for _, value in bars], height * 0.9, color=colours[way], label=way)
+        for y, (_, value) in zip(at, bars, strict=True):
+            axes.annotate(
+                _short(value),
+                (value, y),
+                (3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=7,
+            )
+    axes.set_xscale("log")
+    axes.minorticks_off()
+    axes.set_yticks(range(len(values)), labels=list(values))
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.04), ncols=len(ways))
+    return figure, axes
 
 
 def growth(found: dict[str, dict[str, list[tuple[int, float]]]], title: str, path: Path) -> None:

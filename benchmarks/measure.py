@@ -22,7 +22,7 @@ import timeit
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import floors, growth, others, peers
+from benchmarks import floors, growth, others, peers, starts
 from benchmarks.exits import GROUPS as EXITS
 from benchmarks.features import GROUPS as FEATURES
 from benchmarks.group import CACHED, HAND, OPEN, RUNTIME, Group, untraced
@@ -103,6 +103,11 @@ def measure_others(rounds: int) -> dict[str, dict[str, list[float | None]]]:
     return found
 
 
+def measure_starts(rounds: int, **smaller: Any) -> dict[str, Any]:
+    """Starts of programs, decorations in them, and functions that are decorated on each call of another; in seconds."""
+    return {**starts.measure(rounds, **smaller), "nested": interleaved(starts.nested(), rounds)}
+
+
 def main() -> None:
     """Measure, and print the values."""
     parser = argparse.ArgumentParser(
@@ -110,12 +115,15 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--growth", action="store_true", help="how cost grows, and nothing else")
+    parser.add_argument("--starts", action="store_true", help="starts, and nothing else")
     options = parser.parse_args()
     if hasattr(gc, "freeze"):  # PyPy has none
         gc.freeze()
     with contextlib.redirect_stdout(sys.stderr):
         if options.growth:
             found: dict[str, Any] = {"growth": growth.measure()}
+        elif options.starts:
+            found = {"starts": measure_starts(options.rounds)}
         else:
             groups, wrong = {}, {}
             for group in EXITS + FEATURES:

@@ -132,8 +132,8 @@ def compiling() -> Callable[[], object]:
 def importing(what: str, bytecode: Path) -> Callable[[], object]:
     """An interpreter that does nothing, or imports *what*; it finds what is compiled already in *bytecode*, or puts it there."""
     command = [sys.executable, "-c", f"import {what}" if what else "pass"]
-    environment = _environment(bytecode)
-    run = lambda: subprocess.run(command, env=environment, check=True)  # noqa: E731
+    env = environment(bytecode)
+    run = lambda: subprocess.run(command, env=env, check=True)  # noqa: E731
     run()
     return run
 
@@ -145,16 +145,17 @@ def modules_imported(bytecode: Path) -> set[str]:
     )
     command = [sys.executable, "-c", program]
     done = subprocess.run(
-        command, env=_environment(bytecode), check=True, capture_output=True, text=True
+        command, env=environment(bytecode), check=True, capture_output=True, text=True
     )
     return set(done.stdout.split())
 
 
-def _environment(bytecode: Path) -> dict[str, str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(godefer.__file__).parent.parent)}
-    environment["PYTHONPYCACHEPREFIX"] = str(bytecode)
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    return environment
+def environment(bytecode: Path) -> dict[str, str]:
+    """The environment of an interpreter that finds godefer, and keeps what it compiles in *bytecode*."""
+    found = {**os.environ, "PYTHONPATH": str(Path(godefer.__file__).parent.parent)}
+    found["PYTHONPYCACHEPREFIX"] = str(bytecode)
+    found.pop("PYTHONDONTWRITEBYTECODE", None)
+    return found
 
 
 def _by_hand(n: int, look: Callable[[], int]) -> int:

@@ -25,16 +25,24 @@ import math
 import os
 import re
 import shlex
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks import floors
-from benchmarks.budgets import DECORATING_MS, IMPORTING, MEMORY, RATIOS
+from benchmarks import floors, starts
+from benchmarks.budgets import (
+    DECORATING_MS,
+    DECORATIONS_MS,
+    IMPORTING,
+    MEMORY,
+    NESTED_US,
+    RATIOS,
+    START_MS,
+)
 from benchmarks.group import CACHED, HAND, OPEN, OURS, RUNTIME, SCOPE, STACK
 from benchmarks.peers import PEERS
+from benchmarks.results import Results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,95 +76,56 @@ _IN_SHORT = {
     "memory of a pending call, open-coded": (None, OPEN, STACK),
     "memory of a pending call, at run time": (None, RUNTIME, STACK),
 }
+# The same of whole processes.
+_STARTS_IN_SHORT = {
+    "start of a program with 200 decorated functions": starts.WARM,
+    "its first start ever": starts.COLD,
+}
 
 
-class Results:
-    """What all processes of one Python have measured."""
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(_ROOT), "PYTHONHASHSEED": "0"}
 
-    def __init__(self, processes: list[dict[str, Any]], grown: dict[str, Any]) -> None:
-        self.python = processes[0]["python"]
-        implementation = processes[0]["implementation"]
-        self.judged = implementation == "CPython"
-        self.name = f"{implementation} {self.python}"
-        version = ".".join(self.python.split(".")[:2])
-        self.version = version if self.judged else f"{implementation} {version}"
-        self.wrong: dict[str, dict[str, str]] = processes[0]["wrong"]
-        self.growth = grown["growth"]
-        largest = {way: points[-1] for way, points in self.growth["pending"].items()}
-        self.memory = {
-            way: taken / calls for way, (calls, taken) in largest.items()
-        }  # bytes for each; PyPy's is empty
-        self._groups = [process["groups"] for process in processes]
-        self._others = [process["others"] for process in processes]
-        self.groups = list(self._groups[0])
 
-    def ways(self, group: str) -> list[str]:
-        return list(self._groups[0][group])
-
-    def ratio(self, group: str, way: str, against: str = HAND) -> float | None:
-        """The median, over all rounds of all processes, of *way*'s time divided by that of *against* in the same round."""
-        if way not in self._groups[0][group]:
-            return None
-        return statistics.median(
-            one / other
-            for process in self._groups
-            for one, other in zip(process[group][way], process[group][against], strict=True)
-            if one is not None and other is not None
-        )
-
-    def least(self, group: str, way: str, step: str, against: str) -> float:
-        """The median ratio of a step of a floor (`benchmarks.floors`) to *against*."""
-        rounds = [process[f"the least: {group}"] for process in self._others]
-        return statistics.median(
-            one / other
-            for ways in rounds
-            for one, other in zip(ways[f"{way}: {step}"], ways[against], strict=True)
-            if one is not None and other is not None
-        )
-
-    def memory_share(self, way: str) -> float | None:
-        """The memory of a pending call, as a share of ExitStack's; None where it cannot be measured."""
-        return self.memory[way] / self.memory[STACK] if self.memory else None
-
-    def nanoseconds(self, group: str, way: str) -> float:
-        return 1e9 * statistics.median(
-            t for process in self._groups for t in process[group][way] if t is not None
-        )
-
-    def milliseconds(self, group: str, way: str) -> float:
-        return 1e3 * statistics.median(t for process in self._others for t in process[group][way])
-
-    def importing(self, what: str) -> float:
-        """Milliseconds beyond an interpreter that imports nothing."""
-        rounds = (
-            zip(p["importing"][what], p["importing"]["nothing"], strict=True) for p in self._others
-        )
-        return 1e3 * statistics.median(one - bare for pairs in rounds for one, bare in pairs)
+def _run(python: str, *options: str) -> Any:
+    command = [*shlex.split(python), "-m", "benchmarks.measure", *options]
+    done = subprocess.run(
+        command, check=True, cwd=_ROOT, env=_environment(), stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(done.stdout)
 
 
 def measure(pythons: list[str], rounds: int, processes: int) -> list[Results]:
     """Run everything on each Python; each is the words of a command."""
     found: dict[str, list[dict[str, Any]]] = {python: [] for python in pythons}
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT), "PYTHONHASHSEED": "0"}
-
-    def run(python: str, *options: str) -> Any:
-        command = [*shlex.split(python), "-m", "benchmarks.measure", *options]
-        done = subprocess.run(
-            command, check=True, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True
-        )
-        return json.loads(done.stdout)
-
     for python in pythons:  # one that cannot be run ends this before an hour of measuring
         subprocess.run(
             [*shlex.split(python), "-c", "import benchmarks.measure"],
             check=True,
             cwd=_ROOT,
-            env=environment,
+            env=_environment(),
         )
     for _ in range(processes):
         for python in pythons:
-            found[python].append(run(python, "--rounds", str(rounds)))
-    return [Results(found[python], run(python, "--growth")) for python in pythons]
+            found[python].append(_run(python, "--rounds", str(rounds)))
+    return [
+        Results(
+            found[python],
+            _run(python, "--growth"),
+            _run(python, "--starts", "--rounds", str(rounds)),
+        )
+        for python in pythons
+    ]
+
+
+def measure_starts(pythons: list[str], rounds: int) -> list[Results]:
+    """Run the starts alone."""
+    found = []
+    for python in pythons:
+        measured = _run(python, "--starts", "--rounds", str(rounds))
+        nothing = {"groups": {}, "wrong": {}, "others": {}}
+        found.append(Results([{**measured, **nothing}], {"growth": {"pending": {}}}, measured))
+    return found
 
 
 def costs_table(results: Results) -> str:
@@ -250,6 +219,33 @@ def _budgets() -> Iterator[_Judged]:
             {},
         )
 
+    for (which, cache), limit in DECORATIONS_MS.items():
+        yield _Judged(
+            f"decorating: {which}, {cache}",
+            "",
+            limit,
+            " ms",
+            lambda r, of=(which, cache): r.decoration(*of),
+            {},
+        )
+    yield _Judged(
+        f"a start with {starts.JUDGED}, {starts.WARM}, beyond",
+        HAND,
+        START_MS,
+        " ms",
+        lambda r: r.start_beyond(starts.JUDGED, starts.WARM),
+        {},
+    )
+    for way in (OPEN, RUNTIME):
+        yield _Judged(
+            f"{way}: a nested function, on each call",
+            "",
+            NESTED_US,
+            " µs",
+            lambda r, way=way: r.nested(way),
+            {},
+        )
+
 
 def budgets_table(results: list[Results]) -> str:
     """Each budget and what was measured; a miss is bold."""
@@ -340,6 +336,37 @@ def others_table(results: list[Results]) -> str:
     return _table(rows)
 
 
+def starts_table(results: list[Results]) -> str:
+    """Starts of whole processes, and single decorations in them."""
+    rows = [["", "", *(r.version for r in results)]]
+    first = next(iter(results[0].sizes))
+    cells = (f"{r.start(first, starts.BARE):.1f} ms" for r in results)
+    rows.append([starts.BARE, "", *cells])
+    for size in results[0].sizes:
+        rows.extend(
+            [size if way == HAND else "", way, *(f"{r.start(size, way):.1f} ms" for r in results)]
+            for way in starts.WAYS
+        )
+    rows.extend(
+        [
+            which if cache == starts.WARM else "",
+            cache,
+            *(f"{r.decoration(which, cache):.3f} ms" for r in results),
+        ]
+        for which in (starts.FIRST, starts.FURTHER_MODULE, starts.FURTHER)
+        for cache in (starts.WARM, starts.COLD)
+    )
+    rows.extend(
+        [
+            "a nested function, on each call" if way == HAND else "",
+            way,
+            *(f"{r.nested(way):.2f} µs" for r in results),
+        ]
+        for way in (HAND, OPEN, RUNTIME)
+    )
+    return _table(rows)
+
+
 def wrong_list(results: list[Results]) -> str:
     """Which peer does what instead."""
     lines: dict[str, list[str]] = {}
@@ -364,6 +391,9 @@ def short_table(results: list[Results]) -> str:
         )
         cells = ("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
         rows.append([what, against if against == HAND else f"`{against}`", *cells])
+    for what, way in _STARTS_IN_SHORT.items():
+        cells = (f"{r.start_ratio(starts.JUDGED, way):.2f}" for r in results)
+        rows.append([what, HAND, *cells])
     return _table(rows)
 
 
@@ -398,6 +428,7 @@ def write(results: list[Results], document: Path = _DOCUMENT, readme: Path = _RE
         "budgets": budgets_table(results),
         "floors": f"{missed_list(results)}\n\n{floors_table(results)}",
         "others": others_table(results),
+        "starts": starts_table(results),
         "wrong": wrong_list(results),
     }
     tables["costs"] = "\n\n".join(f"### {r.name}\n\n{costs_table(r)}" for r in results)
@@ -410,7 +441,7 @@ def write(results: list[Results], document: Path = _DOCUMENT, readme: Path = _RE
 
     from benchmarks import charts  # matplotlib is not needed for tables
 
-    newest = next((r for r in reversed(results) if r.judged), results[-1])
+    newest = _newest(results)
     drawn = {
         group: {
             way: ratio
@@ -423,6 +454,27 @@ def write(results: list[Results], document: Path = _DOCUMENT, readme: Path = _RE
     charts.growth(
         newest.growth, f"How cost grows, {newest.name}", document.parent / "benchmarks-growth.svg"
     )
+    _draw_starts(results, document)
+
+
+def write_starts(results: list[Results], document: Path = _DOCUMENT) -> None:
+    """Put the table of starts, and its chart, where the document has them; leave the rest alone."""
+    document.write_text(_filled(document, {"starts": starts_table(results)}))
+    _draw_starts(results, document)
+
+
+def _draw_starts(results: list[Results], document: Path) -> None:
+    from benchmarks import charts
+
+    newest = _newest(results)
+    drawn = {size: {way: newest.start(size, way) for way in starts.WAYS} for size in newest.sizes}
+    title = f"Time of a whole process, {newest.name}"
+    charts.starts(drawn, title, document.parent / "benchmarks-starts.svg")
+
+
+def _newest(results: list[Results]) -> Results:
+    """The newest CPython; where there is none, the last one."""
+    return next((r for r in reversed(results) if r.judged), results[-1])
 
 
 def _filled(document: Path, tables: dict[str, str]) -> str:
@@ -450,14 +502,22 @@ def main() -> None:
         help="an interpreter to measure, a path or the words of a command; may be repeated; the one that runs this, if not given",
     )
     parser.add_argument("--dry", action="store_true", help="print the tables, and write nothing")
+    parser.add_argument(
+        "--starts", action="store_true", help="measure starts of programs, and nothing else"
+    )
     options = parser.parse_args()
     if not options.dry:
         importlib.import_module(
             "benchmarks.charts"
         )  # what cannot be drawn in the end is not measured for an hour
-    results = measure(
-        options.python or [shlex.quote(sys.executable)], options.rounds, options.processes
-    )
+    pythons = options.python or [shlex.quote(sys.executable)]
+    if options.starts:
+        results = measure_starts(pythons, options.rounds)
+        print(starts_table(results))
+        if not options.dry:
+            write_starts(results)
+        return
+    results = measure(pythons, options.rounds, options.processes)
     for r in results:
         print(f"\n{r.name}\n\n{costs_table(r)}")
     tables = {
@@ -465,6 +525,7 @@ def main() -> None:
         "Missed": missed_list(results),
         "The least": floors_table(results),
         "Others": others_table(results),
+        "Starts": starts_table(results),
         "Wrong": wrong_list(results),
         "In short": short_table(results),
     }

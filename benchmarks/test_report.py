@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from benchmarks import floors, growth, measure, report
+from benchmarks import floors, growth, measure, report, starts
 from benchmarks.budgets import RATIOS, Budget
 from benchmarks.exits import GROUPS as EXITS
 from benchmarks.features import GROUPS as FEATURES
 from benchmarks.group import HAND, OPEN, RUNTIME, SCOPE, STACK
 
-MARKS = ("costs", "budgets", "floors", "others", "wrong")
+MARKS = ("costs", "budgets", "floors", "others", "starts", "wrong")
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +38,24 @@ def grown():
 
 
 @pytest.fixture(scope="module")
-def results(found, grown):
-    """One Python that is judged."""
-    return [report.Results([found], grown)]
+def started():
+    """Starts of small programs."""
+    sizes = {"1 function": (1, 1), starts.JUDGED: (4, 2)}
+    return {"starts": measure.measure_starts(1, sizes=sizes, judged=(4, 2))}
 
 
 @pytest.fixture(scope="module")
-def with_pypy(results, found, grown):
+def results(found, grown, started):
+    """One Python that is judged."""
+    return [report.Results([found], grown, started)]
+
+
+@pytest.fixture(scope="module")
+def with_pypy(results, found, grown, started):
     """That one, and PyPy, which cannot count memory."""
     found = {**found, "implementation": "PyPy", "python": "3.98.2"}
-    return [*results, report.Results([found], {"growth": {**grown["growth"], "pending": {}}})]
+    without = {"growth": {**grown["growth"], "pending": {}}}
+    return [*results, report.Results([found], without, started)]
 
 
 def rows_of(table):
@@ -86,11 +94,37 @@ def test_pypy_is_shown_and_not_judged(with_pypy, monkeypatch):
     assert head[-2:] == ["3.99", "PyPy 3.98"]
     assert all(row[-2].startswith("**") for row in body[: len(RATIOS)])
     assert not any("**" in row[-1] for row in body)
-    assert [row[-1] for row in body[-3:]] == ["", "", ""], "memory"
+    memory = [row[-1] for row in body if "memory" in row[0]]
+    assert memory == ["", "", ""]
     assert "PyPy" not in report.missed_list(with_pypy) + report.floors_table(with_pypy)
 
 
-@pytest.mark.parametrize("table", [report.others_table, report.short_table])
+def test_starts(results):
+    """Each program has a row for each way, with what an interpreter alone takes above; single functions follow."""
+    _, _, *body = rows_of(report.starts_table(results))
+    assert body[0][0] == starts.BARE
+    assert [row[:2] for row in body[1:9]] == [
+        [size if way == HAND else "", way]
+        for size in ("1 function", starts.JUDGED)
+        for way in starts.WAYS
+    ]
+    assert len(body) == 1 + 8 + 6 + 3
+    assert all(re.fullmatch(r"[\d.]+ (ms|µs)", row[-1]) for row in body)
+
+
+def test_a_start_is_compared_with_that_of_the_same_round():
+    """What a start takes beyond another is the median of the differences in each round."""
+    times = {HAND: [0.010, 0.030, 0.010], starts.WARM: [0.012, 0.060, 0.013]}
+    started = {"programs": {"p": times}, "decorating": {}, "nested": {}}
+    process = {"implementation": "CPython", "python": "3.99.1"}
+    process |= {"wrong": {}, "groups": {}, "others": {}}
+    found = report.Results([process], {"growth": {"pending": {}}}, {"starts": started})
+    assert found.start_beyond("p", starts.WARM) == pytest.approx(3.0)
+    assert found.start_ratio("p", starts.WARM) == pytest.approx(1.3)
+    assert found.start("p", starts.WARM) == pytest.approx(13.0)
+
+
+@pytest.mark.parametrize("table", [report.others_table, report.short_table, report.starts_table])
 def test_pypy_has_a_column(with_pypy, table):
     """PyPy is measured, but for memory."""
     head, _, *body = rows_of(table(with_pypy))
@@ -136,6 +170,7 @@ def test_a_python_may_be_several_words(tmp_path):
         "others": {},
     }
     answer |= {"growth": {"pending": {}}}
+    answer |= {"starts": {"programs": {}, "decorating": {}, "nested": {}}}
     script = tmp_path / "a python"
     script.write_text(f"import json, sys\nif '-m' in sys.argv: print(json.dumps({answer!r}))\n")
     command = shlex.join([sys.executable, str(script), "run"])
@@ -171,7 +206,8 @@ def test_a_ratio_is_of_the_same_round():
         "groups": {"g": group},
         "others": {},
     }
-    found = report.Results([process], {"growth": {"pending": {}}})
+    started = {"programs": {}, "decorating": {}, "nested": {}}
+    found = report.Results([process], {"growth": {"pending": {}}}, {"starts": started})
     assert found.ratio("g", STACK) == 3.0
     assert found.ratio("g", "no such way") is None
 
@@ -181,28 +217,41 @@ def test_the_tables_are_put_where_the_document_has_their_marks(results, tmp_path
     pytest.importorskip("matplotlib", reason="needs the extra 'bench'")
     document = tmp_path / "page.md"
     document.write_text(
-        "".join(f"before {name}\n<!-- {name} -->\nold\n<!-- end -->\n" for name in MARKS)
+        "".join(f"before {name}\n<!-- {name} -->\nOUTDATED\n<!-- end -->\n" for name in MARKS)
         + "the end\n"
     )
     readme = tmp_path / "readme.md"
-    readme.write_text("before\n<!-- costs -->\nold\n<!-- end -->\nafter\n")
+    readme.write_text("before\n<!-- costs -->\nOUTDATED\n<!-- end -->\nafter\n")
     report.write(results, document, readme)
     assert (
         readme.read_text()
         == f"before\n<!-- costs -->\n\n{report.short_table(results)}\n\n<!-- end -->\nafter\n"
     )
     text = document.read_text()
-    assert "old" not in text
+    assert "OUTDATED" not in text
     assert re.findall("^(?:before|the) .*", text, re.MULTILINE) == [
         *(f"before {name}" for name in MARKS),
         "the end",
     ]
     assert report.floors_table(results) in text
-    for name in ("benchmarks.svg", "benchmarks-growth.svg"):
+    for name in ("benchmarks.svg", "benchmarks-growth.svg", "benchmarks-starts.svg"):
         svg = (tmp_path / name).read_text()
         assert "prefers-color-scheme:dark" in svg
         assert "currentColor" in svg
         assert "#010203" not in svg
+
+
+def test_starts_alone(results, tmp_path):
+    """Starts that are measured alone change their table and their chart, and nothing else."""
+    pytest.importorskip("matplotlib", reason="needs the extra 'bench'")
+    document = tmp_path / "page.md"
+    document.write_text("<!-- others -->\nOUTDATED\n<!-- end -->\n<!-- starts -->\nOUTDATED\n<!-- end -->\n")
+    report.write_starts(results, document)
+    assert document.read_text() == (
+        "<!-- others -->\nOUTDATED\n<!-- end -->\n"
+        f"<!-- starts -->\n\n{report.starts_table(results)}\n\n<!-- end -->\n"
+    )
+    assert [path.name for path in tmp_path.glob("*.svg")] == ["benchmarks-starts.svg"]
 
 
 def test_a_document_without_a_mark(results, tmp_path):
