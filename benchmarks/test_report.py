@@ -114,14 +114,14 @@ def test_starts(results):
 
 def test_a_start_is_compared_with_that_of_the_same_round():
     """What a start takes beyond another is the median of the differences in each round."""
-    times = {HAND: [0.010, 0.030, 0.010], starts.WARM: [0.012, 0.060, 0.013]}
+    times = {HAND: [0.010, 0.030, 0.010], starts.WARM: [0.012, 0.031, 0.060]}
     started = {"programs": {"p": times}, "decorating": {}, "nested": {}}
     process = {"implementation": "CPython", "python": "3.99.1"}
     process |= {"wrong": {}, "groups": {}, "others": {}}
     found = report.Results([process], {"growth": {"pending": {}}}, {"starts": started})
-    assert found.start_beyond("p", starts.WARM) == pytest.approx(3.0)
-    assert found.start_ratio("p", starts.WARM) == pytest.approx(1.3)
-    assert found.start("p", starts.WARM) == pytest.approx(13.0)
+    assert found.start_beyond("p", starts.WARM) == pytest.approx(2.0)
+    assert found.start_ratio("p", starts.WARM) == pytest.approx(1.2)
+    assert found.start("p", starts.WARM) == pytest.approx(31.0)
 
 
 @pytest.mark.parametrize("table", [report.others_table, report.short_table, report.starts_table])
@@ -245,7 +245,9 @@ def test_starts_alone(results, tmp_path):
     """Starts that are measured alone change their table and their chart, and nothing else."""
     pytest.importorskip("matplotlib", reason="needs the extra 'bench'")
     document = tmp_path / "page.md"
-    document.write_text("<!-- others -->\nOUTDATED\n<!-- end -->\n<!-- starts -->\nOUTDATED\n<!-- end -->\n")
+    document.write_text(
+        "<!-- others -->\nOUTDATED\n<!-- end -->\n<!-- starts -->\nOUTDATED\n<!-- end -->\n"
+    )
     report.write_starts(results, document)
     assert document.read_text() == (
         "<!-- others -->\nOUTDATED\n<!-- end -->\n"
