@@ -146,6 +146,13 @@ def awaited_too_late(acm: object) -> DeferError:
     )
 
 
+def not_in_time(fn: object, seconds: float | None) -> TimeoutError:
+    """Return the error for a clean-up that has not ended within its limit (X)."""
+    return TimeoutError(
+        f"{callable_name(fn)} did not end within {seconds} seconds and was cancelled"
+    )
+
+
 def scope_ended(statement: str, frame: FrameType) -> DeferError:
     """Return the error for a scope that is used after its block (S)."""
     return DeferError(

@@ -1,0 +1,165 @@
+"""Clean-up that must finish, although its task is cancelled (section X of the rules).
+
+This module is not part of ``import godefer``. It imports no event loop: the one that runs it is
+found in `sys.modules`, and so is anyio, whose cancel scopes are its own on asyncio.
+
+On trio a cancel scope with a shield does all of it. `_on_asyncio` has the other event loops.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from godefer import _errors
+from godefer._runtime.results import awaitable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any, ParamSpec, TypeVar, overload
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+else:
+
+    def overload(_: object) -> None:
+        """Stand in for typing's, which the program may not have imported."""
+
+
+__all__ = ["shielded", "shielded_for"]
+
+_CANCELLED = float("-inf")  # the effective deadline in a cancelled scope, on trio and anyio
+
+
+# ruff: noqa: F811, D103  # it does not know `overload` again
+
+
+@overload
+async def shielded(fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+@overload
+async def shielded(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+async def shielded(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call ``fn(*args, **kwargs)``, and await it to its end, although the task is cancelled.
+
+    However often the task, or a cancel scope around it, is cancelled meanwhile: the call goes on,
+    and the cancellation is raised when it has ended (section X). Where the task had been cancelled
+    before, as in a deferred call of a cancelled function, nothing new is raised.
+
+    On asyncio the call runs in a task of its own, in the same context variables. So the call's own
+    timeouts and task groups work. A call that leaves a cancel scope or a task group of anyio that
+    the caller has entered fails there: anyio wants the same task.
+
+    Args:
+        fn: The function to call, async or not.
+        *args: Its positional arguments.
+        **kwargs: Its keyword arguments.
+
+    Returns:
+        The result of the call. `defer` drops it (D6).
+
+    Raises:
+        BaseException: The exception of the call. If the task was cancelled meanwhile, its context.
+        CancelledError: The task was cancelled while it waited; on trio it is ``trio.Cancelled``.
+
+    Example:
+        >>> import asyncio
+        >>> from godefer import defer, with_defers
+        >>> from godefer.aio import shielded
+        >>> async def close():
+        ...     await asyncio.sleep(0.01)
+        ...     print("closed")
+        >>> @with_defers
+        ... async def work():
+        ...     defer(shielded, close)
+        >>> async def main():
+        ...     task = asyncio.create_task(work())
+        ...     for _ in range(3):
+        ...         await asyncio.sleep(0.001)
+        ...         task.cancel()
+        ...     await asyncio.wait([task])
+        ...     print("cancelled:", task.cancelled())
+        >>> asyncio.run(main())
+        closed
+        cancelled: True
+    """
+    result = fn(*args, **kwargs)
+    return await _to_the_end(fn, result, None) if awaitable(result) else result
+
+
+@overload
+async def shielded_for(
+    seconds: float, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+) -> T: ...
+@overload
+async def shielded_for(
+    seconds: float, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> T: ...
+async def shielded_for(seconds: float, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call as `shielded` does, but give up after so many seconds (section X).
+
+    The call is cancelled then. Without an event loop there is no clock, and no limit.
+
+    Args:
+        seconds: The limit, from the moment of the call.
+        fn: The function to call, async or not. A function that does not await cannot be cancelled.
+        *args: Its positional arguments.
+        **kwargs: Its keyword arguments.
+
+    Returns:
+        The result of the call.
+
+    Raises:
+        TimeoutError: The call has not ended in time, and has been cancelled.
+        BaseException: As from `shielded`.
+
+    Example:
+        >>> import asyncio
+        >>> from godefer import defer, recover, with_defers
+        >>> from godefer.aio import shielded_for
+        >>> @with_defers
+        ... async def work():
+        ...     defer(lambda: print(recover(TimeoutError)))
+        ...     defer(shielded_for, 0.01, asyncio.sleep, 60)
+        >>> asyncio.run(work())
+        sleep did not end within 0.01 seconds and was cancelled
+    """
+    result = fn(*args, **kwargs)
+    return await _to_the_end(fn, result, seconds) if awaitable(result) else result
+
+
+def _to_the_end(
+    fn: Callable[..., Any], call: Awaitable[Any], seconds: float | None
+) -> Awaitable[Any]:
+    """Return *call* under the shield of the event loop that runs this, to be awaited."""
+    modules = sys.modules
+    # asyncio first: its current task is None while trio runs as a guest in its loop, but trio has
+    # a current task while asyncio runs in trio (trio-asyncio).
+    asyncio = modules.get("asyncio")
+    if (
+        asyncio is not None
+        and asyncio._get_running_loop() is not None
+        and asyncio.current_task() is not None
+    ):
+        from godefer._on_asyncio import to_the_end  # noqa: PLC0415  # it imports asyncio
+
+        return to_the_end(fn, call, seconds)
+    trio = modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return _on_trio(trio, fn, call, seconds)
+    return call  # driven by hand: nobody there could cancel, and there is no clock
+
+
+async def _on_trio(
+    trio: Any, fn: Callable[..., Any], call: Awaitable[Any], seconds: float | None
+) -> Any:
+    """Await *call* in a scope with a shield, which trio's cancellation does not pass."""
+    cancelled_before = trio.current_effective_deadline() == _CANCELLED
+    with trio.CancelScope(shield=True) as scope:
+        if seconds is not None:
+            scope.deadline = trio.current_time() + seconds
+        result = await call
+    if scope.cancelled_caught:
+        raise _errors.not_in_time(fn, seconds)
+    if not cancelled_before:
+        await trio.lowlevel.checkpoint_if_cancelled()
+    return result

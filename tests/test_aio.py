@@ -1,0 +1,1136 @@
+"""godefer.aio: clean-up that must finish, on asyncio, uvloop and trio, and under anyio's cancel scopes (X)."""
+
+import asyncio
+import contextlib
+import contextvars
+import gc
+import math
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+import godefer
+from godefer import defer, defer_scope, errdefer, okdefer, recover
+from godefer.aio import shielded, shielded_for
+from tests.systems.conftest import backend, interruptible, run  # fixtures
+
+
+@pytest.fixture
+def events():
+    return []
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+class CleanUp:
+    """A clean-up that goes on until it is told to end, and notes whether it was let."""
+
+    def __init__(self, events):
+        self.events = events
+        self.begun = False
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, result=None, *, error=None):
+        self.begun = True
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.events.append("interrupted")
+            raise
+        self.events.append("finished")
+        if error is not None:
+            raise error
+        return result
+
+
+# Every loop of asyncio
+# =====================
+
+
+@pytest.mark.parametrize("limit", [None, 60])
+def test_result(run, limit):
+    """The call gets its arguments and its result comes back, be the function async, sync, or one with an awaitable result (X)."""
+    shield = shielded if limit is None else lambda *a, **k: shielded_for(limit, *a, **k)
+
+    async def add(a, b=0):
+        await asyncio.sleep(0)
+        return a + b
+
+    class Later:
+        def __await__(self):
+            yield from asyncio.sleep(0).__await__()
+            return "later"
+
+    async def main():
+        future = asyncio.get_running_loop().create_future()
+        future.set_result("set")
+        return [
+            await shield(add, 1, b=2),
+            await shield(lambda a, b: a * b, 3, b=4),
+            await shield(Later),
+            await shield(lambda: future),
+            await shield(asyncio.sleep, 0, "slept"),
+        ]
+
+    assert run(main()) == [3, 12, "later", "set", "slept"]
+
+
+@pytest.mark.parametrize("times", [0, 1, 100])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_cancelled_while_it_waits(run, events, times, at_once):
+    """The call ends however often its task is cancelled, which is cancelled then: with its count, and the first message (X)."""
+
+    async def main():
+        clean_up = CleanUp(events)
+        task = asyncio.create_task(shielded(clean_up, "result"))
+        await until(lambda: clean_up.begun)
+        for n in range(times):
+            assert task.cancel(f"message {n}")
+            if not at_once:
+                await asyncio.sleep(0.0001)
+        assert not task.done() and events == []
+        clean_up.go_on.set()
+        if not times:
+            return await task
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        return task.cancelled(), task.cancelling(), caught.value.args
+
+    assert run(main()) == ((True, times, ("message 0",)) if times else "result")
+    assert events == ["finished"]
+
+
+def test_cancelled_when_the_call_has_just_ended(run, events):
+    """A cancellation between the end of the call and the next step of its task is delivered, too (X)."""
+
+    async def main():
+        async def clean_up():
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_soon(task.cancel, "late")
+
+        task = asyncio.create_task(shielded(clean_up))
+        with pytest.raises(asyncio.CancelledError, match="late"):
+            await task
+        return task.cancelled(), task.cancelling()
+
+    assert run(main()) == (True, 1)
+
+
+def test_cancelled_by_the_call_itself(run, events):
+    """The task that a cancellation names counts, not who asked for it: the caller's does not interrupt the call, the call's own does (X)."""
+
+    async def main():
+        async def cancels_the_caller():
+            task.cancel("by the call")
+            asyncio.get_running_loop().call_soon(task.cancel)
+            await asyncio.sleep(0.001)
+            events.append("goes on")
+
+        async def cancels_itself():
+            asyncio.current_task().cancel("myself")
+            await asyncio.sleep(60)
+
+        task = asyncio.create_task(shielded(cancels_the_caller))
+        with pytest.raises(asyncio.CancelledError, match="by the call"):
+            await task
+        with pytest.raises(asyncio.CancelledError, match="myself"):
+            await shielded(cancels_itself)
+        return asyncio.current_task().cancelling()
+
+    assert run(main()) == 0
+    assert events == ["goes on"]
+
+
+def test_cancelled_before_it_waits(run, events):
+    """A cancellation that the task has yet to be told of when the call begins is delivered after it, as one that comes later (X)."""
+
+    async def main():
+        async def work():
+            asyncio.current_task().cancel("early")
+            await shielded(clean_up)
+            events.append("never")
+
+        clean_up = CleanUp(events)
+        task = asyncio.create_task(work())
+        await until(lambda: clean_up.begun)
+        clean_up.go_on.set()
+        with pytest.raises(asyncio.CancelledError, match="early"):
+            await task
+        return task.cancelling()
+
+    assert run(main()) == 1
+    assert events == ["finished"]
+
+
+@pytest.mark.parametrize("way_of_limit", ["timeout", "wait_for"])
+def test_a_timeout_around_it(run, events, way_of_limit):
+    """A timeout around the call raises its TimeoutError when the call has ended, and leaves no cancellation behind (X)."""
+
+    async def clean_up():
+        await asyncio.sleep(0.03)
+        events.append("finished")
+
+    async def main():
+        with pytest.raises(TimeoutError):
+            if way_of_limit == "timeout":
+                async with asyncio.timeout(0.002):
+                    await shielded(clean_up)
+            else:
+                await asyncio.wait_for(shielded(clean_up), 0.002)
+        await asyncio.sleep(0)
+        return asyncio.current_task().cancelling()
+
+    assert run(main()) == 0
+    assert events == ["finished"]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_timeout_in_the_call(run, events, cancelled):
+    """The call's own timeouts work as they do without a shield, also when the task was cancelled meanwhile (X)."""
+
+    async def close():
+        begun.append(True)
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.sleep(60)
+        except TimeoutError:
+            events.append("aborted")
+        try:
+            await asyncio.wait_for(asyncio.sleep(60), 0.01)
+        except TimeoutError:
+            events.append("aborted again")
+        return asyncio.current_task().cancelling()
+
+    async def main():
+        task = asyncio.create_task(shielded(close))
+        await until(lambda: begun)
+        if cancelled:
+            task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled() or task.result()
+
+    begun = []
+    assert run(main()) == (True if cancelled else 0)
+    assert events == ["aborted", "aborted again"]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_task_group_in_the_call(run, events, cancelled):
+    """A task group in the call cancels the call's body when a task of it fails, and nothing else (X)."""
+
+    async def fails():
+        await asyncio.sleep(0.002)
+        raise LookupError("child")
+
+    async def close():
+        begun.append(True)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fails())
+                await asyncio.sleep(60)
+        except* LookupError as caught:
+            events.append([str(error) for error in caught.exceptions])
+
+    async def main():
+        task = asyncio.create_task(shielded(close))
+        await until(lambda: begun)
+        if cancelled:
+            task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    begun = []
+    assert run(main()) is cancelled
+    assert events == [["child"]]
+
+
+def test_a_sibling_that_fails(run, events):
+    """A task group whose task fails waits for the shielded calls of the others, and of its own body (X)."""
+
+    async def clean_up(name):
+        await asyncio.sleep(0.02)
+        events.append(f"{name} finished")
+
+    async def fails():
+        await asyncio.sleep(0.002)
+        raise LookupError("sibling")
+
+    async def main():
+        with pytest.raises(ExceptionGroup) as caught:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(shielded(clean_up, "sibling"))
+                group.create_task(fails())
+                await shielded(clean_up, "body")
+                events.append("never")
+        await asyncio.sleep(0)
+        return [repr(e) for e in caught.value.exceptions], asyncio.current_task().cancelling()
+
+    assert run(main()) == (["LookupError('sibling')"], 0)
+    assert sorted(events) == ["body finished", "sibling finished"]
+
+
+@pytest.mark.parametrize("limit", [None, 60])
+def test_the_end_of_the_loop(run, events, limit):
+    """`asyncio.run` cancels every task when its main function ends, and the shielded calls of those finish before it returns (X)."""
+
+    async def clean_up():
+        begun.append(True)
+        await asyncio.sleep(0.02)
+        events.append("finished")
+
+    async def main():
+        kept.append(
+            asyncio.create_task(
+                shielded(clean_up) if limit is None else shielded_for(limit, clean_up)
+            )
+        )
+        await until(lambda: begun)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()  # as other runners do
+        events.append("main exits")
+
+    begun, kept = [], []
+    run(main())
+    assert events == ["main exits", "finished"]
+    assert kept[0].cancelled()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c(run, events, times):
+    """Ctrl-C cancels the main task, whose shielded call finishes; the second raises KeyboardInterrupt in the loop, and the call still finishes (X)."""
+
+    async def clean_up():
+        loop = asyncio.get_running_loop()
+        for n in range(times):
+            loop.call_later(0.002 * (n + 1), signal.raise_signal, signal.SIGINT)
+        await asyncio.sleep(0.05)
+        events.append("finished")
+
+    async def main():
+        await shielded(clean_up)
+        events.append("never")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main())
+    assert events == ["finished"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_the_call_ends_the_program(run, events, error):
+    """KeyboardInterrupt and SystemExit from the call leave the loop, as they do when a task raises them (X)."""
+
+    async def clean_up():
+        await asyncio.sleep(0.001)
+        raise error("the call")
+
+    async def main():
+        try:
+            await shielded(clean_up)
+        finally:
+            events.append("main exits")
+
+    with pytest.raises(error, match="the call"):
+        run(main())
+    assert events == ["main exits"]
+
+
+def test_no_further_task_is_seen(run):
+    """`asyncio.all_tasks()` shows the task that waits, and no task of godefer's (X)."""
+
+    async def main():
+        async def look():
+            await asyncio.sleep(0)
+            return asyncio.all_tasks()
+
+        return await shielded(look) == {asyncio.current_task()}
+
+    assert run(main())
+
+
+def test_context_variables(run):
+    """The call has the context of its caller, the object itself: it can reset the caller's tokens, and its changes are seen (X)."""
+    variable = contextvars.ContextVar("variable", default="default")
+
+    async def main():
+        async def change(token):
+            seen = variable.get()
+            await asyncio.sleep(0)
+            variable.reset(token)
+            other.set("set in the call")
+            return seen
+
+        other = contextvars.ContextVar("other")
+        seen = await shielded(change, variable.set("set by the caller"))
+        return seen, variable.get(), other.get()
+
+    assert run(main()) == ("set by the caller", "default", "set in the call")
+
+
+def test_exception_in_flight(run):
+    """The call sees the exception that is being handled, whose traceback and context stay as they are (X, D10)."""
+
+    async def look():
+        first = sys.exception()
+        await asyncio.sleep(0)
+        return first, sys.exception()
+
+    async def main():
+        try:
+            try:
+                raise KeyError
+            finally:
+                raise LookupError
+        except LookupError as error:
+            before = error.__traceback__, error.__context__
+            seen = await shielded(look)
+            assert await shielded(sys.exception) is error
+            return seen == (error, error), (error.__traceback__, error.__context__) == before
+
+    assert run(main()) == (True, True)
+
+
+def chain(exc):
+    found = []
+    while exc is not None:
+        found.append(repr(exc))
+        exc = exc.__context__
+    return found
+
+
+@pytest.mark.parametrize("handling", [False, True])
+@pytest.mark.parametrize("own_context", [False, True])
+def test_chains_of_a_call_that_fails(run, handling, own_context):
+    """An exception of the call has the chain that it has without a shield; its traceback leads to the call (X, D5)."""
+
+    async def fails():
+        await asyncio.sleep(0)
+        try:
+            if own_context:
+                raise KeyError("own")
+        finally:
+            raise LookupError("call")
+
+    async def main(call):
+        try:
+            try:
+                if handling:
+                    raise ValueError("handled")
+            finally:
+                await call()
+        except LookupError as error:
+            names = []
+            tb = error.__traceback__
+            while tb is not None:
+                names.append((tb.tb_frame.f_code.co_name, tb.tb_frame.f_code.co_filename))
+                tb = tb.tb_next
+            folder = str(Path(godefer.__file__).parent)
+            ours = [name for name, file in names if file.startswith(folder)]
+            assert ours in ([], ["shielded", "to_the_end"])
+            return chain(error), [name for name, file in names if not file.startswith(folder)]
+
+    shielded_chain = run(main(lambda: shielded(fails)))
+    if sys.implementation.name == "cpython":
+        assert shielded_chain == run(main(fails))
+    else:  # asyncio assigns a context of None there, which PyPy then keeps
+        assert shielded_chain[1] == run(main(fails))[1]
+
+
+@pytest.mark.parametrize("own_context", [False, True])
+def test_a_call_that_fails_in_a_cancelled_task(run, events, own_context):
+    """The error of the call is raised, and below its own chain is the cancellation that came meanwhile (X, D5)."""
+
+    async def main():
+        clean_up = CleanUp(events)
+        error = LookupError("call")
+
+        async def fails():
+            try:
+                if own_context:
+                    raise KeyError("own")
+            finally:
+                await clean_up(error=error)
+
+        async def work():
+            try:
+                raise ValueError("handled")
+            finally:
+                await shielded(fails)
+
+        task = asyncio.create_task(work())
+        await until(lambda: clean_up.begun)
+        task.cancel("enough")
+        clean_up.go_on.set()
+        await asyncio.wait([task])
+        assert task.exception() is error
+        return chain(error), task.cancelling()
+
+    links, cancelling = run(main())
+    own = ["KeyError('own')"] if own_context else []
+    assert cancelling == 1
+    assert links == [
+        "LookupError('call')",
+        *own,
+        "CancelledError('enough')",
+        "ValueError('handled')",
+    ]
+
+
+def test_a_shield_in_a_shield(run, events):
+    """A shielded call may make shielded calls: only the outermost task is cancelled (X)."""
+
+    async def main():
+        clean_up = CleanUp(events)
+
+        async def outer():
+            await shielded(clean_up)
+            events.append("outer goes on")
+            await asyncio.sleep(0)
+            events.append("outer finished")
+
+        task = asyncio.create_task(shielded(outer))
+        await until(lambda: clean_up.begun)
+        task.cancel()
+        await asyncio.sleep(0.001)
+        clean_up.go_on.set()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert run(main())
+    assert events == ["finished", "outer goes on", "outer finished"]
+
+
+def test_time_limit(run, events):
+    """After its seconds the call is cancelled, and a TimeoutError says what has not ended; one of the call's own stays as it is (X)."""
+
+    async def hangs():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            events.append("cancelled")
+
+    async def own():
+        raise TimeoutError("of the call")
+
+    async def main():
+        started = time.monotonic()
+        with pytest.raises(TimeoutError, match=r"hangs did not end within 0.01 seconds and was"):
+            await shielded_for(0.01, hangs)
+        with pytest.raises(TimeoutError, match="^of the call$"):
+            await shielded_for(60, own)
+        with pytest.raises(TimeoutError, match="within -1 seconds"):
+            await shielded_for(-1, hangs)
+        assert await shielded_for(math.inf, asyncio.sleep, 0, "result") == "result"
+        assert time.monotonic() - started < 10
+        return asyncio.current_task().cancelling()
+
+    assert run(main()) == 0
+    assert events == ["cancelled", "cancelled"]
+
+
+def test_time_limit_in_a_cancelled_task(run, events):
+    """The TimeoutError comes also when the task was cancelled meanwhile, and that is its context (X)."""
+
+    async def main():
+        clean_up = CleanUp(events)
+        task = asyncio.create_task(shielded_for(0.02, clean_up))
+        await until(lambda: clean_up.begun)
+        for _ in range(100):
+            task.cancel("enough")
+        await asyncio.wait([task])
+        assert isinstance(task.exception(), TimeoutError)
+        return "CancelledError('enough')" in chain(task.exception()), task.cancelling()
+
+    assert run(main()) == (True, 100)
+    assert events == ["interrupted"]
+
+
+def test_deferred(way, run, events):
+    """`defer(shielded, …)` finishes in its turn, the others are made, and the function exits by the cancellation (X, D5, D10)."""
+
+    @way
+    async def work(clean_up):
+        errdefer(events.append, "fails")
+        okdefer(events.append, "returns")
+        defer(lambda: events.append(recover()))
+        defer(shielded, clean_up)
+        defer(events.append, "body exits")
+        return "result"
+
+    async def main():
+        clean_up = CleanUp(events)
+        task = asyncio.create_task(work(clean_up))
+        await until(lambda: clean_up.begun)
+        task.cancel()
+        await asyncio.sleep(0)
+        clean_up.go_on.set()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert run(main())
+    assert events == ["body exits", "finished", None, "fails"]
+
+
+def test_deferred_in_a_cancelled_function(way, run, events):
+    """In a function that was cancelled before, shielded calls finish one after the other, and the cancellation goes on (X, D5)."""
+
+    async def later(name):
+        await asyncio.sleep(0.002)
+        events.append(name)
+        assert isinstance(sys.exception(), asyncio.CancelledError)
+
+    @way
+    async def work():
+        defer(shielded, later, "a")
+        defer(shielded_for, 60, later, "b")
+        await asyncio.sleep(60)
+
+    async def main():
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0.001)
+        task.cancel("enough")
+        with pytest.raises(asyncio.CancelledError, match="enough"):
+            await task
+        return task.cancelling()
+
+    assert run(main()) == 1
+    assert events == ["b", "a"]
+
+
+def test_time_limit_that_is_recovered(way, run, events):
+    """The TimeoutError of a deferred call can be recovered, and a cancellation that came before goes on (X, P3)."""
+
+    @way
+    async def work():
+        defer(events.append, "exits")
+        defer(lambda: events.append(type(recover(TimeoutError))))
+        defer(shielded_for, 0.002, asyncio.sleep, 60)
+        await asyncio.sleep(60)
+
+    async def main():
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert run(main())
+    assert events == [TimeoutError, "exits"]
+
+
+def test_deferred_in_a_scope(run, events):
+    """It is the same in `async with defer_scope()` (X, S)."""
+
+    async def work(clean_up):
+        async with defer_scope() as scope:
+            scope(events.append, "block exits")
+            scope(shielded, clean_up)
+            scope(shielded_for, 60, events.append, "at once")
+
+    async def main():
+        clean_up = CleanUp(events)
+        task = asyncio.create_task(work(clean_up))
+        await until(lambda: clean_up.begun)
+        task.cancel()
+        await asyncio.sleep(0)
+        clean_up.go_on.set()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert run(main())
+    assert events == ["at once", "finished", "block exits"]
+
+
+def test_deferred_in_a_generator(way, run, events):
+    """An async generator that is closed finishes its shielded calls (X, D2)."""
+
+    async def later():
+        await asyncio.sleep(0.001)
+        events.append("finished")
+
+    @way
+    async def numbers():
+        defer(shielded, later)
+        yield 1
+
+    async def main():
+        async with contextlib.aclosing(numbers()) as generator:
+            await anext(generator)
+
+    run(main())
+    assert events == ["finished"]
+
+
+def test_in_a_synchronous_function(way):
+    """A synchronous function cannot await it: the TypeError names it (D6)."""
+
+    @way
+    def work():
+        defer(shielded, print)
+
+    with pytest.raises(TypeError, match="shielded is async"):
+        work()
+
+
+def test_without_an_event_loop(events):
+    """Driven by hand, the call is simply awaited."""
+
+    class Step:
+        def __await__(self):
+            events.append((yield "step"))
+
+    for coroutine in (shielded(Step), shielded_for(60, Step)):
+        assert coroutine.send(None) == "step"
+        with pytest.raises(StopIteration):
+            coroutine.send("sent")
+    assert events == ["sent", "sent"]
+
+
+def test_no_cycles(run):
+    """Neither a call that fails, nor a cancellation, leaves a reference cycle (X, D9)."""
+
+    class Held:
+        pass
+
+    async def fails(held):
+        await asyncio.sleep(0)
+        raise LookupError
+
+    async def main():
+        for _ in range(3):
+            with contextlib.suppress(LookupError):
+                await shielded(fails, Held())
+            with contextlib.suppress(LookupError):
+                try:
+                    raise ValueError
+                finally:
+                    await shielded(fails, Held())
+        task = asyncio.create_task(shielded(asyncio.sleep, 0.002, Held()))
+        await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.wait([task])
+        del task
+        await asyncio.sleep(0)
+        return [thing for thing in gc.get_objects() if isinstance(thing, Held)]
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert run(main()) == [] or sys.implementation.name == "pypy"
+    finally:
+        gc.enable()
+
+
+def test_closed_while_it_waits(events):
+    """A coroutine that is closed while it waits cancels the call, which nobody waits for any more (X, D2)."""
+
+    async def main():
+        clean_up = CleanUp(events)
+
+        async def waits():
+            await shielded(clean_up)
+
+        coroutine = waits()
+
+        class Hand:
+            """Awaits one step of the coroutine in this task, then closes it."""
+
+            def __await__(self):
+                future = coroutine.send(None)
+                future._asyncio_future_blocking = False
+                future.add_done_callback(lambda _: None)
+                yield from asyncio.sleep(0.001).__await__()
+                coroutine.close()
+
+        await Hand()
+        await asyncio.sleep(0.001)
+
+    asyncio.run(main())
+    assert events == ["interrupted"]
+
+
+# CPU time
+# ========
+
+
+def core(used, seconds):
+    """The share of a core."""
+    return used / seconds
+
+
+def test_cpu_time_on_asyncio(run):
+    """Waiting in a cancelled task takes less than 5 % of a core, be it cancelled a hundred times (X)."""
+
+    async def main():
+        task = asyncio.create_task(shielded(asyncio.sleep, 0.5))
+        await asyncio.sleep(0.01)
+        for _ in range(100):
+            task.cancel()
+        started = time.monotonic(), time.process_time()
+        await asyncio.wait([task])
+        return time.process_time() - started[1], time.monotonic() - started[0]
+
+    used, seconds = run(main())
+    assert seconds > 0.4
+    assert core(used, seconds) < 0.05
+
+
+def test_cpu_time_under_anyio(backend):
+    """Waiting in a cancelled scope of anyio's takes less than 5 % of a core (X)."""
+    import anyio
+
+    async def main():
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(shielded, anyio.sleep, 0.5)
+                await anyio.sleep(0.01)
+                scope.cancel()
+                started = time.monotonic(), time.process_time()
+                await shielded(anyio.sleep, 0.5)
+        return time.process_time() - started[1], time.monotonic() - started[0]
+
+    used, seconds = backend(main)
+    assert seconds > 0.4
+    assert core(used, seconds) < 0.05
+
+
+# anyio, on each of its backends
+# ==============================
+
+
+@pytest.fixture
+def later(events):
+    anyio = pytest.importorskip("anyio")
+
+    async def later(name, seconds=0.02):
+        try:
+            await anyio.sleep(seconds)
+        except anyio.get_cancelled_exc_class():
+            events.append(f"{name} was interrupted")
+            raise
+        events.append(name)
+        return name
+
+    return later
+
+
+def cancelling(backend):
+    """How many cancellations asyncio still holds against the task: none when all scopes have taken theirs."""
+    return asyncio.current_task().cancelling() if backend.name == "asyncio" else 0
+
+
+@pytest.mark.parametrize("scopes", [1, 100])
+def test_cancelled_scopes(way, backend, events, later, scopes):
+    """Scopes that are cancelled while the call waits do not interrupt it, and take their cancellation when it has ended (X)."""
+    import anyio
+
+    @way
+    async def work():
+        errdefer(events.append, "fails")
+        okdefer(events.append, "returns")
+        defer(shielded, later, "a")
+        defer(shielded, later, "b")
+
+    async def cancel(all_scopes):
+        await anyio.sleep(0.001)
+        for scope in all_scopes:
+            scope.cancel()
+            await anyio.sleep(0)
+
+    async def main():
+        async with anyio.create_task_group() as group:
+            all_scopes = [anyio.CancelScope() for _ in range(scopes)]
+            with contextlib.ExitStack() as stack:
+                for scope in all_scopes:
+                    stack.enter_context(scope)
+                group.start_soon(cancel, all_scopes)
+                await work()
+                events.append("never")
+        await anyio.sleep(0.001)
+        return all_scopes[0].cancelled_caught, cancelling(backend)
+
+    assert backend(main) == (True, 0)
+    assert events == ["b", "a", "fails"]
+
+
+def test_a_scope_cancelled_before(way, backend, events, later):
+    """In a cancelled scope shielded calls finish one after the other, with their results: the cancellation is delivered already (X)."""
+    import anyio
+
+    async def clean_up():
+        events.append(await shielded(later, "a"))
+        await shielded_for(60, later, "b")
+
+    @way
+    async def work():
+        defer(later, "d", 60)
+        defer(shielded, later, "c")
+        defer(clean_up)
+        await anyio.sleep(60)
+
+    async def main():
+        with anyio.move_on_after(0.002) as scope:
+            await work()
+            events.append("never")
+        await anyio.sleep(0.001)
+        return scope.cancelled_caught, cancelling(backend)
+
+    assert backend(main) == (True, 0)
+    assert events == ["a", "a", "b", "c", "d was interrupted"]
+
+
+def test_fail_after_around_it(backend, events, later):
+    """`anyio.fail_after` around the call raises its TimeoutError when the call has ended (X)."""
+    import anyio
+
+    async def main():
+        with pytest.raises(TimeoutError):
+            with anyio.fail_after(0.002):
+                await shielded(later, "finished")
+        await anyio.sleep(0.001)
+        return cancelling(backend)
+
+    assert backend(main) == 0
+    assert events == ["finished"]
+
+
+def test_scopes_in_the_call(backend, events, later):
+    """The call's own scopes, task groups and locks work, also when the scope around is cancelled (X)."""
+    import anyio
+
+    async def close():
+        lock = anyio.Lock()
+        async with lock:
+            with anyio.move_on_after(0.002) as scope:
+                await later("limited", 60)
+            events.append(scope.cancelled_caught)
+        async with anyio.create_task_group() as group:
+            group.start_soon(later, "child")
+            await later("host", 0.001)
+        await anyio.to_thread.run_sync(events.append, "thread")
+
+    async def main():
+        with anyio.move_on_after(0.001) as scope:
+            await shielded(close)
+            events.append("never")
+        await anyio.sleep(0.001)
+        return scope.cancelled_caught, cancelling(backend)
+
+    assert backend(main) == (True, 0)
+    assert events == ["limited was interrupted", True, "host", "child", "thread"]
+
+
+def test_a_sibling_that_fails_in_anyio(backend, events, later):
+    """A task group of anyio's whose task fails waits for the shielded calls (X)."""
+    import anyio
+
+    async def fails():
+        await anyio.sleep(0.001)
+        raise LookupError("sibling")
+
+    async def main():
+        with pytest.raises(ExceptionGroup) as caught:
+            async with anyio.create_task_group() as group:
+                group.start_soon(shielded, later, "task")
+                group.start_soon(fails)
+                await shielded(later, "body", 0.03)
+                events.append("never")
+        await anyio.sleep(0.001)
+        return [repr(e) for e in caught.value.exceptions], cancelling(backend)
+
+    assert backend(main) == (["LookupError('sibling')"], 0)
+    assert sorted(events) == ["body", "task"]
+
+
+def test_time_limit_in_a_cancelled_scope(way, backend, events, later):
+    """The limit holds in a cancelled scope, and its TimeoutError can be recovered; the cancellation goes on (X, P3)."""
+    import anyio
+
+    @way
+    async def work():
+        defer(shielded, later, "a")
+        defer(lambda: events.append(str(recover(TimeoutError))))
+        defer(shielded_for, 0.005, later, "hangs", 60)
+        await anyio.sleep(60)
+
+    async def main():
+        with anyio.move_on_after(0.002) as scope:
+            await work()
+        with pytest.raises(TimeoutError, match="did not end within 0.002 seconds"):
+            await shielded_for(0.002, later, "hangs", 60)
+        return scope.cancelled_caught, cancelling(backend)
+
+    assert backend(main) == (True, 0)
+    message = f"{later.__qualname__} did not end within 0.005 seconds and was cancelled"
+    assert events == ["hangs was interrupted", message, "a", "hangs was interrupted"]
+
+
+def test_an_error_in_a_cancelled_scope(backend, events, later):
+    """The error of the call leaves a scope that was cancelled meanwhile (X)."""
+    import anyio
+
+    async def fails():
+        await later("finished")
+        raise LookupError
+
+    async def main():
+        with pytest.raises(LookupError), anyio.move_on_after(0.002) as scope:
+            await shielded(fails)
+        await anyio.sleep(0.001)
+        return scope.cancelled_caught, cancelling(backend)
+
+    assert backend(main) == (False, 0)
+    assert events == ["finished"]
+
+
+def test_natively_cancelled_under_anyio(run, events, later):
+    """On asyncio, `task.cancel()` does not interrupt the call either, alone or together with a scope (X)."""
+    import anyio
+
+    async def work(with_scope):
+        with anyio.CancelScope() as scope:
+            scopes.append(scope)
+            await shielded(later, with_scope)
+        events.append("never")
+
+    async def main():
+        outcomes = []
+        for with_scope in (False, True):
+            task = asyncio.create_task(work(with_scope))
+            await asyncio.sleep(0.001)
+            for _ in range(100):
+                if with_scope:
+                    scopes[-1].cancel()
+                task.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait([task])
+            outcomes.append((task.cancelled(), task.cancelling()))
+        return outcomes
+
+    scopes = []
+    assert run(main()) == [(True, 100), (True, 100)]
+    assert events == [False, True]
+
+
+# trio
+# ====
+
+
+def test_trio(way, events):
+    """On trio, too, the call finishes in a scope that is cancelled meanwhile, and Cancelled is raised then; other tasks go on (X)."""
+    trio = pytest.importorskip("trio", reason="trio is not installed (the extra 'systems' has it)")
+
+    async def later():
+        await trio.sleep(0.02)
+        events.append("finished")
+
+    @way
+    async def work():
+        errdefer(lambda: events.append(type(sys.exception())))
+        defer(shielded, later)
+
+    async def main():
+        with trio.move_on_after(0.002) as scope:
+            await work()
+            events.append("never")
+        assert await shielded(trio.sleep, 0) is None
+        with pytest.raises(TimeoutError, match="sleep did not end within 0.002 seconds"):
+            await shielded_for(0.002, trio.sleep, 60)
+        return scope.cancelled_caught
+
+    assert trio.run(main) is True
+    assert events == ["finished", trio.Cancelled]
+
+
+def test_trio_as_a_guest(events):
+    """A trio that is a guest in the loop of asyncio has trio's shield, and asyncio's tasks beside it have theirs (X)."""
+    trio = pytest.importorskip("trio", reason="trio is not installed (the extra 'systems' has it)")
+
+    async def in_trio():
+        with trio.move_on_after(0.002) as scope:
+            await shielded(trio.sleep, 0.02)
+        events.append(("trio", scope.cancelled_caught))
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        trio.lowlevel.start_guest_run(
+            in_trio,
+            run_sync_soon_threadsafe=loop.call_soon_threadsafe,
+            done_callback=done.set_result,
+        )
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.002):
+                await shielded(asyncio.sleep, 0.005)
+        events.append("asyncio")
+        (await done).unwrap()
+
+    asyncio.run(main())
+    assert events == ["asyncio", ("trio", True)]
+
+
+# Imports
+# =======
+
+
+def imported(code):
+    """The modules, of those that matter, that a program has imported in the end."""
+    script = textwrap.dedent(code) + textwrap.dedent("""
+        import sys
+        print(*sorted(sys.modules.keys() & {"asyncio", "trio", "anyio", "sniffio", "typing", "godefer.aio"}))
+    """)
+    path = str(Path(godefer.__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {[path, *sys.path]!r}\n{script}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+def test_imports_nothing_that_the_program_has_not():
+    """Neither importing the module nor using it imports an event loop, anyio or typing; godefer does not import it (X)."""
+    assert imported("import godefer") == []
+    by_hand = """
+        from godefer.aio import shielded, shielded_for
+        async def f():
+            return 1
+        for coroutine in (shielded(f), shielded(int), shielded_for(1, f)):
+            try:
+                coroutine.send(None)
+            except StopIteration:
+                pass
+    """
+    assert imported(by_hand) == ["godefer.aio"]
+    on_asyncio = """
+        import asyncio
+        before = set(sys.modules)
+        from godefer.aio import shielded
+        asyncio.run(shielded(asyncio.sleep, 0))
+        assert not [name for name in set(sys.modules) - before if "godefer" not in name and name[0] != "_"]
+    """
+    assert [name for name in imported(on_asyncio) if name != "typing"] == ["asyncio", "godefer.aio"]
+
+
+def test_imports_nothing_on_trio():
+    """On trio it imports nothing but itself (X)."""
+    pytest.importorskip("trio", reason="trio is not installed (the extra 'systems' has it)")
+    code = """
+        import trio
+        before = set(sys.modules)
+        from godefer.aio import shielded
+        trio.run(shielded, trio.sleep, 0)
+        new = [name for name in set(sys.modules) - before if not name.startswith("godefer")]
+        assert not [name for name in new if name in ("asyncio", "anyio")], new
+    """
+    assert "godefer.aio" in imported(code)
