@@ -3,26 +3,29 @@
 Two designs were tried.
 
 *The same task.* The caller's task drives the coroutine of the call itself, and puts a future of
-ours around each one that the call waits for. That future absorbs cancellations. The call then has
-its caller's task, stack and exception. But an `asyncio.timeout` or a task group *in* the call
-cancels its current task, too, and nothing on a cancellation tells who asked for it: measured, a
-clean-up with a time limit of 0.05 s took its 0.5 s. A context variable can tell the timers of the
-call from others, but not from the call's other callbacks. A server that cancels its handler when
-the handler closes the connection would still interrupt the clean-up.
+ours around each one that the call waits for. That future absorbs cancellations. The call then
+keeps its caller's task, stack and exception, and costs 2 µs. But an `asyncio.timeout` or a task
+group *in* the call cancels the current task, too, and nothing on a cancellation tells who asked
+for it: a clean-up with a time limit of 0.05 s took 0.5 s. A context variable can tell the timers
+of the call from others, but not the call's other callbacks. A server that cancels its handler when
+the handler has closed the connection would still interrupt the clean-up.
 
-*A task of its own*, which is this module. The task that a cancellation names tells the two apart:
-the call's timeouts name the call's task, all others the caller's. `_Waiter` notes the latter, and
-does not even wake the caller: a thousand cancellations cost no turn of the loop. A call takes the
-same time both ways. What the call would lose with its caller's task is handed on:
+*A task of its own*, which is this module, for 7 µs. The task that a cancellation names tells the
+two apart: the call's timeouts name the call's task, all others the caller's. `_Waiter` notes the
+latter and does not even wake the caller: a cancellation costs 0.1 µs and no turn of the loop.
+What the call would lose with its caller's task is handed on:
 
 - its context (`contextvars`), the object itself, so that `ContextVar.reset` works;
-- the exception being handled, for `sys.exception()` and the chain of its exceptions;
+- the exception being handled, for `sys.exception()` and the chain of the call's exceptions;
 - the end of the loop: `asyncio.run` cancels all tasks at its end, and waits for them. It must
   cancel the caller alone, so the call's task is not among `asyncio.all_tasks()`.
 
-anyio delivers the cancellation of a scope to the tasks in it in each turn of the loop, until they
-have left (`CancelScope._deliver_cancellation`). A scope with a shield around the waiting takes the
-caller out of them. Without it the loop would spin, at 90 % of a core.
+Not handed on is `asyncio.current_task()`. It is what makes the call's timeouts work, and why a
+scope of anyio's that the caller has entered cannot be left in the call.
+
+anyio delivers the cancellation of a scope in each turn of the loop, to each task that is in it
+(`CancelScope._deliver_cancellation`). A scope with a shield around the waiting takes the caller out
+of it. Without that the loop would spin, and use all of a core.
 """
 
 from __future__ import annotations

@@ -31,14 +31,17 @@ __all__ = ["shielded", "shielded_for"]
 _CANCELLED = float("-inf")  # the effective deadline in a cancelled scope, on trio and anyio
 
 
-# ruff: noqa: F811, D103  # it does not know `overload` again
-
-
 @overload
-async def shielded(fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+async def shielded(  # noqa: D103
+    fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+) -> T: ...
 @overload
-async def shielded(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
-async def shielded(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+async def shielded(  # noqa: D103, F811
+    fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> T: ...
+async def shielded(  # noqa: F811
+    fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Any:
     """Call ``fn(*args, **kwargs)``, and await it to its end, although the task is cancelled.
 
     However often the task, or a cancel scope around it, is cancelled meanwhile: the call goes on,
@@ -87,14 +90,16 @@ async def shielded(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
 
 @overload
-async def shielded_for(
+async def shielded_for(  # noqa: D103
     seconds: float, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
 ) -> T: ...
 @overload
-async def shielded_for(
+async def shielded_for(  # noqa: D103, F811
     seconds: float, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T: ...
-async def shielded_for(seconds: float, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+async def shielded_for(  # noqa: F811
+    seconds: float, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Any:
     """Call as `shielded` does, but give up after so many seconds (section X).
 
     The call is cancelled then. Without an event loop there is no clock, and no limit.

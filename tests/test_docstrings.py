@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 import godefer
-from godefer import lint
+from godefer import aio, lint
 from godefer._cli.command import _parser
 from godefer._explain import DeferSite
 
 PUBLIC = {
     **{f"godefer.{name}": getattr(godefer, name) for name in godefer.__all__},
     "godefer._explain.DeferSite": DeferSite,
+    **{f"godefer.aio.{name}": getattr(aio, name) for name in aio.__all__},
     **{f"godefer.lint.{name}": getattr(lint, name) for name in lint.__all__ if name != "RULES"},
 }
 METHODS = {
@@ -34,7 +35,7 @@ def test_docstring_is_complete(name):
     assert summary.endswith((".", ":")) and "\n" not in summary
     assert re.search(r"^Example:\n    >>> ", rest, re.MULTILINE)
     if not name.startswith("godefer.lint."):
-        assert re.search(r"\((?:rules? |section )?[DPNARS]\d*\b|\bsection [NAS]\)", text), (
+        assert re.search(r"\((?:rules? |section )?[DPNARSX]\d*\b|\bsection [NASX]\)", text), (
             "no rule is named"
         )
     if inspect.isroutine(thing):

@@ -5,9 +5,11 @@ import asyncio
 import functools
 import io
 from pathlib import Path
+from typing import assert_type
 
 import godefer
 from godefer import defer, errdefer, okdefer, recover, using, with_defers
+from godefer.aio import shielded, shielded_for
 
 
 def move(source: Path, target: Path, /, *, overwrite: bool = False) -> int:
@@ -66,6 +68,32 @@ def wrong_with_defer(path: Path, file: io.StringIO, connection: Connection) -> N
     defer("name")  # type: ignore[arg-type]
     defer()  # type: ignore[call-arg]
     defer(fn=print)  # type: ignore[call-arg]
+
+
+@with_defers
+async def right_with_shields(path: Path, connection: Connection) -> None:
+    defer(shielded, connection.aclose)
+    defer(shielded, close, 1, reason="done")
+    defer(shielded, move, path, path)
+    errdefer(shielded_for, 0.5, connection.aclose)
+    okdefer(shielded_for, 5, close, 1, reason="done")
+    assert_type(await shielded(close, 1), None)
+    assert_type(await shielded(asyncio.sleep, 1, "slept"), str)
+    assert_type(await shielded(move, path, path), int)
+    assert_type(await shielded_for(5, asyncio.sleep, 1, 2), int)
+    assert_type(await shielded_for(5, move, path, path), int)
+
+
+@with_defers
+async def wrong_with_shields(path: Path, connection: Connection) -> None:
+    defer(shielded, connection.aclose, 1)  # type: ignore[arg-type]
+    defer(shielded, close)  # type: ignore[arg-type]
+    defer(shielded, close, "1")  # type: ignore[arg-type]
+    defer(shielded, move, path)  # type: ignore[arg-type]
+    defer(shielded_for, connection.aclose)  # type: ignore[arg-type]
+    defer(shielded_for, 5, close, "1")  # type: ignore[arg-type]
+    await shielded(close, "1")  # type: ignore[call-overload]
+    await shielded_for("5", close, 1)  # type: ignore[call-overload]
 
 
 @with_defers
