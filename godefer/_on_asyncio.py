@@ -5,23 +5,23 @@ Two designs were tried.
 *The same task.* The caller's task drives the coroutine of the call itself, and puts a future of
 ours around each one that the call waits for. That future absorbs cancellations. The call then
 keeps its caller's task, stack and exception, and costs 2 µs. But an `asyncio.timeout` or a task
-group *in* the call cancels the current task, too, and nothing on a cancellation tells who asked
-for it: a clean-up with a time limit of 0.05 s took 0.5 s. A context variable can tell the timers
-of the call from others, but not the call's other callbacks. A server that cancels its handler when
-the handler has closed the connection would still interrupt the clean-up.
+group *in* the call cancels the current task, too, and a cancellation does not name its origin: a
+clean-up with a time limit of 0.05 s took 0.5 s. A context variable can mark the timers of the call,
+but it marks the call's other callbacks as well. A server that cancels its handler when the handler
+has closed the connection would still interrupt the clean-up.
 
 *A task of its own*, which is this module, for 7 µs. The task that a cancellation names tells the
 two apart: the call's timeouts name the call's task, all others the caller's. `_Waiter` notes the
 latter and does not even wake the caller: a cancellation costs 0.1 µs and no turn of the loop.
-What the call would lose with its caller's task is handed on:
+The call would lose three things with its caller's task, so they are handed on:
 
 - its context (`contextvars`), the object itself, so that `ContextVar.reset` works;
 - the exception being handled, for `sys.exception()` and the chain of the call's exceptions;
 - the end of the loop: `asyncio.run` cancels all tasks at its end, and waits for them. It must
   cancel the caller alone, so the call's task is not among `asyncio.all_tasks()`.
 
-Not handed on is `asyncio.current_task()`. It is what makes the call's timeouts work, and why a
-scope of anyio's that the caller has entered cannot be left in the call.
+`asyncio.current_task()` is not handed on: the call's timeouts need one that is theirs. So the call
+cannot leave a scope of anyio's that the caller has entered.
 
 anyio delivers the cancellation of a scope in each turn of the loop, to each task that is in it
 (`CancelScope._deliver_cancellation`). A scope with a shield around the waiting takes the caller out
@@ -47,12 +47,12 @@ _CANCELLED = float("-inf")  # the effective deadline in a cancelled scope of any
 
 
 class _Waiter(asyncio.Future[None]):
-    """What the caller's task waits for: the end of the call, and nothing else.
+    """The future that the caller's task waits for: done when the call has ended, never cancelled.
 
     Attributes:
         task: The task of the call.
-        returned: What the call has returned.
-        error: What it has raised.
+        returned: The result of the call.
+        error: The exception of the call.
         cancelled_error: The error for the first cancellation of the caller's task meanwhile.
     """
 
@@ -96,7 +96,7 @@ class _Waiter(asyncio.Future[None]):
         seconds: float | None,
         handled: BaseException | None,
     ) -> None:
-        """Make the call while *handled* is being handled, and keep what comes of it.
+        """Make the call while *handled* is being handled, and keep its result or its exception.
 
         Every exception is for the caller's task to raise. As the end of this task, too,
         KeyboardInterrupt would stop the loop twice.
@@ -159,7 +159,7 @@ async def to_the_end(fn: Callable[..., Any], call: Awaitable[Any], seconds: floa
 
     Args:
         fn: The function that was called, for the message.
-        call: What it has returned.
+        call: Its awaitable result.
         seconds: The limit, or None.
 
     Returns:
