@@ -52,7 +52,7 @@ class ScopeStatements:
         self._state = NEW
         self._awaits = False  # whether an asynchronous context manager's exit is pending
 
-    def __call__(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def __call__(self, fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run ``fn(*args, **kwargs)`` when the block ends. As `godefer.defer` (D1, D2).
 
         Args:
@@ -92,7 +92,7 @@ class ScopeStatements:
         d.link = record.link
         record.link = d
 
-    def err(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def err(self, fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run ``fn(*args, **kwargs)`` when the block ends by an exception: `errdefer` (D10).
 
         Args:
@@ -118,7 +118,7 @@ class ScopeStatements:
         """
         self._push("defer.err()", FAILING, fn, args, kwargs or None, _getframe(1))
 
-    def ok(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def ok(self, fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run ``fn(*args, **kwargs)`` when the block ends without an exception: `okdefer` (D10).
 
         Args:

@@ -41,7 +41,7 @@ _find = live.get
 _pop = pool.pop
 
 
-def defer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+def defer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
     """Run ``fn(*args, **kwargs)`` when the decorated function exits, however it exits.
 
     The callee and its arguments are evaluated now (D1). The calls run last in, first out, when
@@ -88,7 +88,7 @@ def defer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None
     record.link = d
 
 
-def errdefer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+def errdefer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
     """Run ``fn(*args, **kwargs)`` when the decorated function exits by an exception, and only then.
 
     Every BaseException counts, so a cancelled task and a closed generator are failures, too (D10).
@@ -127,7 +127,7 @@ def errdefer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> N
     deferproc(record, FAILING, fn, args, kwargs or None, sp.f_lasti)
 
 
-def okdefer(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+def okdefer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
     """Run ``fn(*args, **kwargs)`` when the decorated function returns, and only then.
 
     The moment when its turn comes decides (D10), as for `errdefer`. Otherwise it is as `defer`.
