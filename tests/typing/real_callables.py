@@ -74,8 +74,8 @@ async def with_asyncio(
     okdefer(asyncio.wait, tasks, timeout="1")  # type: ignore[arg-type]
     defer(asyncio.sleep, 0.1)
     defer(asyncio.sleep, "0.1")  # type: ignore[arg-type]
-    defer(asyncio.to_thread, shutil.rmtree, "directory", ignore_errors=True)
-    defer(asyncio.to_thread, "shutil.rmtree")  # type: ignore[arg-type]
+    defer(asyncio.to_thread, os.unlink, "part", dir_fd=None)
+    defer(asyncio.to_thread, "os.unlink")  # type: ignore[arg-type]
     defer(task.cancel, "the function has ended")
     defer(task.cancel, reason="the function has ended")  # type: ignore[call-arg]
     defer(writer.wait_closed)
@@ -116,7 +116,7 @@ def with_sqlite(db: sqlite3.Connection) -> None:
 def with_files(path: Path, handle: int, file: io.BufferedWriter) -> None:
     defer(shutil.rmtree, path, ignore_errors=True)
     defer(shutil.rmtree, path, ignore_errors="yes")  # type: ignore[arg-type]
-    defer(shutil.rmtree)  # type: ignore[call-arg]
+    defer(shutil.rmtree, 1)  # type: ignore[arg-type]
     okdefer(shutil.move, "part", path)
     okdefer(shutil.move, "part")  # type: ignore[arg-type]
     okdefer(shutil.copyfile, path, "copy", follow_symlinks=False)
