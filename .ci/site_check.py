@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import http.server
+import re
 import sys
 import threading
 from html.parser import HTMLParser
@@ -56,7 +57,7 @@ class Links(HTMLParser):
 
 
 def links(site: Path) -> int:
-    """Every link inside of the site leads to a page and a place in it, and no page loads anything from elsewhere."""
+    """Every link inside leads to a page and a place in it; no page loads anything from elsewhere; no signature is private."""
     pages = {path: Links(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
     broken, count = [], 0
     for path, page in pages.items():
@@ -77,6 +78,15 @@ def links(site: Path) -> int:
                 broken.append(f"{here}: {target} is not there")
             elif url.fragment and found in pages and unquote(url.fragment) not in pages[found].ids:
                 broken.append(f"{here}: {target} is no place in that page")
+    for path in pages:
+        for signature in re.findall(
+            r'<div class="doc-signature.*?</div>', path.read_text(encoding="utf-8"), re.DOTALL
+        ):
+            shown = re.sub(r"<[^>]*>", "", signature)
+            broken += [
+                f"{path.relative_to(site)}: the private name {name} is in a signature"
+                for name in re.findall(r"\b_[a-zA-Z]\w*", shown)
+            ]
     print(*broken, f"site: {count} links on {len(pages)} pages, {len(broken)} broken", sep="\n")
     return 1 if broken else 0
 

@@ -37,3 +37,7 @@ class Source(griffe.Extension):
             self.overloads.setdefault(func.path, []).append(func)
         elif func.path in self.overloads:
             func.overloads = self.overloads.pop(func.path)
+            for parameter in func.parameters:  # a private default is for the code below them
+                for overload in func.overloads:
+                    if parameter.name in overload.parameters:
+                        parameter.default = overload.parameters[parameter.name].default

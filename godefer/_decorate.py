@@ -41,14 +41,26 @@ else:
         """Stand in for typing's, which costs more to import than all of godefer."""
 
 
-_MISSING = object()  # somebody may try to decorate None
+class _Missing:
+    """The default of `with_defers`: not None, which a program may try to decorate."""
+
+    def __repr__(self) -> str:
+        """Return the dots of a stub file, for `help` and `inspect.signature`."""
+        return "..."
+
+
+_MISSING: Any = _Missing()
 
 
 @overload
 def with_defers(fn: F, /) -> F: ...
 @overload
-def with_defers(*, result: Result = None) -> Callable[[F], F]: ...  # noqa: F811
-def with_defers(fn: Any = _MISSING, /, *, result: Result = None) -> Any:  # noqa: F811
+def with_defers(  # noqa: F811
+    *, result: str | tuple[str, ...] | None = None
+) -> Callable[[F], F]: ...
+def with_defers(  # noqa: F811
+    fn: F = _MISSING, /, *, result: str | tuple[str, ...] | None = None
+) -> F | Callable[[F], F]:
     """Give every call of the decorated function its own last-in-first-out list of deferred calls.
 
     It decorates functions, methods, lambdas, coroutine functions, generators and async generators,
@@ -84,7 +96,8 @@ def with_defers(fn: Any = _MISSING, /, *, result: Result = None) -> Any:  # noqa
     """
     if fn is _MISSING:
         return lambda fn: _decorated(fn, result)
-    return _decorated(fn, result)
+    decorated: F = _decorated(fn, result)
+    return decorated
 
 
 def _decorated(fn: Any, result: Result) -> Any:

@@ -57,6 +57,23 @@ def test_docstring_tells_of_errors(name):
         assert re.search(r"^Raises:\n    \w+: ", inspect.getdoc(thing), re.MULTILINE)
 
 
+@pytest.mark.parametrize("name", [*PUBLIC, *METHODS])
+def test_signature_shows_nothing_private(name):
+    """`help` shows a signature without private names and addresses of objects (A)."""
+    thing = {**PUBLIC, **METHODS}[name]
+    if inspect.isroutine(thing):
+        assert not re.search(r"\b_\w|\bat 0x", str(inspect.signature(thing)))
+
+
+def test_help_on_with_defers():
+    """`help(with_defers)` shows that the function may be left out, and the types of the names of results (N)."""
+    shown = str(inspect.signature(godefer.with_defers))
+    assert shown == (
+        "(fn: 'F' = ..., /, *, result: 'str | tuple[str, ...] | None' = None)"
+        " -> 'F | Callable[[F], F]'"
+    )
+
+
 def test_reference_page_shows_everything_public():
     """docs/reference.md has each public object once, and nothing that is not there."""
     page = Path(__file__).parent.parent / "docs" / "reference.md"
