@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TUTORIAL = "Tutorial"
 COOKBOOK = [
     "files",
+    "clean-ups",
     "locks-and-threads",
     "sqlite",
     "postgresql",

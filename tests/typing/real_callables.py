@@ -41,11 +41,11 @@ import warnings
 import weakref
 import zipfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, TypeVar, assert_type
+from typing import Any, Generic, ParamSpec, TypeVar, assert_type
 
 from godefer import ausing, defer, defer_scope, errdefer, okdefer, using, with_defers
 
@@ -361,6 +361,31 @@ def with_context_managers(path: Path, process: subprocess.Popen[str]) -> None:
     using(path.open)  # type: ignore[arg-type]
     using(tempfile.mkdtemp())  # type: ignore[arg-type]
     using(asyncio.timeout(1))  # type: ignore[arg-type]
+
+
+P = ParamSpec("P")
+
+
+def quiet(
+    errors: tuple[type[Exception], ...], fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs
+) -> None: ...
+
+
+async def at_most(
+    seconds: float, fn: Callable[P, Awaitable[Any]], /, *args: P.args, **kwargs: P.kwargs
+) -> None: ...
+
+
+@with_defers
+async def with_functions_that_make_the_call(path: Path, task: asyncio.Task[int]) -> None:
+    defer(quiet, (OSError,), os.unlink, path)
+    defer(quiet, (OSError,), os.unlink, 1.5)  # type: ignore[arg-type]
+    defer(quiet, (OSError,), path.unlink, missing_ok=True)
+    defer(quiet, (OSError,), path.unlink, missing=True)  # type: ignore[arg-type]
+    defer(quiet, OSError, os.unlink, path)  # type: ignore[arg-type]
+    defer(at_most, 5, asyncio.sleep, 1)
+    defer(at_most, 5, asyncio.sleep)  # type: ignore[arg-type]
+    defer(at_most, 5, os.unlink, path)  # type: ignore[arg-type]
 
 
 def on_a_scope(path: Path, numbers: list[int]) -> None:
