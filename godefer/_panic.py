@@ -85,7 +85,8 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
     It does so if a deferred function, run because of that exception, calls it directly (P2).
     Otherwise it returns None: on a normal exit, in a helper, outside of deferred calls or a second
     time. After a recovery the function returns to its caller (P4), with the value that a
-    ``return`` had already evaluated, else with None.
+    ``return`` had already evaluated, else with None. No type checker sees that None: annotate the
+    function ``-> X | None``, or give it a named result (N).
 
     Args:
         *types: The types to stop instead of every Exception. SystemExit, KeyboardInterrupt,
