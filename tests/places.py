@@ -1,7 +1,7 @@
-"""Places where a function may be called: inside a handler of its caller, resumed there, awaited there.
+"""Places where a function may be called: in a handler of its caller, resumed there, awaited there.
 
-Each place is a function of one argument, the function to be called, and gives what a caller sees. The kind says which form of the
-function it needs.
+A place takes the function, calls it, and returns its result. `PLACES` has them by the kind of the
+function: a plain one, a generator, a coroutine function, an async generator.
 """
 
 import asyncio
@@ -134,7 +134,7 @@ PLACES = {
     "coroutine": [awaited_in_a_handler, a_task_of_a_handler, cancelled_in_a_handler],
     "async generator": [iterated_in_a_handler, aclosed_in_a_handler],
 }
-# How the function begins, and what it does half-way, for each kind.
+# The keyword of a function of each kind, and the statement at which it is half done.
 FORMS = {
     "function": ("def", "pass"),
     "generator": ("def", "yield 'item'"),
@@ -144,7 +144,7 @@ FORMS = {
 
 
 def outcome(place, run):
-    """What the caller sees: the result, or the exceptions of the chain, the last one first."""
+    """Return the result, or the exceptions of the chain, the last one first."""
     try:
         return repr(place(run))
     except BaseException as error:

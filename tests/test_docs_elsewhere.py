@@ -1,6 +1,7 @@
-"""The documentation's code does the same where a caller is handling an exception, in a generator and in a coroutine.
+"""The documentation's code does the same in a handler of its caller, in a generator, in a coroutine.
 
-First all blocks of the pages are run there. Then what the pages write with godefer is compared there with what they replace.
+First all blocks of the pages are run there. Then code with godefer is compared there with the code by
+hand that it replaces.
 """
 
 import importlib.util
@@ -19,7 +20,8 @@ PAGES = [
     "README.md",
     *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")),
 ]
-# Blocks that show whole chains, at whose end the caller's exception would stand, so they are run plainly. Pairs below have chains.
+# Blocks that show whole chains: the caller's exception would be at their end, so they are run plainly.
+# The pairs below compare chains.
 CHAINS = {
     "docs/comparison.md": [
         "events = []\n",
@@ -125,7 +127,7 @@ async def amanager():
     finally:
         await anote("leave")
 """
-# What a page says that can be written; by hand, and with godefer. BODY stands for the work, which may fail.
+# By hand, and with godefer. BODY stands for the work, which may fail.
 PAIRS = {
     "a clean-up": (
         """

@@ -1,7 +1,7 @@
-"""The table of docs/exitstack.md: each line does with a scope what ExitStack does, and in a decorated function, too.
+"""The table of docs/exitstack.md: the code for a scope does the same as the code for ExitStack.
 
-Its code is taken from the page and run, in blocks that succeed and blocks that fail, in each of the places of `places`: a caller that
-is handling an exception of its own, a generator, a coroutine.
+The code is taken from the page. It is run in blocks that succeed and in blocks that fail, in each of
+the places of `tests.places`: a handler of the caller, a generator, a coroutine.
 """
 
 import importlib.util
@@ -80,7 +80,7 @@ def stop():
 async def astop():
     events.append(("stopped", repr(recover())))
 """
-# What the words beside ``exit`` say of it. "any other" makes a note of a success, too, and suppresses by its own rules.
+# The function `exit` for a line, by the function that replaces it. Any other exit sees a success, too.
 EXITS = {
     "look": """\
 def exit(kind, error, traceback):
@@ -118,7 +118,7 @@ def pushed():
 
 
 def module(tmp_path, right, *functions):
-    """The names of the header and of *functions*, in a module that has a file, so that its functions can be open-coded."""
+    """Import the header and *functions* as a module with a file, which open coding needs."""
     kind = re.search(r"\ba?(look|stop)\b", right)
     text = "\n\n".join([HEADER, EXITS[kind[1] if kind else ""], ASYNC_EXIT, pushed(), *functions])
     path = tmp_path / "lines_of_the_page.py"
@@ -130,7 +130,7 @@ def module(tmp_path, right, *functions):
 
 
 def block(name, kind, header, lines, fails):
-    """A function whose body is a block with those lines, which fails or ends well; what it keeps is closed later."""
+    """Return the source of a function with a block of those lines; a scope that they keep is closed later."""
     begin, half_way = FORMS[kind]
     close = "await kept.aclose()" if "async" in header else "kept.close()"
     body = [
@@ -157,7 +157,7 @@ def block(name, kind, header, lines, fails):
 
 
 def function(name, kind, lines, fails):
-    """A function whose body has those lines: the block is the function."""
+    """Return the source of a function whose body has those lines: the function takes the block's place."""
     begin, half_way = FORMS[kind]
     end = "raise KeyError('x')" if fails else "events.append('block ends')"
     body = [*lines, "events.append('block')", half_way, end]
