@@ -1,4 +1,4 @@
-"""What programs defer, out of trio, anyio and psycopg: as in `real_callables`. Checked, never run.
+"""Callables of trio, anyio and psycopg, deferred: as in `real_callables`. Checked, never run.
 
 The extra ``systems`` has these packages. `.ci/run` installs it for the type checkers.
 """

@@ -1,4 +1,4 @@
-"""What programs defer, out of the standard library: a right call passes, a wrong one is an error. Checked, never run.
+"""Callables of the standard library, deferred: right calls pass, wrong ones are errors. Never run.
 
 Each callable has its wrong uses right below the right ones.
 """
