@@ -7,10 +7,10 @@ It has the runtime's objects put into the code (`constants.fill`), and makes a f
 
 from __future__ import annotations
 
-import ast
-import re
+import _ast as ast
 from opcode import opmap
 
+from godefer._compiler import tree
 from godefer._compiler.lower import NESTING, lower
 from godefer._compiler.shapes import NOWHERE
 from godefer._compiler.sites import Meanings
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from godefer._decision import Decision, Exits, Lowered, Plan, Result
     from godefer._resolve import ResolvedNames
 
-_MARK = re.compile(f"'({'|'.join(OBJECTS)})'")
 _ASYNC_GENERATOR = 0x200  # inspect.CO_ASYNC_GENERATOR
 
 Attributes = dict[tuple[str, ...], "str | None"]  # dotted names -> the statement, if it is one
@@ -115,7 +114,7 @@ def _lower_code(  # noqa: PLR0913  # as many as it says
         )
         if isinstance(outcome, str):
             return outcome
-        text = _MARK.sub(r"\1", ast.unparse(source.node)) if want_text else ""
+        text = _text_of(source.node) if want_text else ""
         _keep_cells(source.node, code)
         try:
             lowered, exits = _compile(source, outcome.exits)
@@ -128,6 +127,15 @@ def _lower_code(  # noqa: PLR0913  # as many as it says
     return reason
 
 
+def _text_of(node: ast.AST) -> str:
+    """Return the text of lowered source, with the names of the marked objects."""
+    # Slow to import, and only `explain` needs them.
+    import re  # noqa: PLC0415
+    from ast import unparse  # noqa: PLC0415
+
+    return re.sub(f"'({'|'.join(OBJECTS)})'", r"\1", unparse(node))
+
+
 def _compile(source: Source, calls: set[Range]) -> tuple[CodeType, Exits]:
     """Compile lowered source, and find the instructions of *calls* by their positions."""
     shift = source.shift
@@ -136,8 +144,8 @@ def _compile(source: Source, calls: set[Range]) -> tuple[CodeType, Exits]:
     exits = [i for i, place in enumerate(code.co_positions()) if place in places]
     if calls and not exits:  # -X no_debug_ranges: code has lines only
         exits = _exits_without_columns(source, code, calls)
-    handling = _handling(code)
-    failing = frozenset(i * 2 for i in exits if handling[i])
+    ops = code.co_code[::2]
+    failing = frozenset(i * 2 for i in exits if _is_handling(ops, i))
     return code, (frozenset(i * 2 for i in exits), failing)
 
 
@@ -145,7 +153,7 @@ def _exits_without_columns(source: Source, code: CodeType, calls: set[Range]) ->
     """Find the instructions of *calls* by compiling again, with the calls on lines of their own."""
     marked = [
         node
-        for node in {id(node): node for node in ast.walk(source.node)}.values()
+        for node in {id(node): node for node in tree.walk(source.node)}.values()
         if isinstance(node, ast.expr)
         and (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset) in calls
     ]
@@ -168,27 +176,20 @@ def _move(nodes: list[ast.expr], lines: int) -> None:
         node.end_lineno = (node.end_lineno or 0) + lines
 
 
-def _handling(code: CodeType) -> list[bool]:
-    """Return, for each instruction, whether the code is handling an exception there.
+def _is_handling(ops: bytes, place: int) -> bool:
+    """Return whether the code is handling an exception at a place in its instructions.
 
     The compiler copies a `finally` for each way out. The copy for an exception begins with
     PUSH_EXC_INFO. The code of a handler is in one piece, up to the instruction that pops the
     exception or raises it again.
     """
-    handling = False
-    found = []
-    for op in code.co_code[::2]:
-        if op == _PUSH_EXC_INFO:
-            handling = True
-        elif op in _ENDS_HANDLING:
-            handling = False
-        found.append(handling)
-    return found
+    begun = ops.rfind(_PUSH_EXC_INFO, 0, place)
+    return begun >= 0 and all(ops.find(end, begun, place) < 0 for end in _ENDS_HANDLING)
 
 
-_PUSH_EXC_INFO = opmap["PUSH_EXC_INFO"]
+_PUSH_EXC_INFO = bytes([opmap["PUSH_EXC_INFO"]])
 _ENDS = ("POP_EXCEPT", "RERAISE", "RAISE_VARARGS", "RETURN_VALUE", "RETURN_CONST")
-_ENDS_HANDLING = {opmap[name] for name in _ENDS if name in opmap}
+_ENDS_HANDLING = [bytes([opmap[name]]) for name in _ENDS if name in opmap]
 
 
 def meanings_of(
@@ -214,8 +215,9 @@ def meanings_of(
 def _keep_cells(node: Function, code: CodeType) -> None:
     """Mention the closure variables, so that the function keeps the cells of unused ones."""
     kept: list[ast.stmt] = [
-        ast.Expr(ast.Name(name, ast.Load())) for name in code.co_freevars if name != "__class__"
+        ast.Expr(ast.Name(name, ast.Load(), **NOWHERE), **NOWHERE)
+        for name in code.co_freevars
+        if name != "__class__"
     ]
     if kept:
-        never = ast.If(ast.Constant(0), kept, [], **NOWHERE)
-        node.body.append(ast.fix_missing_locations(never))
+        node.body.append(ast.If(ast.Constant(0, **NOWHERE), kept, [], **NOWHERE))

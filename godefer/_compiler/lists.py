@@ -6,7 +6,7 @@ or if there is no room for one more nested block.
 
 from __future__ import annotations
 
-import ast
+import _ast as ast
 
 from godefer._compiler import shapes
 from godefer._compiler.sites import DeferredCall

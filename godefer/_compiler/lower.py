@@ -20,10 +20,10 @@ to leave it by a ``break``, which copies the exits further out, twice at each le
 
 from __future__ import annotations
 
-import ast
+import _ast as ast
 from functools import partial
 
-from godefer._compiler import returns, shapes
+from godefer._compiler import returns, shapes, tree
 from godefer._compiler.lists import PendingList
 from godefer._compiler.sites import DeferredCall, Unclear, find_sites
 
@@ -76,7 +76,7 @@ def lower(
         The plan and the exits; or the reason why the function cannot be lowered. *node* is then
         unchanged.
     """
-    head = 1 if ast.get_docstring(node, clean=False) is not None else 0
+    head = 1 if tree.has_docstring(node) else 0
     named: Named | None = result if result is None or isinstance(result, str) else tuple(result)
     try:
         body = find_sites(node.body[head:], meanings)

@@ -6,7 +6,7 @@ last call (N). So `lower` rewrites the `return` statements before it puts the bo
 
 from __future__ import annotations
 
-import ast
+import _ast as ast
 
 from godefer._compiler import shapes
 from godefer._compiler.sites import Unclear

@@ -8,7 +8,7 @@ that keep no source, only the name is found, for the reason that `explain` gives
 
 from __future__ import annotations
 
-import ast
+import _ast as ast
 import sys
 
 from godefer._compiler.quiet import Quiet

@@ -17,14 +17,16 @@ frame stops there, and a tracer would show their line although the code below th
 
 from __future__ import annotations
 
-import ast
+import _ast as ast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-    from typing import Any
+    from collections.abc import Callable, Collection, Iterable
+    from typing import Any, TypeVar
 
+    T = TypeVar("T")
     Position = dict[str, Any]
+    _Build = Callable[[Position, dict[str, Any], bool], T]
 
 # No position, hence no line event: for code that calls nothing.
 NOWHERE: Position = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_col_offset": -1}
@@ -35,80 +37,122 @@ _LOAD, _STORE, _DEL = ast.Load(), ast.Store(), ast.Del()
 
 
 class Shape:
-    """The parsed source of some statements. The tests of a *traced* one have a line, too."""
+    """The source of some statements, parsed when it is needed first.
+
+    The tests of a *traced* one have a line, too.
+    """
 
     def __init__(self, text: str, *, traced: bool = False) -> None:
-        self.body = ast.parse(text).body
+        self.text = text
         self.traced = traced
+        self._build: _Build[list[ast.stmt]] | None = None
 
     def fill(self, at: Position, *, asynchronous: bool = False, **parts: Any) -> list[ast.stmt]:
         """Return the statements at the position *at*, with *parts* in place of the placeholders.
 
         A part is a list of statements, an expression, or the name of a variable.
         """
-        filling = _Filling(at, parts, asynchronous=asynchronous, traced=self.traced)
-        return filling.statements(self.body)
+        if self._build is None:
+            parsed: Any = compile(self.text, "<shape>", "exec", ast.PyCF_ONLY_AST)
+            self._build = _block(parsed.body, self.traced)
+        return self._build(at, parts, asynchronous)
 
 
-class _Filling:
-    """One copy of a shape's statements."""
+# A shape is filled in many times. So each of its nodes becomes a function that builds a copy.
 
-    def __init__(
-        self, at: Position, parts: dict[str, Any], *, asynchronous: bool, traced: bool
-    ) -> None:
-        self.at = at
-        self.traced = traced
-        self.parts = parts
-        self.asynchronous = asynchronous
 
-    def statements(self, nodes: list[ast.stmt]) -> list[ast.stmt]:
-        filled: list[ast.stmt] = []
-        for node in nodes:
-            if (
-                isinstance(node, ast.Expr)
-                and isinstance(node.value, ast.Name)
-                and node.value.id.isupper()
-            ):
-                filled += self.parts[node.value.id]
+def _block(nodes: list[Any], traced: bool) -> _Build[list[Any]]:  # noqa: FBT001
+    """Return the function that builds the nodes of a list."""
+    builds = [_placeholder(node) or _node(node, traced) for node in nodes]
+
+    def build(at: Position, parts: dict[str, Any], asynchronous: bool) -> list[Any]:  # noqa: FBT001
+        built: list[Any] = []
+        for part in builds:
+            if isinstance(part, str):
+                built += parts[part]
             else:
-                filled.append(self.node(node))
-        return filled
+                built.append(part(at, parts, asynchronous))
+        return built
 
-    def node(self, node: Any) -> Any:
-        kind = type(node)
-        if kind is ast.Name:
-            return self.name(node.id, node.ctx)
-        if kind is ast.Await and not self.asynchronous:
-            return self.node(node.value)
-        if _is_test(node) and self.at is not NOWHERE and not self.traced:
-            nowhere = _Filling(NOWHERE, self.parts, asynchronous=self.asynchronous, traced=False)
-            return nowhere.node(node)
-        fields = {name: self.field(name, getattr(node, name)) for name in node._fields}
-        if kind is ast.Await and node.value.func.id in _TWINS:
-            fields["value"].func.value = f"@a{node.value.func.id}"
-        if not node._attributes:  # an operator or a context has no position
-            return kind(**fields)
-        silent = kind in _SILENT or (not self.traced and _is_test(getattr(node, "test", node)))
-        return kind(**fields, **(NOWHERE if silent else self.at))
+    return build
 
-    def field(self, name: str, value: Any) -> Any:
+
+def _placeholder(node: ast.AST) -> str:
+    """Return the name of a placeholder for statements, or ""."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Name) and node.value.id.isupper():
+        return node.value.id
+    return ""
+
+
+def _node(node: Any, traced: bool) -> _Build[Any]:  # noqa: FBT001
+    """Return the function that builds a node."""
+    if isinstance(node, ast.Name):
+        return _name(node.id, node.ctx)
+    if isinstance(node, ast.Await):
+        return _await(node, traced)
+    if not node._attributes:  # an operator or a context, which has no position and can be shared
+        return lambda _at, _parts, _asynchronous: node
+    build = _whole(node, traced)
+    if _is_test(node) and not traced:
+        return lambda _at, parts, asynchronous: build(NOWHERE, parts, asynchronous)
+    return build
+
+
+def _whole(node: Any, traced: bool) -> _Build[Any]:  # noqa: FBT001
+    """Return the function that builds a node of several fields."""
+    kind = type(node)
+    values: list[Any] = []
+    builds: list[tuple[int, _Build[Any]]] = []
+    for i, field in enumerate(node._fields):
+        value = getattr(node, field, None)
         if isinstance(value, list):
-            return self.statements(value)
-        if isinstance(value, ast.AST):
-            return self.node(value)
-        return f"@{value[1:]}" if name == "name" and value else value  # of `except ... as`
+            builds.append((i, _block(value, traced)))
+        elif isinstance(value, ast.AST):
+            builds.append((i, _node(value, traced)))
+        elif field == "name" and value:  # of `except ... as`
+            value = f"@{value[1:]}"
+        values.append(value)
+    silent = kind in _SILENT or (not traced and _is_test(getattr(node, "test", node)))
 
-    def name(self, name: str, context: ast.expr_context) -> ast.expr:
-        if name.startswith("_"):
-            name = f"@{name[1:]}"
-        elif name.isupper():
-            part = self.parts[name]
-            if not isinstance(part, str):
-                return part  # type: ignore[no-any-return]
-            name = part
-        else:
-            return ast.Constant(f"@{name}", **self.at)
-        return ast.Name(name, context, **self.at)
+    def build(at: Position, parts: dict[str, Any], asynchronous: bool) -> Any:  # noqa: FBT001
+        fields = values.copy()
+        for i, part in builds:
+            fields[i] = part(at, parts, asynchronous)
+        return kind(*fields, **(NOWHERE if silent else at))
+
+    return build
+
+
+def _await(node: ast.Await, traced: bool) -> _Build[Any]:  # noqa: FBT001
+    """Return the function that builds an `await`; in a synchronous function, a call."""
+    call: Any = node.value
+    synchronous = asynchronous_call = _node(call, traced)
+    if call.func.id in _TWINS:
+        twin = ast.Call(ast.Name(f"a{call.func.id}", _LOAD), call.args, call.keywords)
+        asynchronous_call = _node(twin, traced)
+
+    def build(at: Position, parts: dict[str, Any], asynchronous: bool) -> ast.expr:  # noqa: FBT001
+        if asynchronous:
+            return ast.Await(asynchronous_call(at, parts, asynchronous), **at)
+        made: ast.expr = synchronous(at, parts, asynchronous)
+        return made
+
+    return build
+
+
+def _name(name: str, context: ast.expr_context) -> _Build[ast.expr]:
+    """Return the function that builds what a name in a shape stands for."""
+    if name.isupper():
+
+        def build(at: Position, parts: dict[str, Any], asynchronous: bool) -> ast.expr:  # noqa: ARG001, FBT001
+            part: ast.expr | str = parts[name]
+            return ast.Name(part, context, **at) if isinstance(part, str) else part
+
+        return build
+    if name.startswith("_"):
+        hidden = f"@{name[1:]}"
+        return lambda at, _parts, _asynchronous: ast.Name(hidden, context, **at)
+    return lambda at, _parts, _asynchronous: ast.Constant(f"@{name}", **at)
 
 
 _SILENT = {ast.Try, ast.Pass}

@@ -12,9 +12,9 @@ looked up here: `Meanings` has the meaning of each name.
 
 from __future__ import annotations
 
-import ast
+import _ast as ast
 
-from godefer._compiler import shapes
+from godefer._compiler import shapes, tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def find_uses(body: Iterable[ast.stmt], meanings: Meanings) -> list[tuple[int, s
         if head is not None and statement is not None:
             found.append((meanings.line(head), statement))
         if not isinstance(node, (*_SCOPES, ast.Lambda)):
-            stack += ast.iter_child_nodes(node)
+            stack += tree.children(node)
     return sorted(found)
 
 
@@ -293,7 +293,8 @@ class _SiteFinder:
                         f"{name} is declared {type(node).__name__.lower()} "
                         f"at line {self.meanings.line(node)}"
                     )
-        for _, value in ast.iter_fields(node):
+        for field in node._fields:
+            value = getattr(node, field)
             for child in value if isinstance(value, list) else (value,):
                 if isinstance(child, ast.stmt):
                     self.visit(child, in_loop=in_loop)
@@ -333,12 +334,12 @@ class _SiteFinder:
                     )
                 if isinstance(node, ast.Name):
                     continue
-            elif isinstance(node, ast.Call) and _reads_frame(node):
+            elif isinstance(node, ast.Call) and (reader := _frame_reader(node)):
                 raise Unclear(
-                    f"{ast.unparse(node.func)}() could see or need the names of the body, "
+                    f"{reader}() could see or need the names of the body, "
                     f"at line {self.meanings.line(node)}"
                 )
-            for name in node._fields:  # faster than ast.iter_child_nodes
+            for name in node._fields:  # faster than `tree.children`
                 child = getattr(node, name, None)
                 if isinstance(child, list):
                     stack += [item for item in child if isinstance(item, ast.AST)]
@@ -375,22 +376,22 @@ class _SiteFinder:
         return None
 
 
-def _reads_frame(call: ast.Call) -> bool:
-    """Return whether a call may read the names of the frame that makes it.
+def _frame_reader(call: ast.Call) -> str:
+    """Return the name of the function, if a call may read the names of the frame that makes it.
 
     With arguments of its own ``dir(x)``, ``vars(x)``, ``eval(s, names)`` and ``exec(s, names)`` do
     not; a namespace of None means the frame's.
     """
-    if not isinstance(call.func, ast.Name):
-        return False
-    needed = _FRAME_READERS.get(call.func.id)
+    name = call.func.id if isinstance(call.func, ast.Name) else ""
+    needed = _FRAME_READERS.get(name)
     if needed is None:
-        return False
+        return ""
     given = [*call.args[:needed], *(word.value for word in call.keywords if word.arg == "globals")]
-    return len(given) < needed or any(
+    own = len(given) == needed and not any(
         isinstance(value, ast.Starred) or (isinstance(value, ast.Constant) and value.value is None)
         for value in given
     )
+    return "" if own else name
 
 
 def _keyword_defaults(node: Function | ast.Lambda) -> list[ast.expr]:

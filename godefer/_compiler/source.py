@@ -20,12 +20,12 @@ it also compiles `super` in another way if the module mentions that name, which 
 from __future__ import annotations
 import __future__ as futures
 
-import ast
+import _ast as ast
 import sys
 from opcode import opmap
 from types import CodeType, ModuleType
 
-from godefer._compiler import rewritten
+from godefer._compiler import rewritten, tree
 from godefer._compiler.quiet import compile_quietly
 from godefer._compiler.text import source_lines
 
@@ -111,7 +111,7 @@ def find_source(code: CodeType, module_globals: dict[str, Any]) -> Source | str:
         return parsed
     node, shift = parsed
     if rewritten.rewritten_by_pytest(module_globals):
-        ast.increment_lineno(node, shift)
+        tree.move(node, shift)
         shift = 0
         rewritten.rewrite_assertions(_in_scopes(node, code), code.co_filename, lines)
     for imported in (_guess_imported, _imported):
@@ -208,7 +208,7 @@ def _parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
     shift = first - 1 if indent else first
     # The code of a class has its line as a constant, too.
     if sys.version_info >= (3, 13) and "class" in text:
-        ast.increment_lineno(body[0], shift)
+        tree.move(body[0], shift)
         shift = 0
     return body[0], shift
 
