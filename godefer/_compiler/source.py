@@ -199,8 +199,8 @@ def _parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
     parsed = _text_that_parses(lines, code, indent)
     if isinstance(parsed, str):
         return parsed
-    text, tree = parsed
-    body = tree.body
+    text, module = parsed
+    body = module.body
     if len(body) == 1 and isinstance(body[0], ast.If):
         body = body[0].body
     if not body or not isinstance(body[0], (ast.FunctionDef, ast.AsyncFunctionDef)):
