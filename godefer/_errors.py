@@ -295,6 +295,21 @@ def coroutine_dropped(coroutine: object) -> TypeError:
     )
 
 
+def generator_dropped(generator: object, *, asynchronous: bool) -> TypeError:
+    """Return the error for the generator of a deferred generator function (D6).
+
+    Args:
+        generator: The generator.
+        asynchronous: Whether it is an async generator.
+    """
+    kind, loop = ("an async generator", "async for") if asynchronous else ("a generator", "for")
+    return TypeError(
+        f"{callable_name(generator)} is {kind} function, and the deferred call has run nothing of "
+        f"its body; take the `yield` out of it, or defer a function that runs it to its end in a "
+        f"`{loop}` loop"
+    )
+
+
 def internal(where: str) -> SystemError:
     """Return the error for a state that godefer never reaches, like Go's ``throw``."""
     return SystemError(f"internal error in {where}; please report it")

@@ -47,7 +47,7 @@ def defer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
     The callee and its arguments are evaluated now (D1). The calls run last in, first out, when
     this invocation of the function returns, raises, is cancelled or closed (D2). All of them run,
     whatever the others do (D5). The result is dropped; in an async function an awaitable result is
-    awaited (D6).
+    awaited, unless a container's method hands it back (D6): ``defer(pending.pop, key)``.
 
     Args:
         fn: The function to call. If it is not callable, that shows at the call, as in Go (D7).

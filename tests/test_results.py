@@ -102,7 +102,7 @@ def test_what_a_call_returns_is_not_looked_into(way):
 
 
 def test_other_objects_that_could_be_awaited_or_iterated_are_dropped_in_a_function(way):
-    """Only a coroutine object, which would never have run, is an error: futures, generators and the like are dropped (D6)."""
+    """Futures, other awaitables, iterators and generators from elsewhere are dropped (D6)."""
     ran = []
 
     def generate():
@@ -118,8 +118,9 @@ def test_other_objects_that_could_be_awaited_or_iterated_are_dropped_in_a_functi
         defer(ran.append, "end")
         defer(lambda: future)
         defer(Pause)
-        defer(generate)
-        defer(generate_later)
+        defer(lambda: generate())
+        defer(lambda: generate_later())
+        defer(map, ran.append, [1])
         return 7
 
     loop = asyncio.new_event_loop()
@@ -443,7 +444,7 @@ def test_an_object_whose_await_is_broken(way):
 
 
 def test_a_plain_value_is_dropped_in_an_async_function(way):
-    """A result that cannot be awaited is dropped in an async function too, an async generator object included (D6)."""
+    """A result that cannot be awaited is dropped in an async function too, an async generator from elsewhere included (D6)."""
     ran = []
 
     async def generate():
@@ -453,7 +454,7 @@ def test_a_plain_value_is_dropped_in_an_async_function(way):
     @way
     async def f():
         defer(ran.append, "end")
-        defer(generate)
+        defer(lambda: generate())
         defer(int, "7")
         defer(lambda: iter(()))
         return "result"

@@ -224,22 +224,30 @@ _callee = None
 # written in Python, so a debugger has nothing to step into.
 MAKE = Shape("""\
 if (_returned := CALL) is not None:
-    if hasattr(type(_returned), "__await__") or type(_returned) is generator:
-        drop(_returned)
+    if (
+        hasattr(type(_returned), "__await__")
+        or type(_returned) is generator or type(_returned) is async_generator
+    ):
+        drop(_returned, CALLEE, ARGUMENTS)
     _returned = None
 """)
 
-# The first test is for the usual case. The next two call nothing written in Python.
 ASYNC_MAKE = Shape("""\
 if (_returned := CALL) is not None:
-    if (
-        type(_returned) is coroutine
-        or hasattr(type(_returned), "__await__")
-        or type(_returned) is generator and awaitable(_returned)
-    ):
+    if TO_AWAIT:
         AWAITED
     _returned = None
 """)
+
+TO_AWAIT = Shape("""\
+(hasattr(type(_returned), "__await__")
+    or type(_returned) is generator or type(_returned) is async_generator
+) and awaits(_returned, CALLEE, ARGUMENTS)
+""")
+
+# TO_AWAIT with a short cut for a coroutine function as callee: see `DeferredCall.to_await`.
+FROM_FUNCTION = Shape("type(_returned) is coroutine and type(CALLEE) is function or TO_AWAIT")
+FROM_METHOD = Shape("type(_returned) is coroutine and type(CALLEE) is method or TO_AWAIT")
 
 # The calls of a list need no such `except`: after an exception the runtime makes them.
 EXIT = Shape("""\

@@ -7,7 +7,13 @@ objects cannot be written to a file.
 from __future__ import annotations
 
 import sys
-from types import CoroutineType, GeneratorType
+from types import (
+    AsyncGeneratorType,
+    CoroutineType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+)
 
 from godefer._runtime.context_managers import aenter, enter
 from godefer._runtime.exceptions import raise_again
@@ -22,7 +28,7 @@ from godefer._runtime.exits import (
     run_remaining,
 )
 from godefer._runtime.recovery import recoveries, take
-from godefer._runtime.results import awaitable, awaited, drop
+from godefer._runtime.results import awaited, awaits, drop
 from godefer._runtime.unwind import adeferreturn, agopanic, unwind
 
 TYPE_CHECKING = False
@@ -39,19 +45,22 @@ OBJECTS: dict[str, Any] = {
     "@aenter": aenter,
     "@agopanic": agopanic,
     "@arun_remaining": arun_remaining,
-    "@awaitable": awaitable,
+    "@async_generator": AsyncGeneratorType,
     "@awaited": awaited,
+    "@awaits": awaits,
     "@coroutine": CoroutineType,
     "@dict": dict,
     "@drop": drop,
     "@enter": enter,
     "@exception": sys.exception,
     "@exit_going_on": exit_going_on,
+    "@function": FunctionType,
     "@generator": GeneratorType,
     "@getframe": sys._getframe,
     "@hasattr": hasattr,
     "@let_go": let_go,
     "@list_record": list_record,
+    "@method": MethodType,
     "@none": none,
     "@noop": noop,
     "@raise_again": raise_again,

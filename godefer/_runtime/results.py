@@ -1,36 +1,103 @@
-"""The result of a deferred call (D6), and the awaiting of a context manager (D11)."""
+"""The result of a deferred call (D6), and the awaiting of a context manager (D11).
+
+Two results are not the clean-up's own work. A container's method may hand back an awaitable that
+was stored in it, and that perhaps nobody will ever finish. And a generator function returns a
+generator whose body has not begun. Both tests need the callee, and are made only for a result
+that could be one of the two.
+"""
 
 from __future__ import annotations
 
-from _collections_abc import Coroutine  # collections.abc would import all of collections
-from types import GeneratorType
+from _collections_abc import (  # collections.abc would import all of collections
+    Coroutine,
+    MutableMapping,
+    MutableSequence,
+    MutableSet,
+)
+from types import (
+    AsyncGeneratorType,
+    BuiltinMethodType,
+    CoroutineType,
+    FunctionType,
+    GeneratorType,
+    MappingProxyType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    WrapperDescriptorType,
+)
 
 from godefer import _errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from functools import partial
     from typing import Any, TypeGuard
+else:
+    from _functools import partial  # functools would import collections
+
+# The methods by which a container hands back an object that was stored in it.
+HAND_BACK = frozenset({"__getitem__", "get", "pop", "popitem", "popleft", "setdefault"})
+_CONTAINERS = (MutableMapping, MutableSequence, MutableSet, tuple, MappingProxyType)
 
 
-def drop(result: object) -> None:
+def drop(result: object, callee: Any, arguments: tuple[Any, ...]) -> None:
     """Drop the result of a deferred call in a synchronous function.
 
+    Args:
+        result: The result.
+        callee: The function that was called.
+        arguments: Its positional arguments; the first one is enough.
+
     Raises:
-        TypeError: It is a coroutine object, which would never have run (D6).
+        TypeError: It is a coroutine object, or the generator of a deferred generator function:
+            its body would never have run (D6).
     """
     # Few results are one, and the first test is the fastest that tells so.
-    if not hasattr(type(result), "__await__") and type(result) is not GeneratorType:
-        return
-    if isinstance(result, Coroutine) or _is_generator_coroutine(result):
-        result.close()
-        error = _errors.coroutine_dropped(result)
-        # This frame will be in the traceback, and a coroutine that never began holds its arguments.
-        del result
+    kind = type(result)
+    error = None
+    if hasattr(kind, "__await__") or kind is GeneratorType:
+        coroutine = isinstance(result, Coroutine) or _is_generator_coroutine(result)
+        if coroutine and not _handed_back(result, callee, arguments):
+            result.close()  # type: ignore[attr-defined]
+            error = _errors.coroutine_dropped(result)
+    if error is None and (kind is GeneratorType or kind is AsyncGeneratorType):
+        error = _generator_error(result, callee)
+    # This frame will be in the traceback, and a coroutine that never began holds its arguments.
+    del result, callee, arguments
+    if error is not None:
         try:
             raise error
         finally:
             del error
+
+
+def awaits(result: object, callee: Any, arguments: tuple[Any, ...]) -> bool:
+    """Return whether an async function is to await the result of a deferred call.
+
+    Args:
+        result: The result.
+        callee: The function that was called.
+        arguments: Its positional arguments; the first one is enough.
+
+    Raises:
+        TypeError: It is the generator of a deferred generator function, which nobody would have
+            iterated over (D6).
+    """
+    if awaitable(result):
+        return not _handed_back(result, callee, arguments)
+    kind = type(result)
+    if kind is not GeneratorType and kind is not AsyncGeneratorType:
+        return False
+    error = _generator_error(result, callee)
+    del result, callee, arguments  # as in `drop`
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error
+    return False
 
 
 def awaitable(result: object) -> bool:
@@ -46,6 +113,78 @@ def _is_generator_coroutine(result: object) -> TypeGuard[GeneratorType[Any, Any,
     return isinstance(result, GeneratorType) and bool(
         result.gi_code.co_flags & 0x100
     )  # CO_ITERABLE_COROUTINE
+
+
+def _handed_back(result: object, callee: Any, arguments: tuple[Any, ...]) -> bool:
+    """Return whether the callee is a container's method that hands back a stored object.
+
+    A coroutine function of that name is not: a class may have ``async def pop``.
+    """
+    kind: Any = type(callee)
+    if kind is FunctionType and type(result) is CoroutineType and callee.__code__ is result.cr_code:
+        return False  # the usual case
+    while issubclass(kind, partial):
+        callee, arguments = callee.func, (*callee.args, *arguments)
+        kind = type(callee)
+    if kind is BuiltinMethodType or kind is MethodWrapperType:
+        return callee.__name__ in HAND_BACK and issubclass(type(callee.__self__), _CONTAINERS)
+    if kind is MethodDescriptorType or kind is WrapperDescriptorType:  # dict.pop
+        return callee.__name__ in HAND_BACK and issubclass(callee.__objclass__, _CONTAINERS)
+    if kind is MethodType:
+        owner, callee = type(callee.__self__), callee.__func__
+    elif arguments:  # MutableMapping.pop; all of them on PyPy, where dict.pop is a function
+        owner = type(arguments[0])
+    else:
+        return False
+    return (
+        issubclass(owner, _CONTAINERS)
+        and any(base.__dict__.get(name) is callee for base in owner.__mro__ for name in HAND_BACK)
+        and not _is_body_of(result, callee)
+    )
+
+
+def _generator_error(result: Any, callee: Any) -> TypeError | None:
+    """Return the error for the generator of a deferred generator function; None if it is none.
+
+    A generator that has begun, or that the callee has from elsewhere, is a result as others.
+    """
+    prefix = "gi" if type(result) is GeneratorType else "ag"
+    begun = getattr(result, f"{prefix}_suspended", False) or getattr(result, f"{prefix}_running")
+    if begun or getattr(result, f"{prefix}_frame") is None or not _is_body_of(result, callee):
+        return None
+    return _errors.generator_dropped(result, asynchronous=prefix == "ag")
+
+
+def _is_body_of(result: Any, callee: Any) -> bool:
+    """Return whether *result* is the coroutine or the generator of the function *callee* itself.
+
+    That may be below bound methods, partials and decorators that set ``__wrapped__``.
+    """
+    for prefix in ("cr", "gi", "ag"):
+        code = getattr(result, f"{prefix}_code", None)
+        if code is not None:
+            break
+    else:
+        return False
+    for _ in range(_DECORATORS):
+        kind: Any = type(callee)
+        if kind is FunctionType:
+            if callee.__code__ is code:
+                return True
+            callee = callee.__dict__.get("__wrapped__")
+        elif kind is MethodType:
+            callee = callee.__func__
+        elif issubclass(kind, partial):
+            callee = callee.func
+        else:
+            call = getattr(callee, "__call__", None)  # noqa: B004  # an object's own method
+            if type(call) is not MethodType:
+                return False
+            callee = call.__func__
+    return False
+
+
+_DECORATORS = 50  # to look through at most; their chain may be a circle
 
 
 def awaited(method: str, received: object) -> Awaitable[Any]:

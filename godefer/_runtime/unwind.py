@@ -65,7 +65,7 @@ from godefer._runtime.record import (
     freedefer,
     pool,
 )
-from godefer._runtime.results import awaitable, awaited, drop
+from godefer._runtime.results import awaited, awaits, drop
 from godefer._runtime.traceback import blame, strip
 
 TYPE_CHECKING = False
@@ -92,14 +92,14 @@ def deferreturn(record: Record) -> None:
             if d.when:
                 if d.when == RETURNING:
                     if (result := d.fn(*d.args, **(d.kwargs or {}))) is not None:
-                        drop(result)
+                        drop(result, d.fn, d.args)
                 elif d.when == EXIT:
                     d.fn(None, None, None)
                 d.when = ALWAYS
             elif (
                 result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)
             ) is not None:
-                drop(result)
+                drop(result, d.fn, d.args)
                 result = None
             # freedefer, written out: the runtime way's cost is this loop
             record.running = d.fn = d.kwargs = d.link = d.sp = None
@@ -131,7 +131,7 @@ async def adeferreturn(record: Record) -> None:
             elif (
                 result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)
             ) is not None:
-                if awaitable(result):
+                if awaits(result, d.fn, d.args):
                     await result
                 result = None
             record.running = None
@@ -159,7 +159,7 @@ def gopanic(record: Record) -> None:
                 if (
                     result := d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)
                 ) is not None:
-                    drop(result)
+                    drop(result, d.fn, d.args)
                 if d.panic is None:
                     _recovery(record)
                     break
@@ -210,7 +210,7 @@ async def agopanic(record: Record) -> None:
                 else:
                     d.panic = exc
                     result = d.fn(*d.args) if d.kwargs is None else d.fn(*d.args, **d.kwargs)
-                    if result is not None and awaitable(result):
+                    if result is not None and awaits(result, d.fn, d.args):
                         await result
                     recovered = d.panic is None
                     d.panic = result = None
@@ -300,7 +300,9 @@ async def aunwind(record: Record, *, handling: bool = False) -> None:
                         result = d.fn(failed.__class__, failed, None)
                     elif d.when != RETURNING:
                         result = d.fn(*d.args, **(d.kwargs or {}))
-                    if hasattr(result, "__await__"):
+                    if hasattr(result, "__await__") and (
+                        d.when > RETURNING or awaits(result, d.fn, d.args)
+                    ):
                         await result
             except BaseException as again:
                 record.error = again

@@ -27,6 +27,7 @@ from godefer._function import copy_identity, innermost
 from godefer._runtime.exceptions import raise_again, restore, save, set_traceback
 from godefer._runtime.invocation import bodies, live
 from godefer._runtime.record import RETURNING, Record
+from godefer._runtime.results import awaits
 from godefer._runtime.traceback import WRAPPER, before_pep_479, strip
 from godefer._runtime.unwind import (
     adeferreturn,
@@ -259,7 +260,7 @@ def _clearing(arguments: list[str], names: list[str]) -> list[str]:
     return [*first, f"{last.removesuffix(name)}({name}, {cleared})[0]"]
 
 
-_LOCALS = ("me", "record", "result", "call", "saved")
+_LOCALS = ("me", "record", "result", "call", "returned", "saved")
 _SUSPENDING_LOCALS = ("inner", "step")
 
 # A wrapper
@@ -306,7 +307,7 @@ _TEMPLATE = """\
 # As in `unwind`. The wrapper runs each loop itself, so that the calls have as much stack as the
 # body had, and so that it can be resumed if a call waits although it was closed.
 _LOOPS = """\
-@call = None
+@call = @returned = None
 while True:
     if @record.error is None:
         @deferreturn(@record)
@@ -324,7 +325,7 @@ while True:
         break
     continue"""
 _ASYNC_LOOPS = """\
-@call = None
+@call = @returned = None
 while True:
     if @record.error is None:
         await @adeferreturn(@record)
@@ -336,19 +337,22 @@ while True:
 
 _LAST_RESORT = """\
 @call = @record.link
+@returned = None
 if @call is not None:
     @record.link = @call.link
     if @call.when > @RETURNING:
-        @call = @call.fn(@failed.__class__, @failed, None)
+        @returned = @call.fn(@failed.__class__, @failed, None)
     elif @call.when == @RETURNING:
-        @call = None
+        pass
     elif @call.kwargs is None:
-        @call = @call.fn(*@call.args)
+        @returned = @call.fn(*@call.args)
     else:
-        @call = @call.fn(*@call.args, **@call.kwargs)"""
+        @returned = @call.fn(*@call.args, **@call.kwargs)"""
 _AWAIT_CALL = """\
-    if @hasattr(@call, "__await__"):
-        await @call"""
+    if @hasattr(@returned, "__await__") and (
+        @call.when > @RETURNING or @awaits(@returned, @call.fn, @call.args)
+    ):
+        await @returned"""
 
 _RUN = "@result = @body()(<arguments>)"
 
@@ -477,6 +481,7 @@ _RUNTIME = {
     "@StopIteration": StopIteration,
     "@adeferreturn": adeferreturn,
     "@agopanic": agopanic,
+    "@awaits": awaits,
     "@before_pep_479": before_pep_479,
     "@bodies": bodies,
     "@deferreturn": deferreturn,
