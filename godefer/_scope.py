@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from godefer._runtime.record import Record
+
 _getframe = sys._getframe
 _exception = sys.exception
 
@@ -223,7 +225,7 @@ class defer_scope(ScopeStatements):
         kind: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool:
+    ) -> bool | _Raising:
         record = self._record
         record.error = exc
         attempts = 3  # as above
@@ -248,6 +250,8 @@ class defer_scope(ScopeStatements):
         if record.error is exc:
             record.error = None
             return False
+        if exc is not None and record.error.__context__ is not exc and _awaited_by_with():
+            return _Raising(record)
         exc = None
         raise_again(record.let_go())
         return False
@@ -261,3 +265,55 @@ class defer_scope(ScopeStatements):
             seen.add(id(link))
             link = link.__context__
         exc = link = None
+
+
+# Chains of `async with`
+# ======================
+#
+# If the event loop resumes a coroutine by `throw()`, each coroutine that an exception then leaves
+# passes it on to its caller in a way that sets its ``__context__`` to the exception that the caller
+# is handling (python/cpython#108668). Here the caller is the function with the `async with`. It
+# handles the exception of the block, so the links to those that the calls have raised would be
+# lost. A *result* of ``__aexit__`` arrives without that. If the block has raised, `async with` asks
+# whether the result is true, and the answer may be an exception.
+#
+# Rejected: to suspend once more, so that the coroutine is resumed by `send()`. Each event loop takes
+# another value for that, and the task could be cancelled there.
+
+
+class _Raising:
+    """A result of ``__aexit__`` that raises the exception of a record when its truth is tested."""
+
+    __slots__ = ("record",)
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+
+    def __bool__(self) -> bool:
+        raise_again(self.record.let_go())
+        raise _errors.internal("__aexit__")
+
+
+def _awaited_by_with() -> bool:
+    """Return whether an `async with` statement awaits the ``__aexit__`` that calls this.
+
+    Another caller need not look at the result, and `close()` cannot. If the instructions of this
+    version are others than those looked for, the answer is no.
+    """
+    caller = _getframe(1).f_back
+    if caller is None:
+        return False
+    try:
+        from opcode import opmap  # noqa: PLC0415  # for this rare case only
+    except RecursionError:
+        return False
+    start, awaited = opmap.get("WITH_EXCEPT_START"), opmap.get("GET_AWAITABLE")
+    before = caller.f_code.co_code[max(caller.f_lasti - _AWAITING, 0) : caller.f_lasti + 1]
+    return any(
+        before[i] == start and before[i + 2] == awaited and before[i + 3] == _OF_AEXIT
+        for i in range(0, len(before) - 3, 2)
+    )
+
+
+_AWAITING = 20  # the bytes of the instructions from WITH_EXCEPT_START to the one that suspends
+_OF_AEXIT = 2  # the argument of a GET_AWAITABLE for the result of ``__aexit__``
