@@ -188,6 +188,24 @@ def scope_to_be_awaited(done: str, frame: FrameType) -> DeferError:
     )
 
 
+def scope_lost(count: int, name: str, code: CodeType, line: int) -> str:
+    """Return the ResourceWarning for a scope that dies with pending calls (S).
+
+    Args:
+        count: The number of calls.
+        name: The name of the call that would be made first.
+        code: The function that has deferred it.
+        line: The line of that statement.
+    """
+    calls = "a pending call" if count == 1 else f"{count} pending calls"
+    first = "" if count == 1 else "the first to be made, "
+    return (
+        f"a scope was dropped with {calls}: {first}{name}, deferred at "
+        f"{code.co_filename}:{line} in {code.co_qualname}; enter the scope by a `with` statement, "
+        f"or call its close(), in async code `await` its aclose()"
+    )
+
+
 def needs_open_coding(fn: FunctionType, result: object, reason: str) -> DeferError:
     """Return the error for named results that cannot be compiled into *fn* (N, R3)."""
     code = fn.__code__

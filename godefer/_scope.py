@@ -17,7 +17,14 @@ from godefer import _errors
 from godefer._runtime.exceptions import raise_again, set_context
 from godefer._runtime.record import newrecord
 from godefer._runtime.unwind import aunwind, deferreturn, gopanic, unwind
-from godefer._scope_statements import ENDED, ENTERED, ENTERED_ASYNC, NEW, ScopeStatements
+from godefer._scope_statements import (
+    ENDED,
+    ENTERED,
+    ENTERED_ASYNC,
+    NEW,
+    WATCHED,
+    ScopeStatements,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +43,8 @@ class defer_scope(ScopeStatements):
     ``async with`` works, too, and awaits results that can be awaited. Call the scope to defer a
     call to the end of the block, by the rules of `defer` (D1, D2, D5 to D11, P1 to P6): the calls
     run last in, first out, all of them, however the block ends. After a recovery the block simply
-    ends. A scope can be handed to other functions, which may defer on it.
+    ends. A scope can be handed to other functions, which may defer on it. One that dies with calls
+    pending, since it was never entered or has been detached, is a ResourceWarning.
 
     Raises:
         DeferError: It is used after its block has ended, or entered twice.
@@ -83,6 +91,7 @@ class defer_scope(ScopeStatements):
         if self._state == ENDED:
             raise _errors.scope_ended("defer.detach()", _getframe(1))
         other = type(self)()
+        other._watch_it()
         other._record.link, self._record.link = self._record.link, None
         other._awaits, self._awaits = self._awaits, False
         return other
@@ -172,7 +181,7 @@ class defer_scope(ScopeStatements):
 
     def _enter(self, state: int) -> None:
         """Begin the block. A function, so that to enter takes as much stack as to leave."""
-        if self._state != NEW:
+        if self._state != NEW and self._state != WATCHED:  # noqa: PLR1714  # a set takes longer
             raise _errors.scope_entered_twice(_getframe(2))
         self._state = state
         self._outer = _exception()
@@ -277,8 +286,8 @@ class defer_scope(ScopeStatements):
 # lost. A *result* of ``__aexit__`` arrives without that. If the block has raised, `async with` asks
 # whether the result is true, and the answer may be an exception.
 #
-# Rejected: to suspend once more, so that the coroutine is resumed by `send()`. Each event loop takes
-# another value for that, and the task could be cancelled there.
+# Rejected: to suspend once more, so that the coroutine is resumed by `send()`. Each event loop
+# takes another value for that, and the task could be cancelled there.
 
 
 class _Raising:

@@ -7,6 +7,7 @@ code of its caller (`_defer.sp`), and no record is looked up as `_statements` do
 from __future__ import annotations
 
 import sys
+from _warnings import warn_explicit  # warnings is slow to import
 
 from godefer import _errors
 from godefer._errors import DeferError
@@ -17,6 +18,7 @@ from godefer._runtime.record import (
     FAILING,
     RETURNING,
     Record,
+    _defer,
     freedefer,
     pool,
     refill,
@@ -27,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
-    from types import FrameType
+    from types import CodeType, FrameType
     from typing import Any, ParamSpec, TypeVar
 
     P = ParamSpec("P")
@@ -36,13 +38,50 @@ if TYPE_CHECKING:
 _getframe = sys._getframe
 _pop = pool.pop
 
-NEW, ENTERED, ENTERED_ASYNC, ENDED = range(4)  # the states of a scope
+# The states of a scope. A watched one is new, and `_Watch` warns if it dies with calls pending.
+# Statements test with one comparison that the scope is in its block, or watched.
+ENTERED, ENTERED_ASYNC, WATCHED, NEW, ENDED = range(5)
+
+
+class _Watch:
+    """Warns if a scope dies that was never in a block and has pending calls (S).
+
+    It is made when such a scope gets its first call, and dies with the scope. Rejected: a
+    ``__del__`` of the scope, which each ``with`` statement would pay for; one of the nodes, which
+    the collector may visit in any order.
+
+    ``__del__`` may run at the end of the program, when modules are empty. So it has all that it
+    needs, except builtins, in its defaults. It does not give itself as the source of the warning,
+    which would keep it alive.
+    """
+
+    __slots__ = ("record",)
+
+    def __init__(self) -> None:
+        self.record: Record | None = None
+
+    def __del__(
+        self,
+        _warn: Callable[..., None] = warn_explicit,
+        _line_at: Callable[[CodeType, int], int] = _errors.line_at,
+        _name: Callable[[object], str] = _errors.callable_name,
+        _message: Callable[..., str] = _errors.scope_lost,
+    ) -> None:
+        first = d = self.record.link if self.record is not None else None
+        if first is None or first.sp is None:
+            return
+        count = 0
+        while d is not None:
+            count, d = count + 1, d.link
+        line = _line_at(first.sp, first.pc)
+        message = _message(count, _name(first.fn), first.sp, line)
+        _warn(message, ResourceWarning, first.sp.co_filename, line)
 
 
 class ScopeStatements:
     """The statements of a scope, and its pending calls."""
 
-    __slots__ = ("__weakref__", "_awaits", "_outer", "_record", "_state")
+    __slots__ = ("__weakref__", "_awaits", "_outer", "_record", "_state", "_watch")
 
     def __init__(self) -> None:
         record = self._record = Record()
@@ -50,6 +89,7 @@ class ScopeStatements:
         # The exception that was being handled when the block was entered.
         self._outer: BaseException | None = None
         self._state = NEW
+        self._watch: _Watch  # of a watched scope
         self._awaits = False  # whether an asynchronous context manager's exit is pending
 
     def __call__(self, fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -85,9 +125,8 @@ class ScopeStatements:
         d.pc = sp.f_lasti
         d.sp = sp.f_code
         # From here on nothing lets another thread run, which may be ending the block.
-        if self._state == ENDED:
-            freedefer(d)
-            raise _errors.scope_ended("defer()", sp)
+        while self._state > WATCHED:
+            self._out_of_block("defer()", d, sp)
         record = self._record
         d.link = record.link
         record.link = d
@@ -244,12 +283,25 @@ class ScopeStatements:
         d.kwargs = kwargs
         d.pc = sp.f_lasti
         d.sp = sp.f_code
-        if self._state == ENDED:  # as in `__call__`
-            freedefer(d)
-            raise _errors.scope_ended(statement, sp)
+        while self._state > WATCHED:  # as in `__call__`
+            self._out_of_block(statement, d, sp)
         record = self._record
         d.link = record.link
         record.link = d
+
+    def _out_of_block(self, statement: str, d: _defer, sp: FrameType) -> None:
+        """Watch a scope that is new; refuse the call *d* of a *statement* if it has ended."""
+        if self._state == ENDED:
+            freedefer(d)
+            raise _errors.scope_ended(statement, sp)
+        self._watch_it()
+
+    def _watch_it(self) -> None:
+        watch = _Watch()
+        if self._state == NEW:  # another thread may have entered it, or begun to watch it
+            self._state = WATCHED
+            watch.record = self._record
+            self._watch = watch
 
     def __len__(self) -> int:
         """The number of pending calls (S).
