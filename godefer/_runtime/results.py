@@ -126,13 +126,14 @@ def _handed_back(result: object, callee: Any, arguments: tuple[Any, ...]) -> boo
     while issubclass(kind, partial):
         callee, arguments = callee.func, (*callee.args, *arguments)
         kind = type(callee)
-    if kind is BuiltinMethodType or kind is MethodWrapperType:
-        return callee.__name__ in HAND_BACK and issubclass(type(callee.__self__), _CONTAINERS)
-    if kind is MethodDescriptorType or kind is WrapperDescriptorType:  # dict.pop
-        return callee.__name__ in HAND_BACK and issubclass(callee.__objclass__, _CONTAINERS)
+    if kind is not MethodType and kind is not FunctionType:  # all of these are on PyPy
+        if kind is BuiltinMethodType or kind is MethodWrapperType:
+            return callee.__name__ in HAND_BACK and issubclass(type(callee.__self__), _CONTAINERS)
+        if kind is MethodDescriptorType or kind is WrapperDescriptorType:  # dict.pop
+            return callee.__name__ in HAND_BACK and issubclass(callee.__objclass__, _CONTAINERS)
     if kind is MethodType:
         owner, callee = type(callee.__self__), callee.__func__
-    elif arguments:  # MutableMapping.pop; all of them on PyPy, where dict.pop is a function
+    elif arguments:  # MutableMapping.pop
         owner = type(arguments[0])
     else:
         return False
