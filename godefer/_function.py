@@ -20,16 +20,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def make_function(code: CodeType, original: FunctionType) -> FunctionType:
-    """Return a function with *code*, and everything else of *original*.
-
-    Args:
-        code: The new code; its free variables are the original's.
-        original: The function that gives its globals, closure cells, defaults and identity.
-    """
-    return Maker(code, original).make(original)
-
-
 class Maker:
     """Makes functions with one new code, for originals that share their code.
 

@@ -12,7 +12,7 @@ from opcode import opmap
 
 from godefer._compiler import tree
 from godefer._compiler.lower import NESTING, lower
-from godefer._compiler.shapes import NOWHERE
+from godefer._compiler.nodes import NOWHERE
 from godefer._compiler.sites import Meanings
 from godefer._compiler.source import find_source
 from godefer._resolve import outer_names, resolve_attribute, resolve_names

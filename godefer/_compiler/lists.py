@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import _ast as ast
 
-from godefer._compiler import shapes
+from godefer._compiler import nodes, shapes
 from godefer._compiler.sites import DeferredCall
 from godefer._runtime.record import ALWAYS, ASYNC_EXIT, EXIT, FAILING, RETURNING
 
@@ -35,7 +35,7 @@ class PendingList:
     """
 
     def __init__(
-        self, sites: Sequence[Site], number: int, entry: shapes.Position, *, asynchronous: bool
+        self, sites: Sequence[Site], number: int, entry: nodes.Position, *, asynchronous: bool
     ) -> None:
         self.entry = entry
         self.asynchronous = asynchronous
@@ -70,7 +70,7 @@ class PendingList:
     def region(
         self,
         body: list[ast.stmt],
-        start: shapes.Position,
+        start: nodes.Position,
         recovered: list[ast.stmt],
         reraise: list[ast.stmt],
     ) -> list[ast.stmt]:
@@ -88,7 +88,7 @@ class PendingList:
         described = ast.Constant(sites, **site.call_at)
         helpers: dict[str, Any] = {**names, "SITES": described, "RECOVERED": recovered}
 
-        def fill(shape: shapes.Shape, **parts: Any) -> list[ast.stmt]:
+        def fill(shape: nodes.Shape, **parts: Any) -> list[ast.stmt]:
             return shape.fill(site.call_at, asynchronous=self.asynchronous, **helpers, **parts)
 
         panicking, returning = (
@@ -97,7 +97,7 @@ class PendingList:
             else (shapes.PANIC, shapes.RETURN)
         )
         return shapes.LIST.fill(
-            shapes.NOWHERE,
+            nodes.NOWHERE,
             **names,
             BODY=body,
             DRAIN=self._drain(skipping="errdefer"),
@@ -107,17 +107,17 @@ class PendingList:
             FINISH=fill(shapes.FINISH, LOOPS=fill(returning)),
             GO_ON=fill(shapes.GO_ON),
             RERAISE=reraise,
-            START=shapes.clear(names.values(), start),
+            START=nodes.clear(names.values(), start),
         )
 
     def _drain(self, *, skipping: str) -> list[ast.stmt]:
         """Return the loop that makes the calls, except those of the statement *skipping*."""
-        at = shapes.NOWHERE
+        at = nodes.NOWHERE
         if self.single:
             site, call = self.calls[0]
-            targets = shapes.targets((self.pending, *self.slots), at)
+            targets = nodes.targets((self.pending, *self.slots), at)
             take = shapes.TAKE_SINGLE.fill(at, TARGETS=targets, PENDING=self.pending)
-            values: list[ast.expr] = [shapes.load(slot, site.call_at) for slot in self.slots]
+            values: list[ast.expr] = [nodes.load(slot, site.call_at) for slot in self.slots]
             take += self._make(site, call, values, skipping)
         else:
             take = shapes.TAKE_ONE.fill(at, PENDING=self.pending)
@@ -140,7 +140,7 @@ class PendingList:
         self, site: Site, call: DeferredCall | None, values: Sequence[ast.expr], skipping: str
     ) -> list[ast.stmt]:
         after = [
-            *shapes.clear(self.slots, site.call_at),
+            *nodes.clear(self.slots, site.call_at),
             *shapes.NEXT.fill(site.call_at, PENDING=self.pending),
         ]
         callee, *arguments = values
@@ -154,15 +154,15 @@ class PendingList:
     def _push(self, number: int, site: Site, call: DeferredCall | None) -> list[ast.stmt]:
         at = site.at
         first = [
-            shapes.load(self.pending, at),
+            nodes.load(self.pending, at),
             *([] if self.single else [ast.Constant(number, **at)]),
         ]
         if call is not None:
             (checked,) = shapes.CHECKED_CALLEE.fill(at, VALUE=call.callee)
             callee = checked.value  # type: ignore[attr-defined]
-            entry = shapes.pack([*first, callee, *call.values], at)
+            entry = nodes.pack([*first, callee, *call.values], at)
             return site.store(shapes.PUSH.fill(at, PENDING=self.pending, ENTRY=entry))
-        entry = shapes.pack([*first, shapes.load("@callee", at)], at)
+        entry = nodes.pack([*first, nodes.load("@callee", at)], at)
         return shapes.PUSH_ENTERED.fill(
             site.call_at,
             asynchronous=site.statement == "ausing",
@@ -173,9 +173,9 @@ class PendingList:
         )
 
 
-def _item(index: int, at: shapes.Position) -> ast.expr:
+def _item(index: int, at: nodes.Position) -> ast.expr:
     """Return ``@taken[index]``."""
-    return ast.Subscript(shapes.load("@taken", at), ast.Constant(index, **at), ast.Load(), **at)
+    return ast.Subscript(nodes.load("@taken", at), ast.Constant(index, **at), ast.Load(), **at)
 
 
 def _describe(site: Site, call: DeferredCall | None) -> tuple[Any, ...]:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import _ast as ast
 from functools import partial
 
-from godefer._compiler import returns, shapes, tree
+from godefer._compiler import nodes, returns, shapes, tree
 from godefer._compiler.lists import PendingList
 from godefer._compiler.sites import DeferredCall, Unclear, find_sites
 
@@ -117,7 +117,7 @@ class _Lowering:
 
     def __init__(
         self,
-        entry: shapes.Position,
+        entry: nodes.Position,
         *,
         asynchronous: bool,
         nesting: int,
@@ -143,8 +143,8 @@ class _Lowering:
         """Return the whole body, lowered."""
         begin = next((i for i, (_, sites) in enumerate(body) if sites), len(body))
         before, rest = _plain(body[:begin]), body[begin:]
-        first = shapes.position(body[0][0])
-        at = _start(*rest[0]) if rest else shapes.NOWHERE
+        first = nodes.position(body[0][0])
+        at = _start(*rest[0]) if rest else nodes.NOWHERE
         if named is not None:
             before = returns.assign_named(before, named, pending=False)
             rest = _rewrite(rest, partial(returns.assign_named, result=named, pending=True))
@@ -154,14 +154,14 @@ class _Lowering:
         lowered = self.guard(self.block(rest), at, falls_off=falls_off)
         if named is None:
             return [*before, *lowered]
-        start = shapes.clear((named,) if isinstance(named, str) else named, first)
+        start = nodes.clear((named,) if isinstance(named, str) else named, first)
         value = returns.named_value(named, at)
         if not rest:
             return [*start, *before, ast.Return(value, **at)]
         return [*start, *before, *shapes.NAMED_RESULTS.fill(at, BODY=lowered, RESULT=value)]
 
     def guard(
-        self, region: list[ast.stmt], at: shapes.Position, *, falls_off: bool
+        self, region: list[ast.stmt], at: nodes.Position, *, falls_off: bool
     ) -> list[ast.stmt]:
         """Return *region* with the guard around it, which unbinds the hidden locals."""
         if not (self.hidden or self.keeps_value):
@@ -169,27 +169,27 @@ class _Lowering:
         value = ["@value"] if self.keeps_value else []
         start = ["@failing", *value] if "@failing" in self.hidden else value
         if not self.list_guards:
-            settle = shapes.unbind(value, at)
+            settle = nodes.unbind(value, at)
             if self.settles:
-                given = shapes.load("@value", at) if self.keeps_value else None
+                given = nodes.load("@value", at) if self.keeps_value else None
                 settle = shapes.SETTLE_FIRST.fill(
                     at,
                     SETTLE=shapes.SETTLE.fill(at, RECOVERED=[ast.Return(given, **at)]),
-                    UNBIND_LATE=shapes.unbind([*value, "@recovered"], at),
+                    UNBIND_LATE=nodes.unbind([*value, "@recovered"], at),
                 )
-            unbind = shapes.unbind(self.hidden, at)
+            unbind = nodes.unbind(self.hidden, at)
             region = shapes.GUARD.fill(at, BODY=region, UNBIND=unbind, SETTLE_FIRST=settle)
         # The interpreter's own `return` has the line of the code before it, which may have none.
         if falls_off:
             region = [*region, ast.Return(None, **at)]
         if self.breaks:
             region = [*shapes.LEAVING.fill(at, GUARD=region), *self.end(at)]
-        return [*shapes.clear(start, at), *region]
+        return [*nodes.clear(start, at), *region]
 
-    def end(self, at: shapes.Position) -> list[ast.stmt]:
+    def end(self, at: nodes.Position) -> list[ast.stmt]:
         """Return the end of a function that has recovered and has no pending call."""
         give = shapes.GIVE.fill(at) if self.keeps_value else []
-        return [*shapes.unbind(self.hidden, at), *give]
+        return [*nodes.unbind(self.hidden, at), *give]
 
     def block(self, body: Statements) -> list[ast.stmt]:
         """Return *body*; its first statement with a site begins the region of that site."""
@@ -215,7 +215,7 @@ class _Lowering:
     def inline(self, site: Site, rest: Statements) -> list[ast.stmt]:
         """Return the capture of an inline call, and the *rest* with the call pending."""
         region = self.region(site)
-        body = self.block(rest) or [ast.Pass(**shapes.NOWHERE)]
+        body = self.block(rest) or [ast.Pass(**nodes.NOWHERE)]
         return [*region.capture(), *region.around(body)]
 
     def conditional(
@@ -230,9 +230,9 @@ class _Lowering:
         body = _replace([statement], captures) + self.block(rest)
         for region in reversed(regions):
             body = region.around(body)
-        return [*(s for slot in slots for s in shapes.clear([slot], at)), *body]
+        return [*(s for slot in slots for s in nodes.clear([slot], at)), *body]
 
-    def region(self, site: Site, start: shapes.Position | None = None) -> _Region:
+    def region(self, site: Site, start: nodes.Position | None = None) -> _Region:
         """Return the region of a call: of a conditional one, if its statement has a *start*."""
         call = DeferredCall(site, str(self.number))
         ends = self.ends and site.statement != "errdefer"
@@ -249,7 +249,7 @@ class _Lowering:
     def native_with(self, site: Site, rest: Statements) -> list[ast.stmt]:
         """Return the native `with` of a `using` around the *rest* (D11)."""
         self.outermost = self.ends = False
-        node, at = site.node, shapes.position(site.node)
+        node, at = site.node, nodes.position(site.node)
         target: ast.expr | None = None
         first: list[ast.stmt] = []
         if isinstance(node, ast.AnnAssign):
@@ -260,13 +260,13 @@ class _Lowering:
             target = ast.Name("@entered", ast.Store(), **at)
             self.hide("@entered")
             first = [
-                ast.Assign(node.targets, shapes.load("@entered", at), **at),
-                *shapes.clear(["@entered"], at),
+                ast.Assign(node.targets, nodes.load("@entered", at), **at),
+                *nodes.clear(["@entered"], at),
             ]
-        inner = [*first, *self.block(rest)] or [ast.Pass(**shapes.NOWHERE)]
+        inner = [*first, *self.block(rest)] or [ast.Pass(**nodes.NOWHERE)]
         suppressed: list[ast.stmt] = []
         if self.hidden or self.keeps_value:  # the end is reached only if `with` has suppressed
-            inner.append(ast.Return(None, **shapes.NOWHERE))
+            inner.append(ast.Return(None, **nodes.NOWHERE))
             suppressed = self.recovered(at)
         kind = ast.AsyncWith if site.statement == "ausing" else ast.With
         return [kind([ast.withitem(site.positional[0], target)], inner, **at), *suppressed]
@@ -279,7 +279,7 @@ class _Lowering:
         The outermost list unbinds the hidden locals itself: there may be no room for a guard.
         """
         outermost = self.list_guards = self.outermost
-        entry = self.entry if self.ends else shapes.NOWHERE
+        entry = self.entry if self.ends else nodes.NOWHERE
         self.outermost = self.ends = False
         pending = PendingList(sites, self.number, entry, asynchronous=self.asynchronous)
         self.number += 1
@@ -289,14 +289,14 @@ class _Lowering:
         body = _replace([statement], pushes)
         body += _replace(_plain(rest), pushes) if crowded else self.block(rest)
         if not outermost:
-            reraise: list[ast.stmt] = [ast.Raise(**shapes.NOWHERE)]
+            reraise: list[ast.stmt] = [ast.Raise(**nodes.NOWHERE)]
             return pending.region(body, at, self.recovered(sites[0].at), reraise)
         value = ["@value"] if self.keeps_value else []
-        reraise = [*shapes.unbind([*self.hidden, *value], at), ast.Raise(**at)]
+        reraise = [*nodes.unbind([*self.hidden, *value], at), ast.Raise(**at)]
         end = self.end(at) if self.keeps_value else [*self.end(at), ast.Return(None, **at)]
         return pending.region(body, at, end, reraise)
 
-    def recovered(self, at: shapes.Position, *, reset: bool = True) -> list[ast.stmt]:
+    def recovered(self, at: nodes.Position, *, reset: bool = True) -> list[ast.stmt]:
         """Return the statements that leave the function after a recovery."""
         self.breaks = True
         reset = reset and "@failing" in self.hidden
@@ -314,7 +314,7 @@ class _Region:
         self,
         lowering: _Lowering,
         call: DeferredCall,
-        start: shapes.Position | None,
+        start: nodes.Position | None,
         *,
         outermost: bool,
         ends: bool,
@@ -340,14 +340,14 @@ class _Region:
     def around(self, body: list[ast.stmt]) -> list[ast.stmt]:
         """Return *body* with the call pending."""
         site, lowering = self.site, self.lowering
-        at = shapes.NOWHERE if self.conditional else site.at
+        at = nodes.NOWHERE if self.conditional else site.at
         call = self.call.exit(asynchronous=lowering.asynchronous)
         returning = list(call)
         if lowering.catches:
-            returning += shapes.clear([self.slot, *self.call.filled_slots], site.at)
+            returning += nodes.clear([self.slot, *self.call.filled_slots], site.at)
         returning = self.if_pending(returning)
         if self.forgets_value:
-            returning += shapes.clear(["@value"], self.start)
+            returning += nodes.clear(["@value"], self.start)
         if self.ends and self.conditional:
             returning.append(ast.Pass(**lowering.entry))
         if self.first:
@@ -367,13 +367,13 @@ class _Region:
         if self.ends:  # no call further out, nor a `finally` of its own, has to be made
             return self.lowering.recovered(at, reset=False)
         made = (
-            shapes.clear([self.slot], at)
+            nodes.clear([self.slot], at)
             if self.conditional
             else shapes.DONE.fill(at, SLOT=self.slot)
         )
         return [*made, *self.lowering.recovered(at)]
 
-    def failing(self, at: shapes.Position) -> list[ast.stmt]:
+    def failing(self, at: nodes.Position) -> list[ast.stmt]:
         """Return the statements that note that the function is failing."""
         if self.lowering.asynchronous:
             return shapes.ASYNC_FAILING.fill(self.start)
@@ -383,7 +383,7 @@ class _Region:
         """Return *stmts*, run only if the call is pending."""
         if not self.conditional:
             return stmts
-        return shapes.IF_PENDING.fill(shapes.NOWHERE, SLOT=self.slot, EXIT=stmts)
+        return shapes.IF_PENDING.fill(nodes.NOWHERE, SLOT=self.slot, EXIT=stmts)
 
 
 _SHAPES = {"defer": shapes.DEFER, "errdefer": shapes.ERRDEFER, "okdefer": shapes.OKDEFER}
@@ -397,7 +397,7 @@ def _sites(body: Statements) -> list[Site]:
     return [site for _, sites in body for site in sites]
 
 
-def _line_of(node: Function) -> shapes.Position:
+def _line_of(node: Function) -> nodes.Position:
     """Return the position of the word ``def``."""
     line, column = node.lineno, node.col_offset
     return {
@@ -408,13 +408,13 @@ def _line_of(node: Function) -> shapes.Position:
     }
 
 
-def _start(statement: ast.stmt, sites: Sequence[Site]) -> shapes.Position:
+def _start(statement: ast.stmt, sites: Sequence[Site]) -> nodes.Position:
     """Return the position at which a statement begins: for a deferred function, its decorator."""
     if sites and sites[0].node is statement:
         return sites[0].at
     while statement.lineno == -1:  # `shapes.OVERTAKEN` around it
         statement = statement.body[0]  # type: ignore[attr-defined]
-    return shapes.position(statement)
+    return nodes.position(statement)
 
 
 def _rewrite(body: Statements, rewrite: Callable[[list[ast.stmt]], list[ast.stmt]]) -> Statements:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import _ast as ast
 
-from godefer._compiler import shapes
+from godefer._compiler import nodes, shapes
 from godefer._compiler.sites import Unclear
 
 TYPE_CHECKING = False
@@ -93,14 +93,14 @@ def keep_value(body: Iterable[ast.stmt], *, leaving: bool = False) -> list[ast.s
     """
     kept: list[ast.stmt] = []
     for node in body:
-        at = shapes.position(node)
+        at = nodes.position(node)
         if isinstance(node, ast.Return):
             # A constant needs no `@value` to be returned, but a recovery returns `@value`.
-            value = node.value or shapes.none(at)
-            again = value if isinstance(value, ast.Constant) else shapes.load("@value", at)
-            kept += [shapes.assign("@value", value, at), ast.Return(again, **at)]
+            value = node.value or nodes.none(at)
+            again = value if isinstance(value, ast.Constant) else nodes.load("@value", at)
+            kept += [nodes.assign("@value", value, at), ast.Return(again, **at)]
         elif isinstance(node, (ast.Break, ast.Continue)) and leaving:
-            kept += [*shapes.clear(["@value"], at), node]
+            kept += [*nodes.clear(["@value"], at), node]
         elif isinstance(node, _SCOPES):
             kept.append(node)
         else:
@@ -119,7 +119,7 @@ def assign_named(body: Iterable[ast.stmt], result: Named, *, pending: bool) -> l
     assigned: list[ast.stmt] = []
     for node in body:
         if isinstance(node, ast.Return):
-            at = shapes.position(node)
+            at = nodes.position(node)
             if node.value is not None:
                 assigned.append(_assign(result, node.value, at))
             assigned.append(ast.Return(None if pending else named_value(result, at), **at))
@@ -131,14 +131,14 @@ def assign_named(body: Iterable[ast.stmt], result: Named, *, pending: bool) -> l
     return assigned
 
 
-def _assign(result: Named, value: ast.expr, at: shapes.Position) -> ast.stmt:
+def _assign(result: Named, value: ast.expr, at: nodes.Position) -> ast.stmt:
     if isinstance(result, str):
-        return shapes.assign(result, value, at)
-    return ast.Assign([shapes.targets(result, at)], value, **at)
+        return nodes.assign(result, value, at)
+    return ast.Assign([nodes.targets(result, at)], value, **at)
 
 
-def named_value(result: Named, at: shapes.Position) -> ast.expr:
+def named_value(result: Named, at: nodes.Position) -> ast.expr:
     """Return the expression for the value of a function with named results."""
     if isinstance(result, str):
-        return shapes.load(result, at)
-    return shapes.pack((shapes.load(name, at) for name in result), at)
+        return nodes.load(result, at)
+    return nodes.pack((nodes.load(name, at) for name in result), at)

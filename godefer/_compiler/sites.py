@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import _ast as ast
 
-from godefer._compiler import shapes, tree
+from godefer._compiler import nodes, shapes, tree
 from godefer._runtime.results import HAND_BACK
 
 TYPE_CHECKING = False
@@ -102,8 +102,8 @@ class Site:
         self.keywords: list[ast.keyword] = []
         # The positions of the call at an exit, which no other instruction has (`Decision.exits`),
         # and of the code around it.
-        self.call_at = shapes.position(head)
-        self.at = shapes.position(head)
+        self.call_at = nodes.position(head)
+        self.at = nodes.position(head)
         if isinstance(node, _FUNCTIONS):
             self.callee: ast.expr = ast.Name(node.name, ast.Load(), **self.at)
             self.at["col_offset"] -= 1  # the "@"
@@ -112,14 +112,14 @@ class Site:
             call: Any = value.value if isinstance(value, ast.Await) else value
             self.callee = call.args[0]
             self.positional, self.keywords = call.args[0 if self.enters else 1 :], call.keywords
-            self.call_at = shapes.position(call)
+            self.call_at = nodes.position(call)
 
     @property
-    def arguments_at(self) -> shapes.Position:
+    def arguments_at(self) -> nodes.Position:
         """The position of the arguments, from the first to the last."""
         first, *_, last = [*self.positional, *(keyword.value for keyword in self.keywords)] * 2
         start = {"lineno": first.lineno, "col_offset": first.col_offset}
-        return {**shapes.position(last), **start}
+        return {**nodes.position(last), **start}
 
     def store(self, stmts: list[ast.stmt]) -> list[ast.stmt]:
         """Return *stmts*; for a deferred function, between its definition and ``name = None``."""
@@ -127,11 +127,11 @@ class Site:
         if not isinstance(node, _FUNCTIONS):
             return stmts
         del node.decorator_list[0]
-        return [node, *stmts, *shapes.clear([node.name], self.at)]
+        return [node, *stmts, *nodes.clear([node.name], self.at)]
 
     def assign(self, name: str) -> list[ast.stmt]:
         """Return the assignment of *name* to the targets of a `using`, if it has any."""
-        value = shapes.load(name, self.call_at)
+        value = nodes.load(name, self.call_at)
         if isinstance(self.node, ast.Assign):
             return [ast.Assign(self.node.targets, value, **self.call_at)]
         if isinstance(self.node, ast.AnnAssign):
@@ -154,7 +154,7 @@ class DeferredCall:
         self.names = () if self.starred else tuple(keyword.arg or "" for keyword in site.keywords)
         self.values: list[ast.expr]
         if self.starred:
-            self.values = [shapes.pack(site.positional, site.arguments_at), self._mapping()]
+            self.values = [nodes.pack(site.positional, site.arguments_at), self._mapping()]
         else:
             self.values = [*site.positional, *(keyword.value for keyword in site.keywords)]
         self.slot = f"@callee{number}"  # of the callee
@@ -163,7 +163,7 @@ class DeferredCall:
     def _mapping(self) -> ast.expr:
         """Return the keyword arguments as a dict."""
         if not self.site.keywords:
-            return shapes.none()
+            return nodes.none()
         at = self.site.arguments_at
         return ast.Call(ast.Constant("@dict", **at), [], self.site.keywords, **at)
 
@@ -194,11 +194,11 @@ class DeferredCall:
         """Return the statements that make the captured call at an exit."""
         at = self.site.call_at
         arguments = [
-            value if isinstance(value, ast.Constant) else shapes.load(slot, at)
+            value if isinstance(value, ast.Constant) else nodes.load(slot, at)
             for slot, value in zip(self.argument_slots, self.values, strict=True)
         ]
-        made = self.make(shapes.load(self.slot, at), arguments, asynchronous=asynchronous)
-        callee = shapes.load(self.slot, self.site.at)
+        made = self.make(nodes.load(self.slot, at), arguments, asynchronous=asynchronous)
+        callee = nodes.load(self.slot, self.site.at)
         return shapes.EXIT.fill(self.site.at, MAKE=made, CALLEE=callee)
 
     def make(
@@ -210,7 +210,7 @@ class DeferredCall:
         if not asynchronous:
             return shapes.MAKE.fill(at, CALL=call, **tested)
         call_at = self.site.call_at
-        awaited = ast.Expr(ast.Await(shapes.load("@returned", call_at), **call_at), **call_at)
+        awaited = ast.Expr(ast.Await(nodes.load("@returned", call_at), **call_at), **call_at)
         return shapes.ASYNC_MAKE.fill(
             at, asynchronous=True, CALL=call, TO_AWAIT=self._to_await(tested), AWAITED=[awaited]
         )
@@ -236,7 +236,7 @@ class DeferredCall:
         """Return a tuple of the first positional argument, or of all if there are stars."""
         if self.starred:
             return arguments[0]
-        return shapes.pack(arguments[: min(self.positionals, 1)], self.site.at)
+        return nodes.pack(arguments[: min(self.positionals, 1)], self.site.at)
 
     def _call(self, callee: ast.expr, arguments: Sequence[ast.expr]) -> ast.Call:
         at = self.site.call_at

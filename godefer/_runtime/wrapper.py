@@ -46,18 +46,6 @@ _VARARGS, _VARKEYWORDS = 0x4, 0x8  # inspect.CO_VARARGS, CO_VARKEYWORDS
 _GENERATOR, _COROUTINE, _ITERABLE_COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200
 
 
-def wrap(fn: FunctionType, reason: str) -> FunctionType:
-    """Return a new function that runs *fn* with defers of its own, and else is *fn* (A).
-
-    The template for its shape is in `templates`.
-
-    Args:
-        fn: The function.
-        reason: Why it is not open-coded.
-    """
-    return WrapperCode(fn.__code__, reason).wrap(fn)
-
-
 def wrap_in_place(fn: FunctionType, reason: str) -> None:
     """Make *fn* itself run with defers of its own, for those who hold it already."""
     body = FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
@@ -99,7 +87,12 @@ class _Body(ref):  # type: ignore[type-arg]
 
 
 class WrapperCode:
-    """The code of wrappers around functions that have one code. It does not keep that alive."""
+    """The code of wrappers around functions that have one code. It does not keep that alive.
+
+    Args:
+        code: The code of the functions. The template for its shape is in `templates`.
+        reason: Why they are not open-coded.
+    """
 
     __slots__ = ("_at", "_code", "_consts", "_reason")
 
@@ -118,7 +111,7 @@ class WrapperCode:
         )
 
     def wrap(self, fn: FunctionType) -> FunctionType:
-        """Return a wrapper for *fn*, with all else of it.
+        """Return a new function that runs *fn* with defers of its own, and else is *fn* (A).
 
         It has no need of `Maker`: 7 ns do not matter in a call that takes 800.
         """
