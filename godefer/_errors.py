@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 DECORATE_NEXT_TO_DEF = (
     "put @with_defers on the line right above its own `def`, below any other decorator"
 )
+SCOPE = "with defer_scope() as defer:"
 
 
 class DeferError(RuntimeError):
@@ -127,6 +128,20 @@ def deferred_statement(statement: str, where: str) -> DeferError:
     return DeferError(
         f"{statement}() was itself deferred{where}, and was called when the function had already "
         f"exited; defer a decorated function that calls {statement}() instead"
+    )
+
+
+def called_by_compiled(statement: str, frame: FrameType) -> DeferError:
+    """Return the error for a *statement* that something without a frame has called (D3, A).
+
+    Args:
+        statement: The statement.
+        frame: The frame that has called that.
+    """
+    return DeferError(
+        f"{statement}() was called by something that {_at(frame)} has called, and that has no "
+        f"Python frame: a function compiled by Cython or mypyc, for example. It cannot have defers "
+        f"of its own; use a scope in it: `{SCOPE}`"
     )
 
 

@@ -71,8 +71,10 @@ def defer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
     """
     sp = _getframe(1)
     record = _find(sp.f_back)
-    if record is None or record.sp is not sp.f_code:
+    pc = sp.f_lasti
+    if record is None or pc not in record.calls or record.sp is not sp.f_code:
         record, sp = find_record("defer", sp)
+        pc = sp.f_lasti
     try:  # deferproc and newdefer, written out: the runtime way's cost is this function
         d = _pop()
     except IndexError:
@@ -83,7 +85,7 @@ def defer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
     d.args = args
     if kwargs:
         d.kwargs = kwargs
-    d.pc = sp.f_lasti
+    d.pc = pc
     d.link = record.link
     record.link = d
 
@@ -189,9 +191,10 @@ def using(cm: AbstractContextManager[T, bool | None]) -> T:
     """
     sp = _getframe(1)
     record = _find(sp.f_back)
-    if record is None or record.sp is not sp.f_code:
-        record, sp = find_record("using", sp)
     pc = sp.f_lasti
+    if record is None or pc not in record.calls or record.sp is not sp.f_code:
+        record, sp = find_record("using", sp)
+        pc = sp.f_lasti
     value: T
     leave, value = enter(cm)
     try:  # as in `defer`

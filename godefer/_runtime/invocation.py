@@ -14,10 +14,12 @@ must then be kept beyond its end to be removed again (1.3 times).
 from __future__ import annotations
 
 import atexit
+import sys
 from types import CodeType
 
 from godefer import _errors
 from godefer._decision import decision_on
+from godefer._runtime.call_sites import calls_statement
 from godefer._runtime.frames import COMPREHENSIONS, at_exit, function_frame
 from godefer._runtime.record import Record
 from godefer._runtime.unwind import record_of
@@ -25,6 +27,9 @@ from godefer._runtime.unwind import record_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
+
+
+_getframe = sys._getframe
 
 
 class _Live(dict["FrameType | None", Record]):
@@ -60,22 +65,27 @@ def find_record(statement: str, caller: FrameType) -> tuple[Record, FrameType]:
         caller: The frame that said it: the body, or before 3.12 a comprehension in it.
 
     Raises:
-        DeferError: *caller* is no decorated function's (D3).
+        DeferError: *caller* is no decorated function's, or has not said it (D3).
     """
     sp = caller if caller.f_code.co_name not in COMPREHENSIONS else function_frame(caller)
     record = live.get(sp.f_back)
-    if record is not None and record.sp is sp.f_code:
-        return record, sp
-    record = bodies.get(sp)
+    if record is None or record.sp is not sp.f_code:
+        record = bodies.get(sp)
+    known = None
+    if record is not None:
+        known = record.calls if caller is sp else None  # those of the body itself
+        if known is not None and sp.f_lasti in known:
+            return record, sp
+    elif at_exit(sp):
+        where = f" at {_errors.place(sp.f_code, sp.f_lineno)}"
+        raise _errors.deferred_statement(statement, where)
+    elif (making := record_of(sp)) is not None:
+        raise _errors.deferred_statement(statement, _where_deferred(making))
+    if not calls_statement(caller, _getframe(1), known):
+        raise _errors.called_by_compiled(statement, sp)
     if record is not None:
         return record, sp
     code = sp.f_code
-    if at_exit(sp):
-        where = f" at {_errors.place(code, sp.f_lineno)}"
-        raise _errors.deferred_statement(statement, where)
-    making = record_of(sp)
-    if making is not None:
-        raise _errors.deferred_statement(statement, _where_deferred(making))
     raise _errors.no_decorated_function(statement, sp, decorated=decision_on(code) is not None)
 
 

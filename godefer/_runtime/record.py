@@ -79,18 +79,21 @@ class Record:
         error: The exception in flight; None while the function is returning.
         running: The call under way.
         ended: Whether the body is over. Only an async function sets it, for `ausing`.
+        calls: The instructions of the body that are known to call a statement (`call_sites`).
+            Only a wrapper sets it.
 
     It has no ``__init__``, which would double the time that it takes to make one. The wrapper
     assigns the fields itself.
     """
 
-    __slots__ = ("ended", "error", "link", "running", "sp")
+    __slots__ = ("calls", "ended", "error", "link", "running", "sp")
 
     link: _defer | None
     sp: CodeType | FrameType | None
     error: BaseException | None
     running: _defer | None
     ended: bool
+    calls: set[int]
 
     def let_go(self) -> BaseException | None:
         """Return the exception in flight, to be raised, and hold it no longer (D9)."""

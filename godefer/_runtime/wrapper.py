@@ -24,6 +24,7 @@ from types import CodeType, FunctionType, coroutine
 from godefer import _errors
 from godefer._decision import Decision
 from godefer._function import copy_identity, innermost
+from godefer._runtime.call_sites import CallSites
 from godefer._runtime.exceptions import raise_again, restore, save, set_traceback
 from godefer._runtime.invocation import bodies, live
 from godefer._runtime.record import RETURNING, Record
@@ -98,8 +99,9 @@ class WrapperCode:
 
     def __init__(self, code: CodeType, reason: str) -> None:
         template = templates[shape_of(code)]
+        stands_for = {**_RUNTIME, "@sites": CallSites()}
         self._consts = [
-            _RUNTIME.get(const, const) if type(const) is str else const
+            stands_for.get(const, const) if type(const) is str else const
             for const in template.co_consts
         ]
         self._at = self._consts.index("@body"), self._consts.index("@code")
@@ -265,6 +267,7 @@ _TEMPLATE = """\
     @me = @getframe()
     @record = @live[@me] = @Record()
     @record.sp = @code
+    @record.calls = @sites.known
     @record.link = @record.error = @record.running = None
     BEGIN
     try:
@@ -491,7 +494,7 @@ _RUNTIME = {
     "@strip": strip,
     "@suspend": suspend,
 }
-_CONSTANTS = {*_RUNTIME, "@body", "@code"}
+_CONSTANTS = {*_RUNTIME, "@body", "@code", "@sites"}
 
 
 def _indent(text: str, by: int) -> str:

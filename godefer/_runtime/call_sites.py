@@ -1,0 +1,288 @@
+"""Whether a frame's own code is calling a statement, or something that it has called (D3).
+
+A function compiled by Cython or mypyc has no frame. If it calls `defer`, the caller of `defer` is
+the Python function around it, which is at another call: that of the compiled function. So the
+instruction under way tells. It is a call; the instructions before it have put the callee on the
+stack; and if those load a name, that name must mean a statement.
+
+Each call in a body is looked at once, when it first defers. After that the record knows it.
+
+A body may hand a statement to code without a frame, as in ``list(map(defer, calls))``. Then any
+call in that body may be the statement's.
+
+Rejected: to compare the count of arguments, which can be equal by chance; and the columns of the
+call (`co_positions`), which ``-X no_debug_ranges`` takes away. The walk below needs no knowledge
+of single instructions but the names of jumps and loads, since `opcode.stack_effect` tells how many
+values each one leaves.
+"""
+
+from __future__ import annotations
+
+import sys
+from _weakref import ref
+from types import FunctionType, ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
+    from typing import Any
+
+_OPTIMIZED = 0x1  # inspect.CO_OPTIMIZED: its variables are not a namespace that others use
+_CPYTHON = sys.implementation.name == "cpython"
+_STATEMENTS = frozenset({"defer", "errdefer", "okdefer", "using", "ausing"})
+
+
+class CallSites:
+    """The instructions of a body that call a statement, as far as they are known.
+
+    A wrapper has it as a constant of its code. A set itself has no hash, and a subclass of one is
+    slower: each `defer` looks into it.
+    """
+
+    __slots__ = ("known",)
+
+    def __init__(self) -> None:
+        self.known: set[int] = set()
+
+    def __reduce__(self) -> tuple[type[CallSites], tuple[()]]:
+        return CallSites, ()
+
+
+def calls_statement(frame: FrameType, statement: FrameType, known: set[int] | None) -> bool:
+    """Return whether the code of *frame* calls *statement* itself.
+
+    Args:
+        frame: The frame that seems to have called it.
+        statement: The frame of the statement.
+        known: Where the result is noted, if it is the same at every call.
+    """
+    code, pc = frame.f_code, frame.f_lasti
+    names = _Names(frame, statement)
+    if not _CPYTHON:  # its code is of another kind: no call of a statement goes without its name
+        return any(names.mean_statement((name,)) for name in (*code.co_names, *names.variables))
+    instructions = _instructions_of(code)
+    called = instructions.callee(pc)
+    for path in (called, *instructions.values()) if called else instructions.values():
+        if names.mean_statement(path):
+            if known is not None and names.lasting(path):
+                known.add(pc)
+            return True
+    return False
+
+
+class _Names:
+    """The meaning of names in a frame."""
+
+    def __init__(self, frame: FrameType, statement: FrameType) -> None:
+        self._frame = frame
+        self._globals = statement.f_globals
+        self._variables: dict[str, Any] | None = None
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The local and closure variables."""
+        if self._variables is None:
+            found = self._frame.f_locals
+            self._variables = dict(found)
+            # Before 3.13 the frame would keep this copy of all locals (D9).
+            if sys.version_info < (3, 13) and self._frame.f_code.co_flags & _OPTIMIZED:
+                found.clear()
+        return self._variables
+
+    def lasting(self, path: tuple[str, ...]) -> bool:
+        """Return whether *path* begins with a global or a closure variable."""
+        code = self._frame.f_code
+        return path[0] not in {*code.co_varnames, *code.co_cellvars}
+
+    def mean_statement(self, path: tuple[str, ...]) -> bool:
+        """Return whether *path* leads to a statement, or is a bare mention of one."""
+        first, *attributes = path
+        if not first:  # an attribute of an unknown object
+            return attributes[-1] in _STATEMENTS
+        frame = self._frame
+        for names in (self.variables, frame.f_globals, frame.f_builtins):
+            if first in names:
+                value = names[first]
+                break
+        else:
+            return False
+        for name in attributes:
+            value = _attribute(value, name)
+        return self._is_statement(value)
+
+    def _is_statement(self, value: object) -> bool:
+        functools = sys.modules.get("functools")
+        while functools is not None and type(value) is functools.partial:
+            value = value.func
+        if type(value) is FunctionType:
+            return value.__globals__ is self._globals and value.__name__ in _STATEMENTS
+        return type(value) is ModuleType and value.__name__ == "godefer"
+
+
+def _attribute(thing: object, name: str) -> object:
+    """Return an attribute as it is stored, without running any code; None if there is none."""
+    places = [getattr(thing, "__dict__", {})] if type(thing) is ModuleType else []
+    if not places:
+        try:
+            places.append(object.__getattribute__(thing, "__dict__"))
+        except AttributeError:
+            pass
+        owner = thing if isinstance(thing, type) else type(thing)
+        places += [base.__dict__ for base in type.__dict__["__mro__"].__get__(owner)]
+    for names in places:
+        if name in names:
+            found = names[name]
+            return found.__func__ if isinstance(found, staticmethod) else found
+    return None
+
+
+_cache: dict[int, tuple[ref[CodeType], _Instructions]] = {}
+
+
+def _instructions_of(code: CodeType) -> _Instructions:
+    """Return the instructions of *code*: the same for all functions that are made of it."""
+    found = _cache.get(id(code))
+    if found is None or found[0]() is not code:
+        key, forget = id(code), _cache.pop
+        found = _cache[key] = ref(code, lambda _: forget(key, None)), _Instructions(code)
+    return found[1]
+
+
+class _Instructions:
+    """The instructions of some code, without the interpreter's caches between them."""
+
+    def __init__(self, code: CodeType) -> None:
+        import opcode  # noqa: PLC0415  # only the runtime way needs it
+
+        self._effect = opcode.stack_effect
+        self._names = code.co_names
+        self._variable = code._varname_from_oparg  # type: ignore[attr-defined]
+        self._offsets: list[int] = []
+        self._ops: list[tuple[str, int, int]] = []  # name, opcode, argument
+        self._jumps: dict[int, list[int]] = {}  # where a jump goes -> the jumps to it
+        raw, opname, jumps = code.co_code, opcode.opname, {*opcode.hasjrel}
+        targets = []
+        extended, begin = 0, -1
+        for i in range(0, len(raw), 2):
+            name = opname[raw[i]]
+            if name == "CACHE":
+                continue
+            if begin < 0:
+                begin = i
+            argument = extended << 8 | raw[i + 1]
+            if name == "EXTENDED_ARG":
+                extended = argument
+                continue
+            if raw[i] in jumps:
+                targets.append((len(self._ops), argument))
+            self._offsets.append(begin)
+            self._ops.append((name, raw[i], argument))
+            extended, begin = 0, -1
+        at = {offset: index for index, offset in enumerate(self._offsets)}
+        for index, argument in targets:  # counted in words, from the next instruction
+            after = self._offsets[index + 1] if index + 1 < len(self._offsets) else len(raw)
+            backward = "BACKWARD" in self._ops[index][0]
+            target = at.get(after - 2 * argument if backward else after + 2 * argument, -1)
+            self._jumps.setdefault(target, []).append(index)
+        self._callees: dict[int, tuple[str, ...] | None] = {}
+        self._values: list[tuple[str, ...]] | None = None
+
+    def callee(self, pc: int) -> tuple[str, ...] | None:
+        """Return the name that the call at *pc* calls, in parts; None if it calls no name.
+
+        The offset may lie in the caches behind the instruction.
+        """
+        if pc not in self._callees:
+            index = len(self._offsets) - 1
+            while index > 0 and self._offsets[index] > pc:
+                index -= 1
+            span = self._callee(index)
+            self._callees[pc] = None if span is None else self._path(*span)
+        return self._callees[pc]
+
+    def values(self) -> list[tuple[str, ...]]:
+        """Return the names that are loaded, but not to be called right away."""
+        if self._values is None:
+            spans = [span for index in range(len(self._ops)) if (span := self._callee(index))]
+            callees = {index for span in spans for index in range(*span)}
+            found = dict.fromkeys(
+                (name,) if (name := self._loaded(index)) else ("", self._attribute(index))
+                for index in range(len(self._ops))
+                if index not in callees
+            )
+            found.pop(("", ""), None)  # other instructions
+            self._values = list(found)
+        return self._values
+
+    def _loaded(self, index: int) -> str:
+        """Return the variable that an instruction loads; empty if it does something else."""
+        name, _, argument = self._ops[index]
+        if name == "LOAD_GLOBAL":  # the last bit is not part of the index
+            return self._names[argument >> 1]
+        if name == "LOAD_NAME":
+            return self._names[argument]
+        if name.startswith(("LOAD_FAST", "LOAD_DEREF")) and name.count("LOAD") == 1:
+            return self._variable(argument)  # type: ignore[no-any-return]
+        return ""
+
+    def _attribute(self, index: int) -> str:
+        name, _, argument = self._ops[index]
+        if name == "LOAD_METHOD" or (name == "LOAD_ATTR" and sys.version_info < (3, 12)):
+            return self._names[argument]
+        return self._names[argument >> 1] if name == "LOAD_ATTR" else ""
+
+    def _path(self, start: int, end: int) -> tuple[str, ...]:
+        return tuple(
+            name for i in range(start, end) if (name := self._loaded(i) or self._attribute(i))
+        )
+
+    def _left(self, index: int, *, jump: bool = False) -> int:
+        """Return by how much an instruction makes the stack grow."""
+        _, op, argument = self._ops[index]
+        try:
+            return self._effect(op, argument, jump=jump)
+        except ValueError:  # it has no argument
+            return self._effect(op, None, jump=jump)
+
+    def _callee(self, index: int) -> tuple[int, int] | None:
+        """Return the instructions that load the callee of a call: the first, and past the last.
+
+        None if the instruction is no call, or its callee is not a name, with or without attributes.
+        """
+        if not self._ops[index][0].startswith("CALL") or "INTRINSIC" in self._ops[index][0]:
+            return None
+        # Each call leaves one value in place of its operands. The lowest is the callee, or a NULL.
+        height = 1 - self._left(index)
+        start, heights = index, {}
+        while height > 0:
+            before, jump = start - 1, False
+            if before >= 0 and self._ops[before][0].startswith(_NEVER_GOES_ON):
+                before, jump = min(self._jumps.get(start, [-1])), True
+            if before < 0 or before >= start:
+                return None
+            height -= self._left(before, jump=jump)
+            start = before
+            heights[start] = height
+        if height < 0:
+            return None
+        end, width = start, 0
+        while end < index and (
+            self._ops[end][0] == "PUSH_NULL" or self._loaded(end) or self._attribute(end)
+        ):
+            if self._loaded(end) and self._path(start, end):
+                break  # the first argument
+            width += self._left(end)
+            end += 1
+        arguments = [at for at in heights if at >= end]
+        if not self._path(start, end) or any(heights[at] < width for at in arguments):
+            return None  # an expression
+        if end < index and self._left(end) <= 0 and self._ops[end][0] not in _NEITHER:
+            return None  # something is done with what was loaded
+        for target in range(start + 1, index + 1):
+            if any(source < start for source in self._jumps.get(target, ())):
+                return None  # ``(a if b else c)(…)``
+        return start, end
+
+
+_NEVER_GOES_ON = ("JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_ABSOLUTE", "RETURN_", "RAISE_", "RERAISE")
+_NEITHER = frozenset({"PRECALL", "KW_NAMES", "NOP"})  # they take nothing off the stack
