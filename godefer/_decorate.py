@@ -77,7 +77,8 @@ def with_defers(  # noqa: F811
         A callable of the same kind and type.
 
     Raises:
-        TypeError: *fn* is a class, or cannot be called.
+        TypeError: *fn* is a class, cannot be called, or has no Python body: it is built in, or
+            compiled by Cython, Nuitka or mypyc. `defer_scope` works there.
         DeferError: *result* is no local variable of *fn*; *fn* is an async generator; or its
             source cannot be used, which a named result needs.
 
@@ -101,7 +102,7 @@ def with_defers(  # noqa: F811
 
 
 def _decorated(fn: Any, result: Result) -> Any:
-    if type(fn) is FunctionType and _has_body(fn):
+    if _has_body(fn):
         return _function(fn, result)
     kind: Any = type(fn)
     if isinstance(fn, type) or not (callable(fn) or isinstance(fn, _DESCRIPTORS) or _functools(fn)):
@@ -154,7 +155,9 @@ def _function(fn: FunctionType, result: Result) -> FunctionType:
         return fn
     if "__wrapped__" in fn.__dict__:
         target = _wrapped_body(fn)
-        if target is not None and target is not fn:
+        if target is None:
+            _check_body(fn)
+        elif target is not fn:
             _decorate_in_place(target, result)
             return fn
     return _decide(fn, result).decorate(fn)
@@ -346,11 +349,14 @@ def _object(fn: Any, result: Result) -> Any:
     if target is not None:
         _decorate_in_place(target, result)
         return fn
+    decorated = type(fn).__module__ == "godefer._proxy"
+    if not decorated:
+        _check_body(fn)
     call = _call_of(fn)
-    if call is None or type(fn).__module__ == "godefer._proxy":
+    if call is None or decorated:
         if result is not None:
             raise _errors.no_body(fn, result)
-        return fn  # no Python body in sight where a `defer` could stand, or decorated already
+        return fn  # a decorator's object, above a function without statements
     from godefer._proxy import DeferringObject  # noqa: PLC0415  # wrapt is slow to import
 
     return DeferringObject(fn, _function(call, result), with_defers)
@@ -359,17 +365,31 @@ def _object(fn: Any, result: Result) -> Any:
 def _call_of(thing: object) -> FunctionType | None:
     """Return the Python function that is the ``__call__`` of *thing*, if it is one."""
     method = special(thing, "__call__")
-    return (
-        method.__func__ if isinstance(method, MethodType) and _has_body(method.__func__) else None
-    )
+    return method.__func__ if type(method) is MethodType and _has_body(method.__func__) else None
 
 
 def _has_body(fn: object) -> TypeGuard[FunctionType]:
-    """Return whether *fn* was written in Python.
+    """Return whether *fn* was written in Python, and is run from its code.
 
-    PyPy's built-in functions are functions, too, with code of another type.
+    A function that Cython, Nuitka or mypyc has compiled may have code for `inspect`, which nothing
+    runs. The type of a function tells: Nuitka's is a subclass of Python's. PyPy's built-in
+    functions are functions, too, with code of another type.
     """
-    return isinstance(fn, FunctionType) and isinstance(fn.__code__, CodeType)
+    return type(fn) is FunctionType and isinstance(fn.__code__, CodeType)
+
+
+def _check_body(fn: object) -> None:
+    """Check that there is a Python body in *fn*: its own, or below decorators (A).
+
+    Raises:
+        TypeError: There is none, so its deferred calls could not be run.
+    """
+    for part in _unwrapped(fn):
+        inner = part
+    if not isinstance(inner, type) and not _has_body(inner):
+        call = special(inner, "__call__")
+        if not _has_body(getattr(call, "__func__", call)):
+            raise _errors.compiled(inner)
 
 
 def _wrapped_body(fn: Any) -> FunctionType | None:

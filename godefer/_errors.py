@@ -132,16 +132,12 @@ def deferred_statement(statement: str, where: str) -> DeferError:
 
 
 def called_by_compiled(statement: str, frame: FrameType) -> DeferError:
-    """Return the error for a *statement* that something without a frame has called (D3, A).
-
-    Args:
-        statement: The statement.
-        frame: The frame that has called that.
-    """
+    """Return the error for a *statement* that *frame* does not call by a name (D3, A)."""
     return DeferError(
-        f"{statement}() was called by something that {_at(frame)} has called, and that has no "
-        f"Python frame: a function compiled by Cython or mypyc, for example. It cannot have defers "
-        f"of its own; use a scope in it: `{SCOPE}`"
+        f"{statement}() was called in {_at(frame)} by compiled code (of Cython, mypyc or Nuitka, "
+        f"for example), or by an expression that is not its name; compiled code has no defers of "
+        f"its own, so use a scope in it: `{SCOPE}`; otherwise write {statement}(…) as a statement "
+        f"of its own"
     )
 
 
@@ -284,7 +280,7 @@ def decorated_already(fn: FunctionType, code: CodeType, result: object) -> Defer
 
 
 def no_body(fn: object, result: object) -> DeferError:
-    """Return the error for named results of a callable without a Python body (N)."""
+    """Return the error for named results of an object that holds the function (N)."""
     return _wrong_result(
         result,
         callable_name(fn),
@@ -315,6 +311,15 @@ def not_decoratable(thing: object) -> TypeError:
         f"with_defers takes a function, not {thing!r} of type {type(thing).__qualname__}; "
         f"write @with_defers (or @with_defers(result='name')) on the line right above a `def`, "
         f"below any other decorator"
+    )
+
+
+def compiled(fn: object) -> TypeError:
+    """Return the error for decorating a function that has no Python body (A)."""
+    return TypeError(
+        f"with_defers takes a function with a Python body, and {callable_name(fn)} has none: it is "
+        f"built in, or compiled by Cython, Nuitka or mypyc (type {type(fn).__qualname__}). A scope "
+        f"works there: `{SCOPE}`"
     )
 
 

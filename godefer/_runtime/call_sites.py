@@ -201,16 +201,20 @@ class _Instructions:
         return self._callees[pc]
 
     def values(self) -> list[tuple[str, ...]]:
-        """Return the names that are loaded, but not to be called right away."""
+        """Return the names that are loaded, in parts, but not to be called right away."""
         if self._values is None:
             spans = [span for index in range(len(self._ops)) if (span := self._callee(index))]
             callees = {index for span in spans for index in range(*span)}
-            found = dict.fromkeys(
-                (name,) if (name := self._loaded(index)) else ("", self._attribute(index))
-                for index in range(len(self._ops))
-                if index not in callees
-            )
-            found.pop(("", ""), None)  # other instructions
+            found: dict[tuple[str, ...], None] = {}
+            path: tuple[str, ...] = ()
+            for index in range(len(self._ops)):
+                loaded, attribute = self._loaded(index), self._attribute(index)
+                if attribute and index not in callees:
+                    path = (*(path or ("",)), attribute)
+                    continue
+                found[path] = None
+                path = (loaded,) if loaded and index not in callees else ()
+            found.pop((), None)
             self._values = list(found)
         return self._values
 
