@@ -141,6 +141,15 @@ def called_by_compiled(statement: str, frame: FrameType) -> DeferError:
     )
 
 
+def no_caller(statement: str) -> DeferError:
+    """Return the error for a *statement* that no Python code has called (D3)."""
+    return DeferError(
+        f"{statement}() was not called by a Python function: a thread, atexit or compiled code has "
+        f"called it itself; pass a decorated function that calls {statement}() instead, or use a "
+        f"scope: `{SCOPE}`"
+    )
+
+
 def not_async(frame: FrameType) -> DeferError:
     """Return the error for `ausing` in a function that cannot await the exit."""
     return DeferError(

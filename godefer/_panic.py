@@ -129,7 +129,10 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
                 return None
         except (AttributeError, IndexError, ValueError):
             pass  # not open-coded, or at the beginning of the stack
-    exc, noted_on = recoverable(function_frame(_getframe(1)), exc)
+    caller = _getframe().f_back
+    if caller is None:  # a thread, atexit or compiled code has called this
+        return None
+    exc, noted_on = recoverable(function_frame(caller), exc)
     if exc is None or not isinstance(exc, types or Exception):
         return None
     if isinstance(noted_on, _defer):

@@ -15,6 +15,7 @@ import sys
 
 from godefer import _errors
 from godefer._runtime.exceptions import raise_again, set_context
+from godefer._runtime.frames import calling_frame
 from godefer._runtime.record import newrecord
 from godefer._runtime.unwind import aunwind, deferreturn, gopanic, unwind
 from godefer._scope_statements import (
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from godefer._runtime.record import Record
 
-_getframe = sys._getframe
 _exception = sys.exception
 
 
@@ -89,7 +89,7 @@ class defer_scope(ScopeStatements):
             closed
         """
         if self._state == ENDED:
-            raise _errors.scope_ended("defer.detach()", _getframe(1))
+            raise _errors.scope_ended("defer.detach()", calling_frame())
         other = type(self)()
         other._watch_it()
         other._record.link, self._record.link = self._record.link, None
@@ -116,10 +116,10 @@ class defer_scope(ScopeStatements):
             goes on
         """
         if self._state == ENDED:
-            raise _errors.scope_ended("defer.close()", _getframe(1))
+            raise _errors.scope_ended("defer.close()", calling_frame())
         record = self._record
         if self._awaits and record.link is not None:
-            raise _errors.scope_to_be_awaited("closed", _getframe(1))
+            raise _errors.scope_to_be_awaited("closed", calling_frame())
         # The call under way may have called this, and another thread or task may be closing, too.
         # So this has a record of its own, with one call at a time: if that defers, it runs next.
         own = newrecord()
@@ -155,7 +155,7 @@ class defer_scope(ScopeStatements):
             goes on
         """
         if self._state == ENDED:
-            raise _errors.scope_ended("defer.aclose()", _getframe().f_back or _getframe())
+            raise _errors.scope_ended("defer.aclose()", calling_frame())
         record, own = self._record, newrecord()
         try:
             while True:
@@ -175,14 +175,14 @@ class defer_scope(ScopeStatements):
 
     def __enter__(self) -> Self:
         if self._awaits and self._record.link is not None:
-            raise _errors.scope_to_be_awaited("entered", _getframe(1))
+            raise _errors.scope_to_be_awaited("entered", calling_frame())
         self._enter(ENTERED)
         return self
 
     def _enter(self, state: int) -> None:
         """Begin the block. A function, so that to enter takes as much stack as to leave."""
         if self._state != NEW and self._state != WATCHED:  # noqa: PLR1714  # a set takes longer
-            raise _errors.scope_entered_twice(_getframe(2))
+            raise _errors.scope_entered_twice(calling_frame().f_back or calling_frame())
         self._state = state
         self._outer = _exception()
 
@@ -195,7 +195,7 @@ class defer_scope(ScopeStatements):
         record = self._record
         try:
             if self._awaits and record.link is not None:
-                raise _errors.scope_to_be_awaited("closed", _getframe(1))
+                raise _errors.scope_to_be_awaited("closed", calling_frame())
             record.error = exc
             attempts = 3  # an interrupt can come before a loop begins
             while record.link is not None and attempts:

@@ -12,6 +12,7 @@ from _warnings import warn_explicit  # warnings is slow to import
 from godefer import _errors
 from godefer._errors import DeferError
 from godefer._runtime.context_managers import aenter, enter
+from godefer._runtime.frames import calling_frame
 from godefer._runtime.record import (
     ASYNC_EXIT,
     EXIT,
@@ -121,7 +122,10 @@ class ScopeStatements:
         d.args = args
         if kwargs:
             d.kwargs = kwargs
-        sp = _getframe(1)
+        try:
+            sp = _getframe(1)
+        except ValueError:  # no Python code has called this
+            sp = _getframe()
         d.pc = sp.f_lasti
         d.sp = sp.f_code
         # From here on nothing lets another thread run, which may be ending the block.
@@ -155,7 +159,7 @@ class ScopeStatements:
             ...     undone
             [2]
         """
-        self._push("defer.err()", FAILING, fn, args, kwargs or None, _getframe(1))
+        self._push("defer.err()", FAILING, fn, args, kwargs or None, calling_frame())
 
     def ok(self, fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run ``fn(*args, **kwargs)`` when the block ends without an exception: `okdefer` (D10).
@@ -174,7 +178,7 @@ class ScopeStatements:
             ...     defer.ok(print, "saved")
             saved
         """
-        self._push("defer.ok()", RETURNING, fn, args, kwargs or None, _getframe(1))
+        self._push("defer.ok()", RETURNING, fn, args, kwargs or None, calling_frame())
 
     def using(self, cm: AbstractContextManager[T, bool | None]) -> T:
         """Enter a context manager now, and exit it when the block ends. As `godefer.using` (D11).
@@ -199,7 +203,7 @@ class ScopeStatements:
             >>> f.closed
             True
         """
-        sp = _getframe(1)
+        sp = calling_frame()
         if self._state == ENDED:
             raise _errors.scope_ended("defer.using()", sp)
         value: T

@@ -69,7 +69,10 @@ def defer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
         hello Ada
         bye Ada
     """
-    sp = _getframe(1)
+    try:
+        sp = _getframe(1)
+    except ValueError:
+        raise _errors.no_caller("defer") from None
     record = _find(sp.f_back)
     pc = sp.f_lasti
     if record is None or pc not in record.calls or record.sp is not sp.f_code:
@@ -125,7 +128,7 @@ def errdefer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None
         no half of 5
         ValueError: 5
     """
-    record, sp = find_record("errdefer", _getframe(1))
+    record, sp = find_record("errdefer", _getframe().f_back)
     deferproc(record, FAILING, fn, args, kwargs or None, sp.f_lasti)
 
 
@@ -154,7 +157,7 @@ def okdefer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
         saved
         3
     """
-    record, sp = find_record("okdefer", _getframe(1))
+    record, sp = find_record("okdefer", _getframe().f_back)
     deferproc(record, RETURNING, fn, args, kwargs or None, sp.f_lasti)
 
 
@@ -189,7 +192,10 @@ def using(cm: AbstractContextManager[T, bool | None]) -> T:
         >>> line, f.closed
         ('one', True)
     """
-    sp = _getframe(1)
+    try:
+        sp = _getframe(1)
+    except ValueError:
+        raise _errors.no_caller("using") from None
     record = _find(sp.f_back)
     pc = sp.f_lasti
     if record is None or pc not in record.calls or record.sp is not sp.f_code:
@@ -248,7 +254,7 @@ def ausing(acm: AbstractAsyncContextManager[T, bool | None]) -> Awaitable[T]:
         query on conn
         close
     """
-    record, sp = find_record("ausing", _getframe(1))
+    record, sp = find_record("ausing", _getframe().f_back)
     if not sp.f_code.co_flags & ASYNC:
         raise _errors.not_async(sp)
     return _enter_async(acm, record, sp.f_lasti)

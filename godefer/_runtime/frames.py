@@ -20,6 +20,15 @@ def function_frame(frame: FrameType) -> FrameType:
     return frame
 
 
+def calling_frame() -> FrameType:
+    """Return the frame of the caller's caller; the caller's own if no Python code has called it.
+
+    A thread, `atexit` or compiled code may have done so.
+    """
+    frame = sys._getframe(1)
+    return frame.f_back or frame
+
+
 def at_exit(frame: FrameType | None) -> bool:
     """Return whether *frame* is an open-coded function that makes a deferred call at its exit."""
     if frame is None:

@@ -57,16 +57,19 @@ atexit.register(live.clear)
 atexit.register(bodies.clear)
 
 
-def find_record(statement: str, caller: FrameType) -> tuple[Record, FrameType]:
+def find_record(statement: str, caller: FrameType | None) -> tuple[Record, FrameType]:
     """Return the record of the invocation that says *statement*, and the frame of its body.
 
     Args:
         statement: The name of the statement, for an error.
-        caller: The frame that said it: the body, or before 3.12 a comprehension in it.
+        caller: The frame that said it: the body, or before 3.12 a comprehension in it. None if
+            no Python code has called the statement.
 
     Raises:
         DeferError: *caller* is no decorated function's, or has not said it (D3).
     """
+    if caller is None:
+        raise _errors.no_caller(statement)
     sp = caller if caller.f_code.co_name not in COMPREHENSIONS else function_frame(caller)
     record = live.get(sp.f_back)
     if record is None or record.sp is not sp.f_code:
