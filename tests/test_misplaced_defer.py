@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import contextvars
+import functools
 import runpy
 import sys
 import threading
 
 import pytest
 
+import godefer
 from godefer import DeferError, ausing, defer, errdefer, okdefer, using, with_defers
 
 STATEMENTS = [defer, errdefer, okdefer]
@@ -552,3 +555,196 @@ def test_the_body_of_an_async_generator_inside_itself(way):
 
     with pytest.raises(DeferError, match="agen"):
         asyncio.run(main())
+
+
+# A statement that is called without being named there
+
+
+def by_parameter(run, d):
+    d(run, 1)
+
+
+def by_attribute(run, d, holder=type("Holder", (), {"static": staticmethod(defer)})()):
+    holder.own = d
+    holder.own(run, 2)
+    holder.static(run, 1)
+
+
+def by_closure(run, d):
+    (lambda: None)()
+    d(run, 1)
+
+    def keeps_it_in_a_cell():
+        return d
+
+
+def by_map(run, d):
+    list(map(defer, [functools.partial(run, i) for i in (2, 1)]))
+
+
+def by_map_of_a_parameter(run, d):
+    list(map(d, [functools.partial(run, i) for i in (2, 1)]))
+
+
+def by_partial(run, d):
+    functools.partial(defer, run, 1)()
+    later = functools.partial(functools.partial(d, run), 0)
+    later()
+
+
+def by_context(run, d):
+    contextvars.copy_context().run(defer, run, 1)
+
+
+def by_condition(run, d):
+    (defer if run else errdefer)(run, 1)
+    (d if run else errdefer)(run, 0)
+
+
+def by_getattr(run, d):
+    getattr(godefer, "defer")(run, 1)
+
+
+def by_stars(run, d):
+    defer(*[run, 2])
+    defer(run, *[1], **{})
+
+
+def by_import(run, d):
+    from godefer import defer as later
+
+    later(run, 1)
+    import godefer as library
+
+    library.defer(run, 0)
+
+
+def by_assignment(run, d):
+    (later := d)(run, 1)
+
+
+def in_arguments(run, d):
+    str(defer(run, 2) if run else 0)
+    print(*[x for x in [d(run, i) for i in (1,)] if x], end="")
+
+
+async def while_awaiting(run, d):
+    d(run, await asyncio.sleep(0, 2))
+    d(*[run, await asyncio.sleep(0, 1)])
+
+
+def in_a_generator(run, d):
+    d(run, 2 if (yield) else 1)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        by_parameter,
+        by_attribute,
+        by_closure,
+        by_map,
+        by_map_of_a_parameter,
+        by_partial,
+        by_context,
+        by_condition,
+        by_getattr,
+        by_stars,
+        by_import,
+        by_assignment,
+        in_arguments,
+        while_awaiting,
+        in_a_generator,
+    ],
+    ids=lambda body: body.__name__,
+)
+@pytest.mark.parametrize("way", ["runtime"], indirect=True)
+def test_a_body_that_calls_a_statement_without_its_name(way, body):
+    """At run time a statement belongs to the body, however the body calls it or hands it on (D3)."""
+    ran, decorated = [], way(body)
+    for _ in range(3):
+        ran.clear()
+        result = decorated(ran.append, defer)
+        if body is while_awaiting:
+            asyncio.run(result)
+        elif body is in_a_generator:
+            assert list(result) == [None]
+        assert ran
+        assert ran == sorted(ran)
+
+
+def test_an_iterator_that_calls_a_statement(way):
+    """What calls a statement, made elsewhere, does not make it the statement of the body that runs it (D3)."""
+    ran = []
+    waiting = map(defer, [functools.partial(ran.append, "attached")] * 4)
+
+    @way
+    def looping(items):
+        defer(ran.append, "own")
+        for _ in items:
+            pass
+
+    @way
+    def unpacking(items):
+        defer(ran.append, "own")
+        _, _ = items
+
+    @way
+    def calling(items):
+        defer(ran.append, "own")
+        list(items)
+
+    @way
+    def naming(items):
+        defer(ran.append, "own")
+        try:
+            next(items)
+        except godefer.Panic:
+            raise
+
+    for f in (looping, unpacking, calling, naming):
+        ran.clear()
+        with pytest.raises(DeferError, match="was called in .* by compiled code") as caught:
+            f(waiting)
+        assert "`with defer_scope() as defer:`" in str(caught.value)
+        assert ran == ["own"]
+
+
+def test_one_call_in_a_body_vouches_for_no_other(way):
+    """That a body has called a statement says nothing about its other calls, nor about the same code elsewhere (D3)."""
+    ran = []
+
+    def body(call, *args):
+        call(*args)
+
+    f = with_defers(body)
+    f(defer, ran.append, 1)
+    assert ran == [1]
+    with pytest.raises(DeferError, match="compiled code"):
+        f(list, map(defer, [print]))
+    f(defer, ran.append, 2)
+    assert ran == [1, 2]
+
+
+@pytest.mark.parametrize("statement", [*STATEMENTS, using, ausing], ids=statement_ids)
+def test_called_by_no_python_code(statement):
+    """A statement that a thread or `atexit` calls itself is a DeferError as well, and nothing is entered (D3)."""
+    import _thread
+
+    failed, found = _thread.allocate_lock(), []
+    failed.acquire()
+    hook = sys.unraisablehook
+
+    def note(problem):
+        found.append(problem.exc_value)
+        failed.release()
+
+    sys.unraisablehook = note
+    try:
+        _thread.start_new_thread(statement, (contextlib.nullcontext(),))
+        assert failed.acquire(timeout=10)
+    finally:
+        sys.unraisablehook = hook
+    assert [type(error) for error in found] == [DeferError]
+    assert str(found[0]).startswith(f"{statement.__name__}() was not called by a Python function")
+    assert found[0].__context__ is None or found[0].__suppress_context__

@@ -175,10 +175,18 @@ class _Instructions:
                 continue
             if raw[i] in jumps:
                 targets.append((len(self._ops), argument))
+            second = max(name.rfind("LOAD_FAST"), name.rfind("STORE_FAST"))
+            if second > 0:  # two instructions in one, since 3.13
+                parts = [(name[: second - 1], argument >> 4), (name[second:], argument & 15)]
+                self._offsets.append(begin)
+                self._ops += [(part, opcode.opmap[part], variable) for part, variable in parts]
+            else:
+                self._ops.append((name, raw[i], argument))
             self._offsets.append(begin)
-            self._ops.append((name, raw[i], argument))
             extended, begin = 0, -1
-        at = {offset: index for index, offset in enumerate(self._offsets)}
+        at: dict[int, int] = {}
+        for index, offset in enumerate(self._offsets):
+            at.setdefault(offset, index)
         for index, argument in targets:  # counted in words, from the next instruction
             after = self._offsets[index + 1] if index + 1 < len(self._offsets) else len(raw)
             backward = "BACKWARD" in self._ops[index][0]
@@ -225,7 +233,7 @@ class _Instructions:
             return self._names[argument >> 1]
         if name == "LOAD_NAME":
             return self._names[argument]
-        if name.startswith(("LOAD_FAST", "LOAD_DEREF")) and name.count("LOAD") == 1:
+        if name.startswith(("LOAD_FAST", "LOAD_DEREF")):
             return self._variable(argument)  # type: ignore[no-any-return]
         return ""
 
@@ -247,6 +255,14 @@ class _Instructions:
             return self._effect(op, argument, jump=jump)
         except ValueError:  # it has no argument
             return self._effect(op, None, jump=jump)
+
+    def _widths(self, index: int) -> set[int]:
+        """Return how many values a callee may take: a NULL or the object of a method is one more.
+
+        A decorator has none: what it decorates is there instead.
+        """
+        name, _, argument = self._ops[index]
+        return {1, 2} if name == "CALL" and argument == 0 else {2}
 
     def _callee(self, index: int) -> tuple[int, int] | None:
         """Return the instructions that load the callee of a call: the first, and past the last.
@@ -273,15 +289,20 @@ class _Instructions:
         while end < index and (
             self._ops[end][0] == "PUSH_NULL" or self._loaded(end) or self._attribute(end)
         ):
-            if self._loaded(end) and self._path(start, end):
+            complete = bool(self._path(start, end)) and not self._attribute(end)
+            if complete and (self._loaded(end) or width > 1):
                 break  # the first argument
             width += self._left(end)
             end += 1
-        arguments = [at for at in heights if at >= end]
-        if not self._path(start, end) or any(heights[at] < width for at in arguments):
-            return None  # an expression
-        if end < index and self._left(end) <= 0 and self._ops[end][0] not in _NEITHER:
-            return None  # something is done with what was loaded
+        if not self._path(start, end) or width not in self._widths(index):
+            return None
+        for at in heights:  # which of the others take what was loaded off the stack?
+            if at >= end:
+                name, after = self._ops[at][0], heights[at] + self._left(at)
+                if after < width or (after == width and not name.startswith(_ONLY_TAKES)):
+                    return None  # it becomes part of an expression
+                if name == "LOAD_SUPER_ATTR" and heights[at] - 3 < width:
+                    return None
         for target in range(start + 1, index + 1):
             if any(source < start for source in self._jumps.get(target, ())):
                 return None  # ``(a if b else c)(…)``
@@ -289,4 +310,5 @@ class _Instructions:
 
 
 _NEVER_GOES_ON = ("JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_ABSOLUTE", "RETURN_", "RAISE_", "RERAISE")
-_NEITHER = frozenset({"PRECALL", "KW_NAMES", "NOP"})  # they take nothing off the stack
+# They leave nothing in place of an operand, or have none.
+_ONLY_TAKES = ("POP_", "JUMP_", "STORE_", "PRECALL", "KW_NAMES", "NOP", "END_", "CLEANUP_THROW")
