@@ -135,9 +135,9 @@ def called_by_compiled(statement: str, frame: FrameType) -> DeferError:
     """Return the error for a *statement* that *frame* does not call by a name (D3, A)."""
     return DeferError(
         f"{statement}() was called in {_at(frame)} by compiled code (of Cython, mypyc or Nuitka, "
-        f"for example), or by an expression that is not its name; compiled code has no defers of "
-        f"its own, so use a scope in it: `{SCOPE}`; otherwise write {statement}(…) as a statement "
-        f"of its own"
+        f"for example), or by an expression that could not be known to be it; compiled code has no "
+        f"defers of its own, so use a scope in it: `{SCOPE}`; an expression, write as a statement "
+        f"of its own: {statement}(…)"
     )
 
 

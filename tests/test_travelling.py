@@ -392,7 +392,7 @@ def test_a_statement_by_another_name_is_named_where_only_using_is_open_coded(tmp
     later.append(defer)
     (tmp_path / "empty").touch()
     with pytest.raises(
-        DeferError, match="was called in .* by a name or an expression that could not be known"
+        DeferError, match="was called in .* by an expression that could not be known to be it"
     ):
         f(tmp_path / "empty")
 

@@ -153,8 +153,11 @@ def test_abstract_method(way):
 
 @pytest.mark.parametrize("function", [len, "".join, str.upper, [].append])
 def test_builtin_function(function):
-    """A callable without a Python body, where no `defer` could stand, comes back as it is (A)."""
-    assert with_defers(function) is function
+    """A callable without a Python body is a TypeError that names it, and says what works there (A)."""
+    with pytest.raises(TypeError) as caught:
+        with_defers(function)
+    assert f"and {function.__qualname__} has none: it is built in" in str(caught.value)
+    assert "`with defer_scope() as defer:`" in str(caught.value)
 
 
 # Descriptors
