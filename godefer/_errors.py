@@ -32,7 +32,7 @@ class DeferError(RuntimeError):
         ...     helper()
         ... except DeferError as e:
         ...     print(str(e).partition(" (")[0])
-        defer() stands in helper
+        defer() is used in helper
     """
 
 
@@ -57,24 +57,46 @@ def callable_name(fn: object) -> str:
     return name if isinstance(name, str) else repr(fn)
 
 
-def no_decorated_function(statement: str, frame: FrameType, *, decorated: bool) -> DeferError:
+def not_compiled_in(statement: str, frame: FrameType) -> DeferError:
+    """Return the error for a *statement* of an open-coded function that the compiler missed (D3)."""
+    return DeferError(
+        f"{statement}() was called in {_at(frame)} by a "
+        f"name or an expression that could not be known to be it when the function was "
+        f"decorated; write it there as a statement of its own, by a name that means it by "
+        f"then: {statement}(…)"
+    )
+
+
+def no_decorated_function(
+    statement: str, frame: FrameType, around: tuple[list[str], list[str]] | None = None
+) -> DeferError:
     """Return the error for a *statement* called outside of a decorated function (D3).
 
     Args:
         statement: The statement.
         frame: The frame that called it.
-        decorated: Whether the frame is open-coded, and the compiler has missed this call.
+        around: If its source has `with_defers`, the other decorators above and below that.
     """
-    if decorated:
+    used = f"{statement}() is used in {_at(frame)}, "
+    if around is None:
+        return DeferError(f"{used}which is {_kind_of_code(frame)}; {_remedy(statement, frame)}")
+    above, below = around
+    if any(name.partition(".")[0] == "typeguard" for name in frame.f_code.co_names):
         return DeferError(
-            f"{statement}() was called in {_at(frame)} by a "
-            f"name or an expression that could not be known to be it when the function was "
-            f"decorated; write it there as a statement of its own, by a name that means it by "
-            f"then: {statement}(…)"
+            f"{used}which typeguard has made anew from its source, without the defers that "
+            f"@with_defers gave it; put @typechecked on the function itself, between @with_defers "
+            f"and the `def`"
         )
+    if below:
+        return DeferError(
+            f"{used}where @with_defers is above @{below[0]}, which keeps the function undecorated; "
+            f"put @with_defers below @{below[-1]}, on the line right above the `def`"
+        )
+    made = f"@{above[0]}, for example, has" if above else "another decorator or tool has"
     return DeferError(
-        f"{statement}() stands in {_at(frame)}, "
-        f"which is {_kind_of_code(frame)}; {_remedy(statement, frame)}"
+        f"{used}which @with_defers has decorated, but which runs without it; {made} made it anew "
+        f"from its source, or has called what __wrapped__ leads to; put @with_defers above that "
+        f"decorator, or call the decorated function"
     )
 
 
@@ -116,7 +138,8 @@ def _remedy(statement: str, frame: FrameType) -> str:
         return f"move it into a function, and {DECORATE_NEXT_TO_DEF}"
     return (
         f"to run the call when {name} exits, {DECORATE_NEXT_TO_DEF}; "
-        f"to run it when a caller of {name} exits, call {statement}() in that caller's body"
+        f"to run it when a caller of {name} exits, call {statement}() in that caller's body, "
+        f"or hand the helper a scope: `{SCOPE}`"
     )
 
 
@@ -153,7 +176,7 @@ def no_caller(statement: str) -> DeferError:
 def not_async(frame: FrameType) -> DeferError:
     """Return the error for `ausing` in a function that cannot await the exit."""
     return DeferError(
-        f"ausing() stands in {_at(frame)}, which is not an async function and could not await the "
+        f"ausing() is used in {_at(frame)}, which is not an async function and could not await the "
         f"exit; make it `async def`, or use using() with a synchronous context manager"
     )
 

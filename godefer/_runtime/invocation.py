@@ -20,6 +20,7 @@ from types import CodeType
 from godefer import _errors
 from godefer._decision import decision_on
 from godefer._runtime.call_sites import calls_statement
+from godefer._runtime.decorators import around_with_defers
 from godefer._runtime.frames import COMPREHENSIONS, at_exit, function_frame
 from godefer._runtime.record import Record
 from godefer._runtime.unwind import record_of
@@ -88,8 +89,9 @@ def find_record(statement: str, caller: FrameType | None) -> tuple[Record, Frame
         raise _errors.called_by_compiled(statement, sp)
     if record is not None:
         return record, sp
-    code = sp.f_code
-    raise _errors.no_decorated_function(statement, sp, decorated=decision_on(code) is not None)
+    if decision_on(sp.f_code) is not None:
+        raise _errors.not_compiled_in(statement, sp)
+    raise _errors.no_decorated_function(statement, sp, around_with_defers(sp))
 
 
 def _where_deferred(making: Record) -> str:
