@@ -6,6 +6,8 @@ the remedy. Nothing here decides: each function returns the exception for its ca
 
 from __future__ import annotations
 
+from _collections_abc import Coroutine  # collections.abc would import all of collections
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, FrameType, FunctionType
@@ -84,8 +86,8 @@ def no_decorated_function(
     if any(name.partition(".")[0] == "typeguard" for name in frame.f_code.co_names):
         return DeferError(
             f"{used}which typeguard has made anew from its source, without the defers that "
-            f"@with_defers gave it; put @typechecked on the function itself, between @with_defers "
-            f"and the `def`"
+            f"@with_defers gave it; put @typechecked below @with_defers, on the line right "
+            f"above the `def`, and on methods instead of their class"
         )
     if below:
         return DeferError(
@@ -295,8 +297,19 @@ def _problem_with_result(code: CodeType, result: object) -> str:
         if name in parameters:
             wrong = f"{name!r} is a parameter; name a local variable, which starts as None"
         elif not {name, _mangled(name, code)} & {*code.co_varnames, *code.co_cellvars}:
-            wrong = f"{name!r} is not a local variable of it; assign to {name} in the body"
+            wrong = f"{name!r} is not a local variable of it; {_nearest(name, code, parameters)}"
     return wrong
+
+
+def _nearest(name: str, code: CodeType, parameters: tuple[str, ...]) -> str:
+    """Return what to write instead of *name*: the local variable that was meant, or a new one."""
+    from difflib import get_close_matches  # noqa: PLC0415  # slow to import
+
+    variables = [v for v in (*code.co_varnames, *code.co_cellvars) if v not in parameters]
+    close = get_close_matches(name, variables, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"assign to {name} in the body"
 
 
 def decorated_already(fn: FunctionType, code: CodeType, result: object) -> DeferError:
@@ -357,11 +370,10 @@ def compiled(fn: object) -> TypeError:
 
 def coroutine_dropped(coroutine: object) -> TypeError:
     """Return the error for a coroutine that a deferred call has returned in sync code (D6)."""
-    name = callable_name(coroutine)
     return TypeError(
-        f"{name} is async and would never have run: it was deferred in a function, or in the block "
-        f"of a scope, that is not async; make the function `async def`, the block `async with` and "
-        f"its close() an `await` of aclose(), or defer something that runs {name} to its end"
+        f"{callable_name(coroutine)} is a coroutine function deferred in sync code, so nothing "
+        f"would await it. Make the function `async def` (or the scope `async with`), or defer a "
+        f"function that runs it."
     )
 
 
@@ -397,18 +409,34 @@ def not_exception_types(types_given: tuple[object, ...]) -> TypeError | None:
     """Return the error for the first argument of `recover` that is no exception type (P3)."""
     for given in types_given:
         if not (isinstance(given, type) and issubclass(given, BaseException)):
-            return TypeError(
-                f"recover() takes exception types, such as recover(OSError), not {given!r}"
-            )
+            message = f"recover() takes exception types, such as recover(OSError), not {given!r}"
+            if isinstance(given, tuple) and given and not_exception_types(given) is None:
+                names = [callable_name(t) for t in (*types_given, *given) if isinstance(t, type)]
+                message += f"; write recover({', '.join(names)})"
+            return TypeError(message)
     return None
 
 
 def add_called_not_passed(error: TypeError, fn: object) -> None:
-    """Add a note on the likely mistake, if the deferred callee *fn* is None (D7)."""
+    """Add a note on the likely mistake, if the callee *fn* is None or a coroutine object (D7)."""
     if fn is None:
         error.add_note(
             "The deferred callee is None: "
             "was the function called instead of passed, as in defer(f.close())?"
+        )
+    elif isinstance(fn, Coroutine):
+        name = getattr(fn, "__name__", None) or "f"
+        error.add_note(
+            f"The deferred callee is a coroutine object: was the function called instead of "
+            f"passed, as in defer({name}())? Pass the function: `defer({name})`"
+        )
+
+
+def add_asynchronous(error: TypeError, cm: object) -> None:
+    """Add a note on the likely mistake, if *cm* is an asynchronous context manager (D11)."""
+    if hasattr(type(cm), "__aenter__") and hasattr(type(cm), "__aexit__"):
+        error.add_note(
+            "The object is an asynchronous context manager: did you mean `await ausing(…)`?"
         )
 
 

@@ -257,10 +257,13 @@ def ausing(acm: AbstractAsyncContextManager[T, bool | None]) -> Awaitable[T]:
     record, sp = find_record("ausing", _getframe().f_back)
     if not sp.f_code.co_flags & ASYNC:
         raise _errors.not_async(sp)
-    return _enter_async(acm, record, sp.f_lasti)
+    entering = _enter_async(acm, record, sp.f_lasti)
+    entering.__qualname__ = f"ausing at {_errors.place(sp.f_code, sp.f_lineno)}"
+    return entering
 
 
 async def _enter_async(acm: Any, record: Record, pc: int) -> Any:
+    """Enter *acm* for `ausing`, whose name it has: a warning says that it was never awaited."""
     if record.ended:
         raise _errors.awaited_too_late(acm)
     leave, value = await aenter(acm)
@@ -273,3 +276,6 @@ async def _enter_async(acm: Any, record: Record, pc: int) -> Any:
             del error  # it holds this frame by its traceback
     deferproc(record, ASYNC_EXIT, leave, (), None, pc)
     return value
+
+
+_enter_async.__name__ = "ausing"

@@ -42,8 +42,12 @@ def enter(cm: Any) -> tuple[Method, Any]:
         return MethodType(leave, cm), entry(cm)
     entry, leave = _special_pair(cm, "__enter__", "__exit__")
     if entry is MISSING or leave is MISSING:
-        with cm:  # the interpreter's own TypeError, in the words of this version
-            raise _errors.internal("enter")
+        try:
+            with cm:  # the interpreter's own TypeError, in the words of this version
+                raise _errors.internal("enter")
+        except TypeError as error:
+            _errors.add_asynchronous(error, cm)
+            raise
     return leave, entry()
 
 

@@ -45,7 +45,7 @@ def raised(callee: Any = None) -> None:
     """Handle the exception that a call raised, at an exit of the open-coded caller of this.
 
     If the function was exiting by another one, note what it replaces (`remember_exit`). If
-    *callee* is None, say so (D7).
+    *callee* is None or a coroutine object, say so (D7).
     """
     exc = _exception()
     frame = _getframe(1)
@@ -60,8 +60,8 @@ def raised(callee: Any = None) -> None:
     if was is not None:
         remember_exit(was, exc, recovered=recovered)  # type: ignore[arg-type]
     uncalled = tb is not None and tb.tb_next is None  # the call itself failed
-    if uncalled and (callee is None or callee is none) and isinstance(exc, TypeError):
-        _errors.add_called_not_passed(exc, None)
+    if uncalled and isinstance(exc, TypeError):
+        _errors.add_called_not_passed(exc, None if callee is none else callee)
 
 
 def exit_going_on(recovered: Any) -> BaseException | None:
