@@ -384,8 +384,7 @@ def _check_body(fn: object) -> None:
     Raises:
         TypeError: There is none, so its deferred calls could not be run.
     """
-    for part in _unwrapped(fn):
-        inner = part
+    *_, inner = _unwrapped(fn)
     if not isinstance(inner, type) and not _has_body(inner):
         call = special(inner, "__call__")
         if not _has_body(getattr(call, "__func__", call)):

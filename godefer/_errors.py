@@ -60,7 +60,7 @@ def callable_name(fn: object) -> str:
 
 
 def not_compiled_in(statement: str, frame: FrameType) -> DeferError:
-    """Return the error for a *statement* of an open-coded function that the compiler missed (D3)."""
+    """Return the error for a *statement* of open code that the compiler has missed (D3)."""
     return DeferError(
         f"{statement}() was called in {_at(frame)} by a "
         f"name or an expression that could not be known to be it when the function was "
@@ -438,13 +438,6 @@ def add_asynchronous(error: TypeError, cm: object) -> None:
         error.add_note(
             "The object is an asynchronous context manager: did you mean `await ausing(…)`?"
         )
-
-
-def none_called() -> TypeError:
-    """Return the error that calling None raises, with a note (D7)."""
-    error = TypeError("'NoneType' object is not callable")
-    add_called_not_passed(error, None)
-    return error
 
 
 def not_decorated(fn: object) -> DeferError:

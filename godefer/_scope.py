@@ -309,7 +309,7 @@ def _awaited_by_with() -> bool:
     Another caller need not look at the result, and `close()` cannot. If the instructions of this
     version are others than those looked for, the answer is no.
     """
-    caller = _getframe(1).f_back
+    caller = sys._getframe(1).f_back
     if caller is None:
         return False
     try:

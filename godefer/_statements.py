@@ -258,7 +258,8 @@ def ausing(acm: AbstractAsyncContextManager[T, bool | None]) -> Awaitable[T]:
     if not sp.f_code.co_flags & ASYNC:
         raise _errors.not_async(sp)
     entering = _enter_async(acm, record, sp.f_lasti)
-    entering.__qualname__ = f"ausing at {_errors.place(sp.f_code, sp.f_lineno)}"
+    where = _errors.place(sp.f_code, sp.f_lineno)
+    entering.__qualname__ = f"ausing at {where}"  # type: ignore[attr-defined]
     return entering
 
 

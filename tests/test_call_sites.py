@@ -11,11 +11,22 @@ import pytest
 from godefer._runtime.call_sites import _Instructions
 
 LIBRARY = Path(os.__file__).parent
-MODULES = ["argparse", "ast", "contextlib", "copy", "dataclasses", "fractions", "ftplib", "functools", "inspect"]
+MODULES = [
+    "argparse",
+    "ast",
+    "contextlib",
+    "copy",
+    "dataclasses",
+    "fractions",
+    "ftplib",
+    "functools",
+    "inspect",
+]
 MODULES += ["mailbox", "asyncio/base_events", "asyncio/tasks", "asyncio/sslproto", "email/message"]
 
 pytestmark = pytest.mark.skipif(
-    sys.implementation.name != "cpython", reason="the code of another interpreter is not looked into"
+    sys.implementation.name != "cpython",
+    reason="the code of another interpreter is not looked into",
 )
 
 
@@ -51,9 +62,9 @@ def test_names_of_calls(module):
         if isinstance(node, ast.Call):
             place = node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
             calls.setdefault(place, []).append(node)
-    decorators = {
-        id(d) for node in ast.walk(tree) for d in getattr(node, "decorator_list", ())
-    } | {id(i.context_expr) for node in ast.walk(tree) for i in getattr(node, "items", ())}
+    decorators = {id(d) for node in ast.walk(tree) for d in getattr(node, "decorator_list", ())} | {
+        id(i.context_expr) for node in ast.walk(tree) for i in getattr(node, "items", ())
+    }
     named = 0
     for code in code_objects(compile(text, module, "exec", dont_inherit=True)):
         instructions, places = _Instructions(code), list(code.co_positions())

@@ -381,8 +381,8 @@ copy ({file}:43): open-coded
   48          okdefer(target.commit)  <- okdefer, conditional
   49      return target
 
-  inline       the call stands in the exits of the function, and nothing else does
-  conditional  the call stands in the exits of the function, with a test of whether the statement has run
+  inline       the call is in the exits of the function, and nothing else is
+  conditional  the call is in the exits of the function, with a test of whether the statement has run
 """
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from godefer import DeferError, defer, recover, with_defers
 
-SOURCE = '''
+SOURCE = """
 from typing import Any, AsyncIterator, Callable, Iterator
 from godefer import defer, defer_scope, errdefer, using, with_defers
 
@@ -109,7 +109,7 @@ async def in_an_async_scope(log: list[Any], sleep: Any) -> str:
         defer(sleep, 0)
         defer(log.append, 2)
     return "result"
-'''
+"""
 
 # The optimizer takes most of the time, and changes nothing here.
 ENVIRONMENT = {**os.environ, "CFLAGS": "-O0 -g0", "MYPYC_OPT_LEVEL": "0", "MYPYC_DEBUG_LEVEL": "0"}
@@ -139,7 +139,11 @@ def module(request, tmp_path_factory):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     path.unlink()
-    [built] = [p for p in directory.iterdir() if p.name.startswith(f"{name}.") and p.suffix in {".so", ".pyd"}]
+    [built] = [
+        p
+        for p in directory.iterdir()
+        if p.name.startswith(f"{name}.") and p.suffix in {".so", ".pyd"}
+    ]
     spec = importlib.util.spec_from_file_location(name, built)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -191,14 +195,18 @@ KINDS = {
 def test_refused_at_decoration(module, kind):
     """A compiled function is a TypeError at decoration that says that a scope works there, in whatever object it is (A)."""
     thing = KINDS[kind](module)
-    with pytest.raises(TypeError, match=r"has none: it is built in, or compiled.*`with defer_scope\(\) as defer:`"):
+    with pytest.raises(
+        TypeError, match=r"has none: it is built in, or compiled.*`with defer_scope\(\) as defer:`"
+    ):
         with_defers(thing)
 
 
 @pytest.mark.parametrize("result", ["x", ("x", "y")])
 def test_refused_with_named_results(module, result):
     """Named results change nothing about that (A, N)."""
-    with pytest.raises(TypeError, match="with_defers takes a function with a Python body, and plain has none"):
+    with pytest.raises(
+        TypeError, match="with_defers takes a function with a Python body, and plain has none"
+    ):
         with_defers(result=result)(module.plain)
 
 

@@ -594,7 +594,7 @@ def test_async_def_in_a_sync_function_is_an_error(way):
         async def cleanup():
             log.append("never")
 
-    with pytest.raises(TypeError, match=r"cleanup is async and would never have run"):
+    with pytest.raises(TypeError, match=r"cleanup is a coroutine function deferred in sync code"):
         f()
     assert log == ["others run"]
 
@@ -1497,7 +1497,7 @@ def test_in_an_undecorated_function(way, statement):
     assert log == ["own"]
     name = statement.__name__
     place = f"{helper.__qualname__} ({__file__}:{lines[0]})"
-    assert str(caught.value).startswith(f"{name}() stands in {place}")
+    assert str(caught.value).startswith(f"{name}() is used in {place}")
     assert "put @with_defers on the line right above its own `def`" in str(caught.value)
 
 
@@ -1537,6 +1537,6 @@ def test_in_a_nested_function_that_is_not_decorated(way):
             def nested():
                 log.append("never")
 
-    with pytest.raises(DeferError, match=r"stands in .*own"):
+    with pytest.raises(DeferError, match=r"is used in .*own"):
         f()
     assert log == ["own"]

@@ -2326,10 +2326,10 @@ def test_what_a_gap_leaves(acquire, release, expected):
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ("@defer\ndef f(): ...", "2:2 GDF002 @defer stands in no function; move it into one"),
+        ("@defer\ndef f(): ...", "2:2 GDF002 @defer is used in no function; move it into one"),
         (
             "def g():\n    @godefer.errdefer\n    def f(): ...",
-            "3:6 GDF002 @godefer.errdefer stands in g, which is not decorated; put @with_defers on",
+            "3:6 GDF002 @godefer.errdefer is used in g, which is not decorated; put @with_defers on",
         ),
         (
             "@with_defers\ndef g(x):\n    @defer(x)\n    def f(): ...",

@@ -154,7 +154,7 @@ def test_the_documentation(page):
     found = check_source(python_blocks(ROOT / page), page)
     expected = ["helper"] if page == "README.md" else []
     assert [
-        re.search(r"GDF002 defer\(\) stands in (\w+)", f"{p.code} {p.message}")[1] for p in found
+        re.search(r"GDF002 defer\(\) is used in (\w+)", f"{p.code} {p.message}")[1] for p in found
     ] == expected
 
 

@@ -1,4 +1,4 @@
-"""A statement that stands in no decorated function's body is a DeferError, and is attached to nobody: rule D3."""
+"""A statement that is used in no decorated function's body is a DeferError, and is attached to nobody: rule D3."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ def test_in_a_helper(statement):
     assert ran == ["of f"]
     message = str(caught.value)
     assert message.startswith(
-        f"{statement.__name__}() stands in {helper.__qualname__} ({place[0]})"
+        f"{statement.__name__}() is used in {helper.__qualname__} ({place[0]})"
     )
     assert "right above its own `def`" in message
     assert "@with_defers" in message
@@ -95,7 +95,7 @@ def test_using_enters_nothing():
     def f():
         helper()
 
-    with pytest.raises(DeferError, match="using\\(\\) stands in .*helper"):
+    with pytest.raises(DeferError, match="using\\(\\) is used in .*helper"):
         f()
     assert entered == []
 
@@ -118,7 +118,7 @@ def test_ausing_enters_nothing():
     async def f():
         await helper()
 
-    with pytest.raises(DeferError, match="ausing\\(\\) stands in .*helper"):
+    with pytest.raises(DeferError, match="ausing\\(\\) is used in .*helper"):
         asyncio.run(f())
     assert entered == []
 
@@ -265,7 +265,7 @@ def test_at_module_level_in_executed_text():
     with pytest.raises(DeferError) as caught:
         exec(compile(text, "settings.py", "exec"), {})
     message = str(caught.value)
-    assert message.startswith("defer() stands in <module> (settings.py:3), which is module level")
+    assert message.startswith("defer() is used in <module> (settings.py:3), which is module level")
     assert "move it into a function" in message
     assert "@with_defers" in message
 

@@ -151,3 +151,19 @@ def test_other_errors_get_no_note(way):
         with pytest.raises(TypeError) as caught:
             f(callee, *args)
         assert hints(caught.value) == []
+
+
+@pytest.mark.parametrize("callees", [[None], [None, None]], ids=["one", "two"])
+def test_the_note_in_a_loop_of_a_function_that_fails(way, callees):
+    """A None that was deferred in a loop gets the note as well, when the function fails (D7)."""
+
+    @way
+    def f():
+        for callee in callees:
+            defer(callee)
+        raise LookupError
+
+    with pytest.raises(TypeError, match="'NoneType' object is not callable") as caught:
+        f()
+    [hint] = hints(caught.value)
+    assert hint.startswith("The deferred callee is None")

@@ -149,7 +149,7 @@ class Level:
             result = fn(*args, **kwargs)
             if isinstance(result, types.CoroutineType):
                 result.close()
-                raise TypeError(f"{result.__qualname__} is async and would never have run")
+                raise TypeError(f"{result.__qualname__} would never have run")
         except BaseException:
             self.calls.failed(when, running)
             raise

@@ -85,7 +85,7 @@ def test_what_godefer_does():
     """Every call runs, last in first out, and the exception leaves (D2, D5); a generator's run when it ends (D2); a helper's is an error (D3)."""
     assert ours(failing) == ["third", "first", "raised"]
     assert ours(generating) == ["body", "deferred"]
-    with pytest.raises(RuntimeError, match=r"stands in helping\.<locals>\.helper"):
+    with pytest.raises(RuntimeError, match=r"is used in helping\.<locals>\.helper"):
         ours(helping)
 
 

@@ -303,8 +303,8 @@ def test_results(events):
 
     for failed in run(block), run(drive, block_of_an_async_function()):
         assert type(failed) is TypeError
-        assert "later is async and would never have run" in str(failed)
-        assert "the block `async with`" in str(failed)
+        assert "later is a coroutine function deferred in sync code" in str(failed)
+        assert "the scope `async with`" in str(failed)
 
     async def ablock():
         async with defer_scope() as defer:

@@ -85,9 +85,9 @@ def _in_full(function: FunctionType, paint: Paint, *, with_lowered: bool) -> str
 
 
 _SHAPES = {
-    "inline": "the call stands in the exits of the function, and nothing else does",
+    "inline": "the call is in the exits of the function, and nothing else is",
     "conditional": (
-        "the call stands in the exits of the function, with a test of whether the statement has run"
+        "the call is in the exits of the function, with a test of whether the statement has run"
     ),
     "list": "each run of the statement links a call into a list, which the exits empty",
 }

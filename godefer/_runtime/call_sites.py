@@ -110,7 +110,7 @@ class _Names:
             value = _attribute(value, name)
         return self._is_statement(value)
 
-    def _is_statement(self, value: object) -> bool:
+    def _is_statement(self, value: Any) -> bool:
         functools = sys.modules.get("functools")
         while functools is not None and type(value) is functools.partial:
             value = value.func
@@ -121,15 +121,12 @@ class _Names:
 
 def _attribute(thing: object, name: str) -> object:
     """Return an attribute as it is stored, without running any code; None if there is none."""
-    places = [getattr(thing, "__dict__", {})] if type(thing) is ModuleType else []
-    if not places:
-        try:
-            places.append(object.__getattribute__(thing, "__dict__"))
-        except AttributeError:
-            pass
-        owner = thing if isinstance(thing, type) else type(thing)
-        places += [base.__dict__ for base in type.__dict__["__mro__"].__get__(owner)]
-    for names in places:
+    if type(thing) is ModuleType:
+        return thing.__dict__.get(name)
+    owner = thing if isinstance(thing, type) else type(thing)
+    places = [base.__dict__ for base in type.__dict__["__mro__"].__get__(owner)]
+    own = next((p["__dict__"] for p in places if "__dict__" in p and thing is not owner), None)
+    for names in ([own.__get__(thing)] if own is not None else []) + places:
         if name in names:
             found = names[name]
             return found.__func__ if isinstance(found, staticmethod) else found
@@ -256,57 +253,70 @@ class _Instructions:
         except ValueError:  # it has no argument
             return self._effect(op, None, jump=jump)
 
-    def _widths(self, index: int) -> set[int]:
-        """Return how many values a callee may take: a NULL or the object of a method is one more.
-
-        A decorator has none: what it decorates is there instead.
-        """
-        name, _, argument = self._ops[index]
-        return {1, 2} if name == "CALL" and argument == 0 else {2}
-
     def _callee(self, index: int) -> tuple[int, int] | None:
         """Return the instructions that load the callee of a call: the first, and past the last.
 
         None if the instruction is no call, or its callee is not a name, with or without attributes.
         """
-        if not self._ops[index][0].startswith("CALL") or "INTRINSIC" in self._ops[index][0]:
+        name, _, argument = self._ops[index]
+        if not name.startswith("CALL") or "INTRINSIC" in name:
             return None
-        # Each call leaves one value in place of its operands. The lowest is the callee, or a NULL.
-        height = 1 - self._left(index)
-        start, heights = index, {}
-        while height > 0:
-            before, jump = start - 1, False
-            if before >= 0 and self._ops[before][0].startswith(_NEVER_GOES_ON):
-                before, jump = min(self._jumps.get(start, [-1])), True
-            if before < 0 or before >= start:
-                return None
-            height -= self._left(before, jump=jump)
-            start = before
-            heights[start] = height
-        if height < 0:
+        heights = self._walk_back(index)
+        if heights is None:
             return None
-        end, width = start, 0
-        while end < index and (
-            self._ops[end][0] == "PUSH_NULL" or self._loaded(end) or self._attribute(end)
-        ):
-            complete = bool(self._path(start, end)) and not self._attribute(end)
-            if complete and (self._loaded(end) or width > 1):
-                break  # the first argument
-            width += self._left(end)
-            end += 1
-        if not self._path(start, end) or width not in self._widths(index):
+        start = min(heights)
+        end, width = self._end_of_name(start, index)
+        # A NULL, or the object of a method, makes two. A decorator has neither: what it decorates
+        # is there instead.
+        widths = {1, 2} if name == "CALL" and argument == 0 else {2}
+        if width not in widths or not self._path(start, end):
             return None
-        for at in heights:  # which of the others take what was loaded off the stack?
-            if at >= end:
-                name, after = self._ops[at][0], heights[at] + self._left(at)
-                if after < width or (after == width and not name.startswith(_ONLY_TAKES)):
-                    return None  # it becomes part of an expression
-                if name == "LOAD_SUPER_ATTR" and heights[at] - 3 < width:
-                    return None
+        if any(at >= end and self._takes(at, height, width) for at, height in heights.items()):
+            return None  # what was loaded becomes a part of an expression
         for target in range(start + 1, index + 1):
             if any(source < start for source in self._jumps.get(target, ())):
                 return None  # ``(a if b else c)(…)``
         return start, end
+
+    def _walk_back(self, index: int) -> dict[int, int] | None:
+        """Return the instructions that put the operands of a call on the stack.
+
+        Each with the height of the stack before it, above the lowest operand. The first one loads
+        the callee, or is the NULL before it.
+        """
+        height = 1 - self._left(index)  # a call leaves one value in place of its operands
+        at, heights = index, {}
+        while height > 0:
+            before, jump = at - 1, False
+            if before >= 0 and self._ops[before][0].startswith(_NEVER_GOES_ON):
+                before, jump = min(self._jumps.get(at, [-1])), True
+            if before < 0 or before >= at:
+                return None
+            height -= self._left(before, jump=jump)
+            at = before
+            heights[at] = height
+        return heights if height == 0 else None
+
+    def _end_of_name(self, start: int, index: int) -> tuple[int, int]:
+        """Return where the name that begins at *start* ends, and the height of the stack there."""
+        end, height = start, 0
+        while end < index:
+            loads, attribute = self._loaded(end), self._attribute(end)
+            if not (loads or attribute or self._ops[end][0] == "PUSH_NULL"):
+                break
+            if self._path(start, end) and not attribute and (loads or height > 1):
+                break  # the first argument
+            height += self._left(end)
+            end += 1
+        return end, height
+
+    def _takes(self, index: int, height: int, width: int) -> bool:
+        """Return whether an instruction takes one of the lowest *width* values off the stack."""
+        name = self._ops[index][0]
+        after = height + self._left(index)
+        if name == "LOAD_SUPER_ATTR":  # it replaces three
+            return height - 3 < width
+        return after < width or (after == width and not name.startswith(_ONLY_TAKES))
 
 
 _NEVER_GOES_ON = ("JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_ABSOLUTE", "RETURN_", "RAISE_", "RERAISE")

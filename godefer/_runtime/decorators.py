@@ -1,4 +1,4 @@
-"""The decorators that stand in the source of a function that runs without them, for an error (D3).
+"""The decorators in the source of a function that runs without them, for an error (D3).
 
 Nothing else tells that such a function was decorated: another decorator keeps the function that it
 was given, or makes a new one of its source, as typeguard's `typechecked` does.

@@ -97,7 +97,7 @@ def list_record(pending: Any, sites: tuple[Site, ...]) -> Record:
             pending, site, fn, *rest = pending
             when, line, positionals, keywords, starred = sites[site]
         d = newdefer()
-        d.when, d.pc, d.fn = when, -line, fn
+        d.when, d.pc, d.fn = when, -line, fn if fn is not none else None
         if starred:
             d.args, d.kwargs = rest[0], rest[1] or None
         else:

@@ -54,6 +54,8 @@ def blame(
         was: The exception because of which the call ran, if there is one.
     """
     tb = without_runtime_frames(exc.__traceback__)
+    if tb is None and isinstance(exc, TypeError):  # the call itself failed (D7)
+        _errors.add_called_not_passed(exc, d.fn)
     if not isinstance(sp, CodeType):
         # The open-coded function is in the traceback, but perhaps at another line.
         if d.pc:
@@ -61,8 +63,6 @@ def blame(
         set_traceback(exc, tb)
         return
     line = _errors.line_at(sp, d.pc)
-    if tb is None and isinstance(exc, TypeError):  # the call itself failed (D7)
-        _errors.add_called_not_passed(exc, d.fn)
     # If the body raised, its frame is in the traceback of that. If it returned, the frame is gone:
     # to keep it would make every call that defers a fifth slower. Then a frame stands in for it
     # that prints the same, but has no variables.

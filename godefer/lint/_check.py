@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 RULES = {
     "GDF001": "the function is called, not passed",
-    "GDF002": "the statement stands in no function decorated with @with_defers",
+    "GDF002": "the statement is used in no function decorated with @with_defers",
     "GDF003": "a resource per turn of a loop, all of them kept until the function exits",
     "GDF004": "a deferred function reads a loop variable when the loop is over",
     "GDF005": "an argument is evaluated now that was meant for later",

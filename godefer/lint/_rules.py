@@ -162,7 +162,7 @@ def no_decorated_function(module: Module, site: Site) -> Iterator[Finding]:
             "no function; move it into one decorated with @with_defers, "
             "or use `with defer_scope() as defer:`"
         )
-    yield Finding("GDF002", f"{site.shown} stands in {place}", site.node)
+    yield Finding("GDF002", f"{site.shown} is used in {place}", site.node)
 
 
 def cannot_recover(module: Module, call: ast.Call) -> Iterator[Finding]:
@@ -173,14 +173,14 @@ def cannot_recover(module: Module, call: ast.Call) -> Iterator[Finding]:
             frame.kind, "a generator expression"
         )
         message = (
-            f"recover() stands in {where}, which is never a deferred function; "
+            f"recover() is used in {where}, which is never a deferred function; "
             f"call it in a function that is deferred"
         )
         yield Finding("GDF007", message, call)
     elif isinstance(frame.node, FUNCTIONS) and _never_deferred(module, frame):
         name = "the lambda" if frame.kind == "lambda" else frame.name
         message = (
-            f"recover() stands in {name}, which is only called, never deferred, so there is "
+            f"recover() is used in {name}, which is only called, never deferred, so there is "
             f"nothing to recover; call it in the deferred function itself, "
             f"and pass on what it returns"
         )

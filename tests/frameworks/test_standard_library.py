@@ -639,7 +639,7 @@ def test_atexit(way, tmp_path):
         [sys.executable, tmp_path / "program.py"], env=env, capture_output=True, text=True
     )
     assert done.stdout == "right exits\n"
-    assert "DeferError: defer() stands in wrong" in done.stderr
+    assert "DeferError: defer() is used in wrong" in done.stderr
     assert (
         "put @with_defers on the line right above its own `def`, below any other decorator"
         in done.stderr
