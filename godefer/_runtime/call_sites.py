@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import Any
 
+    Known = set[int | tuple[int, int]]
+
 _OPTIMIZED = 0x1  # inspect.CO_OPTIMIZED: its variables are not a namespace that others use
 _CPYTHON = sys.implementation.name == "cpython"
 _STATEMENTS = frozenset({"defer", "errdefer", "okdefer", "using", "ausing"})
@@ -42,21 +44,28 @@ class CallSites:
     __slots__ = ("known",)
 
     def __init__(self) -> None:
-        self.known: set[int] = set()
+        self.known: Known = set()
 
     def __reduce__(self) -> tuple[type[CallSites], tuple[()]]:
         return CallSites, ()
 
 
-def calls_statement(frame: FrameType, statement: FrameType, known: set[int] | None) -> bool:
+def calls_statement(
+    frame: FrameType, statement: FrameType, body: FrameType, known: Known | None
+) -> bool:
     """Return whether the code of *frame* calls *statement* itself.
 
     Args:
         frame: The frame that seems to have called it.
         statement: The frame of the statement.
-        known: Where the result is noted, if it is the same at every call.
+        body: The frame of the function: that frame, or that in which it is a comprehension's.
+        known: The calls of that function that are known to be a statement's.
     """
     code, pc = frame.f_code, frame.f_lasti
+    # The code of a comprehension lives as long as that of its function.
+    key = pc if frame is body else (id(code), pc)
+    if known is not None and key in known:
+        return True
     names = _Names(frame, statement)
     if not _CPYTHON:  # its code is of another kind: no call of a statement goes without its name
         return any(names.mean_statement((name,)) for name in (*code.co_names, *names.variables))
@@ -64,8 +73,8 @@ def calls_statement(frame: FrameType, statement: FrameType, known: set[int] | No
     called = instructions.callee(pc)
     for path in (called, *instructions.values()) if called else instructions.values():
         if names.mean_statement(path):
-            if known is not None and names.lasting(path):
-                known.add(pc)
+            if known is not None and names.lasting(path, closure=frame is body):
+                known.add(key)
             return True
     return False
 
@@ -89,10 +98,11 @@ class _Names:
                 found.clear()
         return self._variables
 
-    def lasting(self, path: tuple[str, ...]) -> bool:
-        """Return whether *path* begins with a global or a closure variable."""
+    def lasting(self, path: tuple[str, ...], *, closure: bool) -> bool:
+        """Return whether *path* begins with a global; or with a variable of the closure."""
         code = self._frame.f_code
-        return path[0] not in {*code.co_varnames, *code.co_cellvars}
+        own = (*code.co_varnames, *code.co_cellvars, *(() if closure else code.co_freevars))
+        return path[0] not in own
 
     def mean_statement(self, path: tuple[str, ...]) -> bool:
         """Return whether *path* leads to a statement, or is a bare mention of one."""
@@ -100,12 +110,15 @@ class _Names:
         if not first:  # an attribute of an unknown object
             return attributes[-1] in _STATEMENTS
         frame = self._frame
-        for names in (self.variables, frame.f_globals, frame.f_builtins):
-            if first in names:
-                value = names[first]
-                break
+        code = frame.f_code
+        own = {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
+        if first in own or not code.co_flags & _OPTIMIZED:
+            value = self.variables.get(first)
         else:
-            return False
+            value = None
+        for names in (frame.f_globals, frame.f_builtins):
+            if value is None and first not in own:
+                value = names.get(first)
         for name in attributes:
             value = _attribute(value, name)
         return self._is_statement(value)

@@ -75,17 +75,15 @@ def find_record(statement: str, caller: FrameType | None) -> tuple[Record, Frame
     record = live.get(sp.f_back)
     if record is None or record.sp is not sp.f_code:
         record = bodies.get(sp)
-    known = None
-    if record is not None:
-        known = record.calls if caller is sp else None  # those of the body itself
-        if known is not None and sp.f_lasti in known:
-            return record, sp
-    elif at_exit(sp):
-        where = f" at {_errors.place(sp.f_code, sp.f_lineno)}"
-        raise _errors.deferred_statement(statement, where)
-    elif (making := record_of(sp)) is not None:
-        raise _errors.deferred_statement(statement, _where_deferred(making))
-    if not calls_statement(caller, _getframe(1), known):
+    if record is None:
+        if at_exit(sp):
+            where = f" at {_errors.place(sp.f_code, sp.f_lineno)}"
+            raise _errors.deferred_statement(statement, where)
+        making = record_of(sp)
+        if making is not None:
+            raise _errors.deferred_statement(statement, _where_deferred(making))
+    known = record.calls if record is not None else None
+    if not calls_statement(caller, _getframe(1), sp, known):
         raise _errors.called_by_compiled(statement, sp)
     if record is not None:
         return record, sp

@@ -93,7 +93,7 @@ class Record:
     error: BaseException | None
     running: _defer | None
     ended: bool
-    calls: set[int]
+    calls: set[int | tuple[int, int]]
 
     def let_go(self) -> BaseException | None:
         """Return the exception in flight, to be raised, and hold it no longer (D9)."""
