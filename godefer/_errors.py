@@ -92,7 +92,7 @@ def no_decorated_function(
     if below:
         return DeferError(
             f"{used}where @with_defers is above @{below[0]}, which keeps the function undecorated; "
-            f"put @with_defers below @{below[-1]}, on the line right above the `def`"
+            f"put @with_defers on the line right above its own `def`, below @{below[-1]}"
         )
     made = f"@{above[0]}, for example, has" if above else "another decorator or tool has"
     return DeferError(

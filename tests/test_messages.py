@@ -89,7 +89,7 @@ def test_above_another_decorator(way):
     assert "f (" in message
     assert f"{__file__}:" in message
     assert "where @with_defers is above @hiding, which keeps the function undecorated" in message
-    assert message.endswith("put @with_defers below @hiding, on the line right above the `def`")
+    assert message.endswith("put @with_defers on the line right above its own `def`, below @hiding")
 
 
 def test_above_several_decorators():
@@ -107,7 +107,9 @@ def test_above_several_decorators():
 
     message = message_of(registering.last, DeferError)
     assert "where @with_defers is above @registering, which" in message
-    assert message.endswith("put @with_defers below @marking, on the line right above the `def`")
+    assert message.endswith(
+        "put @with_defers on the line right above its own `def`, below @marking"
+    )
 
 
 def test_above_with_results():

@@ -149,7 +149,10 @@ class Level:
             result = fn(*args, **kwargs)
             if isinstance(result, types.CoroutineType):
                 result.close()
-                raise TypeError(f"{result.__qualname__} would never have run")
+                raise TypeError(
+                    f"{result.__qualname__} is a coroutine function deferred in sync code, so nothing would await "
+                    "it. Make the function `async def` (or the scope `async with`), or defer a function that runs it."
+                )
         except BaseException:
             self.calls.failed(when, running)
             raise

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import sys
 import threading
+import time
 import weakref
 
 import pytest
@@ -694,3 +695,24 @@ def not_begun(_file, name, line, instruction):
     if name in {"__exit__", "__aexit__"}:
         return line == getattr(defer_scope, name).__code__.co_firstlineno
     return name.startswith("async_") and line == globals()[name].__code__.co_firstlineno + 1
+
+
+def test_called_by_no_python_code():
+    """A thread may call the statements of a scope itself, with no Python function around them (S)."""
+    import _thread
+
+    ran, scope, problems = [], defer_scope(), []
+    hook, sys.unraisablehook = sys.unraisablehook, problems.append
+    try:
+        calls = [(scope, "defer"), (scope.err, "err"), (scope.ok, "ok")]
+        for number, (statement, name) in enumerate(calls, 1):
+            _thread.start_new_thread(statement, (ran.append, name))
+            deadline = time.monotonic() + 10
+            while len(scope) < number and not problems:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+    finally:
+        sys.unraisablehook = hook
+    assert problems == []
+    scope.close()
+    assert ran == ["ok", "defer"]
