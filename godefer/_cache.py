@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     Text = tuple[int, int]  # the time and the size of a module's source
 
 # A digest of the compiler, so that no code of another one is used. A test knows it.
-COMPILER = "d6af432540b6"
+COMPILER = "404468f90787"
 _VERSION = f"{__version__} {COMPILER}".encode()
 _KEY = int.from_bytes(MAGIC_NUMBER, "little")
 _LARGEST = 1 << 28  # bytes; no file of ours is so large

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Plan = tuple[tuple[int, str, str], ...]
     Result = str | tuple[str, ...] | None
-    Exits = tuple[frozenset[int], frozenset[int]]
+    Exits = tuple[int, int]
     Lowered = tuple[CodeType, Plan, Exits]  # its runtime objects are marks (`constants`)
 
 
@@ -30,7 +30,8 @@ class Decision:
         reason: Why it is run the runtime way.
         plan: The line, name and shape of each statement of an open-coded function.
         exits: The instructions of open code that make deferred calls at its exits, and those of
-            them that run because of an exception.
+            them that run because of an exception. Each is a number that has bit ``f_lasti >> 1``
+            set: of a small function it is read from the cache, and copied, in no time.
         file: The cache file that the code is from; empty if it was compiled in this process.
     """
 
@@ -41,7 +42,7 @@ class Decision:
         *,
         reason: str = "",
         plan: Plan | None = None,
-        exits: Exits = (frozenset(), frozenset()),
+        exits: Exits = (0, 0),
         file: str = "",
     ) -> None:
         self.original = original

@@ -121,7 +121,7 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
             if (
                 tb is not None
                 and tb.tb_frame is called_by
-                and called_by.f_lasti in called_by.f_code.co_consts[-1].failing_exits
+                and called_by.f_code.co_consts[-1].failing_exits >> (called_by.f_lasti >> 1) & 1
             ):
                 if isinstance(exc, types or Exception):
                     recovered[called_by] = exc

@@ -145,8 +145,8 @@ def _compile(source: Source, calls: set[Range]) -> tuple[CodeType, Exits]:
     if calls and not exits:  # -X no_debug_ranges: code has lines only
         exits = _exits_without_columns(source, code, calls)
     ops = code.co_code[::2]
-    failing = frozenset(i * 2 for i in exits if _is_handling(ops, i))
-    return code, (frozenset(i * 2 for i in exits), failing)
+    failing = [i for i in exits if _is_handling(ops, i)]
+    return code, (sum(1 << i for i in exits), sum(1 << i for i in failing))
 
 
 def _exits_without_columns(source: Source, code: CodeType, calls: set[Range]) -> list[int]:

@@ -34,7 +34,8 @@ def at_exit(frame: FrameType | None) -> bool:
     if frame is None:
         return False
     consts = frame.f_code.co_consts  # the last one is its `Decision`
-    return bool(consts) and frame.f_lasti in getattr(consts[-1], "exits", ())
+    at, exits = frame.f_lasti, getattr(consts[-1], "exits", 0) if consts else 0
+    return at >= 0 and bool(exits >> (at >> 1) & 1)
 
 
 def local(frame: FrameType, name: str) -> Any:

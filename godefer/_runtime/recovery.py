@@ -105,7 +105,7 @@ def in_flight(
     if frame.f_code.co_flags & ASYNC:
         failing: BaseException | None = local(frame, "@failing")
         return failing
-    if at not in frame.f_code.co_consts[-1].failing_exits:
+    if not frame.f_code.co_consts[-1].failing_exits >> (at >> 1) & 1:
         return None
     chain: list[tuple[BaseException, FrameType | None]] = []
     while handled is not None and all(handled is not exc for exc, _ in chain):
