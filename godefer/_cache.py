@@ -45,8 +45,10 @@ if TYPE_CHECKING:
 
 # A digest of the compiler, so that no code of another one is used. A test knows it.
 COMPILER = "404468f90787"
+# The key of the hash: whatever is of another version, or Python, is as if it were damaged.
 _VERSION = f"{__version__} {COMPILER}".encode()
-_KEY = int.from_bytes(MAGIC_NUMBER, "little")
+_MAGIC = int.from_bytes(MAGIC_NUMBER, "little")
+_KEY = int.from_bytes(_imp.source_hash(_MAGIC, _VERSION)[:7], "little")
 _LARGEST = 1 << 28  # bytes; no file of ours is so large
 _PYPY = sys.implementation.name == "pypy"
 _locks: dict[int, Any] = {}  # by process, since one may be held when the program forks
@@ -321,16 +323,19 @@ def _read(path: str, loader: Any) -> tuple[Text, Entries]:
 
 def _parse(data: bytes) -> tuple[Text, Entries]:
     """Return the text and the entries in *data*; none if it is damaged, or of another version."""
-    head = len(_head(b""))
-    if data[:head] != _head(data[head:]):
+    body = memoryview(data)[_HEAD:]  # a copy would take as long as the hash
+    if data[:_HEAD] != _head(body):
         return (0, 0), {}
-    found: tuple[Text, Entries] = marshal.loads(data[head:])  # noqa: S302  # see above
+    found: tuple[Text, Entries] = marshal.loads(body)  # noqa: S302  # see above
     return found
 
 
-def _head(body: bytes) -> bytes:
+def _head(body: bytes | memoryview) -> bytes:
     """Return the beginning of a file: what it is, and a hash of *body*."""
-    return b"godefer\0" + MAGIC_NUMBER + _imp.source_hash(_KEY, _VERSION + body)
+    return b"godefer\0" + MAGIC_NUMBER + _imp.source_hash(_KEY, body)
+
+
+_HEAD = len(_head(b""))
 
 
 def key_of(code: CodeType) -> tuple[str, int]:
