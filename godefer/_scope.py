@@ -314,7 +314,7 @@ def _awaited_by_with() -> bool:
         return False
     try:
         from opcode import opmap  # noqa: PLC0415  # for this rare case only
-    except RecursionError:
+    except (ImportError, RecursionError):  # at shutdown; at the end of the stack
         return False
     start, awaited = opmap.get("WITH_EXCEPT_START"), opmap.get("GET_AWAITABLE")
     before = caller.f_code.co_code[max(caller.f_lasti - _AWAITING, 0) : caller.f_lasti + 1]

@@ -687,7 +687,7 @@ def test_in_a_synchronous_function(way):
     def work():
         defer(shielded, print)
 
-    with pytest.raises(TypeError, match="shielded is async"):
+    with pytest.raises(TypeError, match="shielded is a coroutine function"):
         work()
 
 

@@ -473,7 +473,7 @@ def test_a_container_s_own_coroutine_function(way, make, partial):
     asyncio.run(by_its_name())
     assert dict(connections) == {}
     connections["key"] = 3
-    with pytest.raises(TypeError, match="pop is async"):
+    with pytest.raises(TypeError, match="pop is a coroutine function"):
         sync()
     assert dict(connections) == {"key": 3}
 

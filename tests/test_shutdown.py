@@ -95,7 +95,7 @@ say(explain(decorate("again")).way)
 """
 
 
-@pytest.mark.parametrize("name", ["ast", "godefer._compiler.shapes", "godefer._cache"])
+@pytest.mark.parametrize("name", ["opcode", "godefer._compiler.nodes", "godefer._cache"])
 def test_decorating_in_the_midst_of_an_import(tmp_path, name):
     """What interrupts the import of the compiler can decorate a function (R4)."""
     lines = run(tmp_path, REENTER.format(name=name), GODEFER_CACHE="0")

@@ -69,7 +69,10 @@ def calls_statement(
     names = _Names(frame, statement)
     if not _CPYTHON:  # its code is of another kind: no call of a statement goes without its name
         return any(names.mean_statement((name,)) for name in (*code.co_names, *names.variables))
-    instructions = _instructions_of(code)
+    try:
+        instructions = _instructions_of(code)
+    except ImportError:  # of `opcode`, while the interpreter is shutting down
+        return True
     called = instructions.callee(pc)
     for path in (called, *instructions.values()) if called else instructions.values():
         if names.mean_statement(path):
