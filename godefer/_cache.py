@@ -34,17 +34,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from godefer._decision import Lowered, Result
-    from godefer._resolve import ResolvedNames
+    from godefer._resolve import Attributes, ResolvedNames
 
     # The names that are statements, and the dotted names that were looked up.
     Sense = tuple[tuple[tuple[str, str], ...], tuple[tuple[tuple[str, ...], str | None], ...]]
-    Attributes = dict[tuple[str, ...], str | None]
     Entry = tuple[CodeType, Sense, Result, Lowered | str]
     Entries = dict[tuple[str, int], list[bytes]]
     Text = tuple[int, int]  # the time and the size of a module's source
 
 # A digest of the compiler, so that no code of another one is used. A test knows it.
-COMPILER = "404468f90787"
+COMPILER = "2e1ef2231b69"
 # The key of the hash: whatever is of another version, or Python, is as if it were damaged.
 _VERSION = f"{__version__} {COMPILER}".encode()
 _MAGIC = int.from_bytes(MAGIC_NUMBER, "little")
@@ -58,7 +57,7 @@ _open, _replace, _stat, _unlink, _mkdir = os.open, os.replace, os.stat, os.unlin
 
 def load(
     fn: FunctionType, resolved: ResolvedNames, result: Result
-) -> tuple[Lowered | str, str] | None:
+) -> tuple[Lowered | str, Attributes, str] | None:
     """Return the outcome of compiling *fn* that its module's file has.
 
     Args:
@@ -67,8 +66,9 @@ def load(
         result: Its named results.
 
     Returns:
-        The lowered code, or the reason why there is none, and the path of the file; None if the
-        file does not have the function.
+        The lowered code, or the reason why there is none; the dotted names that were looked up,
+        with the statements that they are; and the path of the file. None if the file does not have
+        the function.
     """
     file = _file_of(fn)
     return None if file is None else file.find(fn.__code__, resolved, result)
@@ -98,7 +98,7 @@ def store(
 def load_template(fn: FunctionType, shape: tuple[object, ...]) -> CodeType | None:
     """Return the template of the wrapper for functions of a *shape*, if the file of *fn* has it."""
     file = _file_of(fn)
-    for data in () if file is None else file.entries.get(_template_key(shape), ()):
+    for data in () if file is None else file.entries.get(template_key(shape), ()):
         template: CodeType = marshal.loads(data)  # noqa: S302  # see above
         file.used.add(data)  # type: ignore[union-attr]  # it has entries
         return template
@@ -107,10 +107,11 @@ def load_template(fn: FunctionType, shape: tuple[object, ...]) -> CodeType | Non
 
 def store_template(fn: FunctionType, shape: tuple[object, ...], template: CodeType) -> None:
     """Keep the template of a wrapper, to be written later."""
-    _add(fn, _template_key(shape), marshal.dumps(template))
+    _add(fn, template_key(shape), marshal.dumps(template))
 
 
-def _template_key(shape: tuple[object, ...]) -> tuple[str, int]:
+def template_key(shape: tuple[object, ...]) -> tuple[str, int]:
+    """Return the key of the template for functions of a *shape*."""
     return f"@wrapper {shape!r}", 0  # no function has that name
 
 
@@ -175,8 +176,8 @@ class _File:
 
     def find(
         self, code: CodeType, resolved: ResolvedNames, result: Result
-    ) -> tuple[Lowered | str, str] | None:
-        """Return the outcome for a function and the path of the file, as `load` does."""
+    ) -> tuple[Lowered | str, Attributes, str] | None:
+        """Return what `load` does."""
         for data in self.entries.get(key_of(code), ()):
             original, sense, named, outcome = marshal.loads(data)  # noqa: S302  # see above
             if named == result and _same(original, code) and _means(sense, resolved):
@@ -184,7 +185,7 @@ class _File:
                     # The tree may have moved since; `import` does the same for a .pyc.
                     _imp._fix_co_filename(outcome[0], code.co_filename)  # type: ignore[attr-defined]
                 self.used.add(data)
-                return outcome, self.path
+                return outcome, dict(sense[1]), self.path
         return None
 
     def add(self, key: tuple[str, int], data: bytes) -> None:
@@ -262,7 +263,7 @@ def _file_of(fn: FunctionType) -> _File | None:
     if place in _places:
         return _places[place]
     file = file_for(source, spec)
-    if file is not None:
+    if file is not None and os.path.isabs(source):
         _places[place] = file
     return file
 

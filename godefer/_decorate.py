@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeGuard, TypeVar, overload
 
     from godefer._decision import Result
-    from godefer._resolve import ResolvedNames
+    from godefer._resolve import Attributes, ResolvedNames
 
     F = TypeVar("F")
 else:
@@ -179,8 +179,8 @@ class _Known:
     """The decision on all functions with one code.
 
     A function that is defined anew on each call of another has the same code each time. Decorating
-    it costs 2 us then. It is known by the *identity* of its code, since equal code objects may
-    come from two files; and only as long as its names mean the same.
+    it again costs a few microseconds. It is known by the *identity* of its code, since equal code
+    objects may come from two files; and only as long as its names mean the same.
 
     Attributes:
         outcome: Its open code; or the reason why it is run the runtime way.
@@ -189,11 +189,15 @@ class _Known:
     __slots__ = ("_code", "_maker", "_names", "_off", "_result", "_wrapper", "outcome")
 
     def __init__(
-        self, fn: FunctionType, resolved: ResolvedNames, result: Result, outcome: CodeType | str
+        self,
+        fn: FunctionType,
+        result: Result,
+        outcome: CodeType | str,
+        attributes: Attributes | None,
     ) -> None:
         key, forget = id(fn.__code__), _known.pop
         self._code = ref(fn.__code__, lambda _: forget(key, None))
-        self._names = NameCheck(fn, resolved)
+        self._names = NameCheck(fn, attributes)
         self._result = result
         self._off = _turned_off()
         self._maker: Maker | None = None
@@ -228,16 +232,18 @@ _known: dict[int, _Known] = {}  # by the id of the code
 
 def _turned_off() -> bool:
     """Return whether the environment turns open coding off (R4)."""
-    if os.environ is not _environ:  # somebody has replaced it
-        return os.environ.get("GODEFER_OPEN_CODED") == "0"
-    off: bool = _variables.get(_VARIABLE) == _ZERO
-    return off
+    environ: Any = os.environ
+    if type(environ) is not _ENVIRON:  # somebody has replaced it
+        return bool(environ.get("GODEFER_OPEN_CODED") == "0")
+    return bool(environ._data.get(_VARIABLE) == _ZERO)  # type: ignore[attr-defined]
 
 
 # Five times as fast as `os.environ.get`, which takes as long as the rest of `_Known.suits`.
-_environ: Any = os.environ
-_variables = _environ._data
-_VARIABLE, _ZERO = _environ.encodekey("GODEFER_OPEN_CODED"), _environ.encodevalue("0")
+_ENVIRON = os._Environ
+_VARIABLE: Any = "GODEFER_OPEN_CODED"
+_ZERO: Any = "0"
+if os.name == "posix":
+    _VARIABLE, _ZERO = os.fsencode(_VARIABLE), os.fsencode(_ZERO)
 
 
 def _runtime_way() -> Any:
@@ -245,8 +251,20 @@ def _runtime_way() -> Any:
     if not _wrapper:
         from godefer._runtime import wrapper  # noqa: PLC0415  # see above
 
-        _wrapper.append(wrapper)
+        _wrapper.append(_whole(wrapper))
     return _wrapper[0]
+
+
+def _whole(module: ModuleType) -> Any:
+    """Return *module*, unless its import has been interrupted by the code that asks for it.
+
+    Raises:
+        ImportError: It has been, by a finalizer or a signal handler.
+    """
+    if getattr(module.__spec__, "_initializing", False):
+        msg = f"{module.__name__} is being imported"
+        raise ImportError(msg)
+    return module
 
 
 _wrapper: list[ModuleType] = []
@@ -261,13 +279,15 @@ def _with_template(fn: FunctionType) -> Any:
     if shape not in way.templates:
         try:
             from godefer import _cache  # noqa: PLC0415  # a program may decorate nothing
+
+            cache = _whole(_cache)
         except ImportError:  # see `_compiled`
             template = way.compile_template(code)
         else:
-            template = _cache.load_template(fn, shape)
+            template = cache.load_template(fn, shape)
             if template is None:
                 template = way.compile_template(code)
-                _cache.store_template(fn, shape, template)
+                cache.store_template(fn, shape, template)
         way.templates[shape] = template
     return way
 
@@ -291,28 +311,33 @@ def _decide(fn: FunctionType, result: Result) -> _Known:
         error = _errors.bad_result(fn, result)
         if error is not None:
             raise error
-    resolved = resolve_names(fn)
+    lasting, attributes = True, None
     try:
-        outcome = _outcome(fn, resolved, result)
+        outcome, attributes = _outcome(fn, result)
     except ImportError as error:
-        return _Known(fn, resolved, result, f"it could not be compiled: {error}")
+        lasting, outcome = False, f"it could not be compiled: {error}"
     if result is not None and isinstance(outcome, str):
         raise _errors.needs_open_coding(fn, result, outcome)
-    known = _known[id(fn.__code__)] = _Known(fn, resolved, result, outcome)
+    known = _Known(fn, result, outcome, attributes)
+    if lasting:
+        _known[id(fn.__code__)] = known
     return known
 
 
-def _outcome(fn: FunctionType, resolved: ResolvedNames, result: Result) -> CodeType | str:
-    """Return the open code of *fn*; or the reason why it is run the runtime way."""
+def _outcome(fn: FunctionType, result: Result) -> tuple[CodeType | str, Attributes | None]:
+    """Return the open code of *fn*, or the reason for none; and the dotted names looked up."""
     if result is None and _turned_off():
-        return "the environment says GODEFER_OPEN_CODED=0"
+        return "the environment says GODEFER_OPEN_CODED=0", {}
+    resolved = resolve_names(fn)
     if result is None and not any(resolved):  # without the names there is no statement
-        return "there is no defer statement in its body"
+        return "there is no defer statement in its body", None
     return _compiled(fn, resolved, result)
 
 
-def _compiled(fn: FunctionType, resolved: ResolvedNames, result: Result) -> CodeType | str:
-    """Return the open code of *fn*, from the cache or compiled now; or the reason for none.
+def _compiled(
+    fn: FunctionType, resolved: ResolvedNames, result: Result
+) -> tuple[CodeType | str, Attributes]:
+    """Return the outcome from the cache, or compile the function now.
 
     Raises:
         ImportError: The interpreter is shutting down; or *fn* is decorated by a finalizer or a
@@ -320,27 +345,31 @@ def _compiled(fn: FunctionType, resolved: ResolvedNames, result: Result) -> Code
     """
     from godefer import _cache  # noqa: PLC0415  # a program may decorate nothing
 
-    file = ""
-    loaded = _cache.load(fn, resolved, result)
+    cache, file = _whole(_cache), ""
+    attributes: Attributes | None
+    loaded = cache.load(fn, resolved, result)
     if loaded is not None:
-        outcome, file = loaded
+        outcome, attributes, file = loaded
     else:
         try:
             # Slow to import, and not needed with a warm cache.
-            from godefer._compiler.compile import compile_function  # noqa: PLC0415
+            from godefer._compiler import compile as compiler  # noqa: PLC0415
         except AttributeError as error:  # a module that it needs was imported only in part
             raise ImportError(str(error)) from error
-        outcome, attributes = compile_function(fn.__code__, fn.__globals__, resolved, result)
+        outcome, attributes = _whole(compiler).compile_function(
+            fn.__code__, fn.__globals__, resolved, result
+        )
         if attributes is not None:
-            _cache.store(fn, resolved, attributes, result, outcome)
+            cache.store(fn, resolved, attributes, result, outcome)
     if isinstance(outcome, str):
-        return outcome
-    from godefer._runtime.constants import fill  # noqa: PLC0415  # as above
+        return outcome, attributes or {}
+    from godefer._runtime import constants  # noqa: PLC0415  # as above
 
     code, plan, exits = outcome
     # A copy: `_Known` keeps this until the original dies, so it must not keep that alive.
     original = fn.__code__.replace()
-    return fill(code, Decision(original, result, plan=plan, exits=exits, file=file))
+    decision = Decision(original, result, plan=plan, exits=exits, file=file)
+    return _whole(constants).fill(code, decision), attributes or {}
 
 
 def _object(fn: Any, result: Result) -> Any:

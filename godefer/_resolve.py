@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     # Names with the statements that they are, and names with the modules that they are.
+    # Dotted names, with the statements that they are.
+    Attributes = dict[tuple[str, ...], str | None]
     ResolvedNames = tuple[tuple[tuple[str, str], ...], tuple[tuple[str, ModuleType], ...]]
 
 _STATEMENTS: dict[int, str] = {
@@ -40,31 +42,38 @@ def resolve_names(fn: FunctionType, code: CodeType | None = None) -> ResolvedNam
         fn: The function.
         code: Its original code, if it is open-coded.
     """
-    statements, modules = [], []
+    statements: list[tuple[str, str]] = []
+    modules: list[tuple[str, Any]] = []
     for name in outer_names(code or fn.__code__):
         value = _look_up(fn, name)
         statement = _STATEMENTS.get(id(value))
         if statement is not None:
             statements.append((name, statement))
-        elif isinstance(value, ModuleType):
+        elif _is_module(value):
             modules.append((name, value))
     return tuple(statements), tuple(modules)
 
 
 class NameCheck:
-    """The names of a function; whether those of another function with its code mean the same."""
+    """Whether the names of another function with the same code mean what those of *fn* do.
 
-    __slots__ = ("_cells", "_globals")
+    Args:
+        fn: The function.
+        attributes: The dotted names that were looked up, with the statements that they are; None
+            if the decision rests on there being no name with a meaning.
+    """
 
-    def __init__(self, fn: FunctionType, resolved: ResolvedNames) -> None:
+    __slots__ = ("_attributes", "_cells", "_globals", "_strict")
+
+    def __init__(self, fn: FunctionType, attributes: Attributes | None) -> None:
         code = fn.__code__
-        statements, modules = dict(resolved[0]), dict(resolved[1])
-        self._globals: list[tuple[str, object]] = []  # each with what it means, or None
+        self._strict = attributes is None
+        self._attributes = tuple((attributes or {}).items())
+        self._globals: list[tuple[str, object]] = []  # each with its statement, or None
         self._cells: list[tuple[int, object]] = []
         for name in dict.fromkeys(outer_names(code)):
-            means: object = modules.get(name)
-            if name in statements:
-                means = _look_up(fn, name)
+            value = _look_up(fn, name)
+            means = value if id(value) in _STATEMENTS else None
             if name in code.co_freevars:
                 self._cells.append((code.co_freevars.index(name), means))
             else:
@@ -72,35 +81,44 @@ class NameCheck:
 
     def holds(self, fn: FunctionType) -> bool:
         """Return whether the names of *fn*, which has the same code, mean the same."""
-        module_globals = fn.__globals__
+        module_globals, strict = fn.__globals__, self._strict
         for name, means in self._globals:
             value = module_globals.get(name)
             if value is None and name not in module_globals:
                 value = _BUILTINS.get(name)
-            if value is not means and (means is not None or _has_meaning(value)):
+            if value is not means and _differs(value, means, strict):
                 return False
         for index, means in self._cells:
             try:
                 value = fn.__closure__[index].cell_contents  # type: ignore[index]  # it has cells
             except ValueError:  # the cell is empty
                 value = None
-            if value is not means and (means is not None or _has_meaning(value)):
+            if value is not means and _differs(value, means, strict):
                 return False
-        return True
+        return all(
+            resolve_attribute({path[0]: _look_up(fn, path[0])}, path) == statement
+            for path, statement in self._attributes
+        )
 
 
 _BUILTINS = vars(builtins)
 
 
-def _has_meaning(value: object) -> bool:
-    return id(value) in _STATEMENTS or isinstance(value, ModuleType)
+def _differs(value: object, means: object, strict: bool) -> bool:  # noqa: FBT001
+    """Return whether a value has another meaning than the one that was expected."""
+    return means is not None or id(value) in _STATEMENTS or (strict and _is_module(value))
 
 
-def resolve_attribute(modules: dict[str, ModuleType], path: tuple[str, ...]) -> str | None:
+def _is_module(value: object) -> bool:
+    """Return whether *value* is a module. `isinstance` would run code of a lazy object's class."""
+    return issubclass(type(value), ModuleType)
+
+
+def resolve_attribute(modules: dict[str, Any], path: tuple[str, ...]) -> str | None:
     """Return the statement that *path* leads to, such as ``("godefer", "defer")``; else None."""
     value: Any = modules.get(path[0])
     for name in path[1:]:
-        if not isinstance(value, ModuleType):
+        if not _is_module(value):
             return None
         value = value.__dict__.get(name)
     return _STATEMENTS.get(id(value))

@@ -13,7 +13,7 @@ PARENT = str(Path(godefer.__file__).resolve().parent.parent)
 
 DECORATE = """\
 import os, sys
-from godefer import defer, explain, with_defers
+from godefer import defer, with_defers
 
 def say(*words, write=os.write):
     write(1, (" ".join(map(str, words)) + "\\n").encode())
@@ -31,11 +31,23 @@ def decorate(name, say=say, defer=defer, with_defers=with_defers):
         say(name)
     return f
 
+def decorate_named(say=say, defer=defer, with_defers=with_defers):
+    try:
+        @with_defers(result="found")
+        def f():
+            defer(say, "deferred")
+            found = 7
+        say(f())
+    except Exception as error:
+        say(type(error).__name__, "could not be compiled" in str(error))
+
 class Late:
     def __init__(self, name):
         self.name = name
-    def __del__(self, decorate=decorate):
+    def __del__(self, decorate=decorate, decorate_named=decorate_named):
         decorate(self.name)
+        if self.name == "named":
+            decorate_named()
 """
 DECORATED = ["1", "0", "deferred 0"]
 
@@ -79,7 +91,17 @@ def test_decorating_at_shutdown(tmp_path, open_coded, early, kept):
     assert lines == [*([*DECORATED, "early"] if early else []), *expected]
 
 
+@pytest.mark.skipif(
+    sys.implementation.name == "pypy", reason="no finalizer runs there once the program is over"
+)
+def test_named_results_at_shutdown(tmp_path):
+    """Where a function cannot be compiled, named results are a DeferError, and never ignored (N)."""
+    lines = run(tmp_path, "late = Late('named')\n")
+    assert lines == [*DECORATED, "named", "DeferError True"]
+
+
 REENTER = """\
+from godefer import explain
 class Finder:
     inside = False
     def find_spec(self, name, *_):
@@ -87,6 +109,7 @@ class Finder:
             Finder.inside = True
             f = decorate("inside")
             say(explain(f).way, explain(f).reason)
+            decorate_named()
 
 sys.meta_path.insert(0, Finder())
 f = decorate("outside")
@@ -95,12 +118,41 @@ say(explain(decorate("again")).way)
 """
 
 
-@pytest.mark.parametrize("name", ["opcode", "godefer._compiler.nodes", "godefer._cache"])
+@pytest.mark.parametrize("name", ["opcode", "godefer._compiler.nodes"])
 def test_decorating_in_the_midst_of_an_import(tmp_path, name):
     """What interrupts the import of the compiler can decorate a function (R4)."""
     lines = run(tmp_path, REENTER.format(name=name), GODEFER_CACHE="0")
-    inside, reason, *after = [line for line in lines if line not in DECORATED]
+    inside, reason, named, *after = [line for line in lines if line not in DECORATED]
     assert inside == "inside"
-    assert reason.startswith(("runtime it could not be compiled: ", "open-coded"))
+    assert reason.startswith("runtime it could not be compiled: ")
+    assert named == "DeferError True"
     assert after == ["outside", "open-coded", "again", "open-coded"]
-    assert len(lines) == 3 * 3 + 6
+
+
+HALF = """\
+from godefer import explain
+
+def trace(frame, event, _):
+    if frame.f_code.co_filename.endswith("_cache.py") and frame.f_code.co_name == "<module>":
+        if event == "line" and frame.f_lineno > LINE:
+            sys.settrace(None)
+            say(explain(decorate("inside")).reason)
+            return None
+        return trace
+
+sys.settrace(trace)
+say(explain(decorate("outside")).way)
+"""
+
+
+@pytest.mark.parametrize("line", range(50, 300, 50))
+def test_decorating_in_the_midst_of_a_module(tmp_path, line):
+    """What interrupts the execution of a module of godefer's does not use half of it (R4)."""
+    lines = run(tmp_path, HALF.replace("LINE", str(line)), GODEFER_CACHE="0")
+    words = [line for line in lines if line not in DECORATED]
+    assert words == [
+        "inside",
+        "it could not be compiled: godefer._cache is being imported",
+        "outside",
+        "open-coded",
+    ]

@@ -7,6 +7,7 @@ module runs, the entry does not count (C2), and the function is compiled then.
 from __future__ import annotations
 
 import ast
+import marshal
 import os
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from godefer import _cache, _errors
 from godefer._compiler.compile import compile_function
 from godefer._compiler.quiet import compile_quietly
 from godefer._resolve import outer_names
+from godefer._runtime import wrapper
 from godefer.lint._module import Module
 
 TYPE_CHECKING = False
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from godefer._decision import Lowered, Result
     from godefer._resolve import ResolvedNames
+    from godefer.lint._bindings import Scope
     from godefer.lint._tree import FunctionNode
 
 _STATEMENTS = ("defer", "errdefer", "okdefer", "using", "ausing")
@@ -149,6 +152,9 @@ class _Compilation:
         if data is None:  # a result that is no literal: it was reported
             return False
         self.file.add(_cache.key_of(code), data)
+        if isinstance(outcome, str):
+            key = _cache.template_key(wrapper.shape_of(code))
+            self.file.add(key, marshal.dumps(wrapper.compile_template(code)))
         return True
 
     def _report(self, code: CodeType, outcome: Lowered | str) -> None:
@@ -164,10 +170,10 @@ class _Compilation:
         for node in module.scopes:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 for decorator in node.decorator_list:
-                    if module.is_with_defers(decorator):
+                    if self._is_with_defers(decorator):
                         yield from self._with_result(node, decorator)
                         break
-            elif isinstance(node, ast.Call) and module.is_with_defers(node.func):
+            elif isinstance(node, ast.Call) and self._is_with_defers(node.func):
                 for argument in node.args:
                     for function in self._functions(argument):
                         yield from self._with_result(function, node.func)
@@ -198,11 +204,27 @@ class _Compilation:
         statements: list[tuple[str, str]] = []
         modules: list[tuple[str, ModuleType]] = []
         for name in outer_names(code):
-            scope = self.module.scope_of_function[node]
-            path = self.module.path(ast.Name(name, ast.Load()), scope) or ""
-            origin, _, attribute = path.rpartition(".")
-            if origin == "godefer" and attribute in _STATEMENTS:
+            path = self._path(ast.Name(name, ast.Load()), self.module.scope_of_function[node])
+            _, _, attribute = path.rpartition(".")
+            if attribute in _STATEMENTS:
                 statements.append((name, attribute))
             elif path == "godefer":
                 modules.append((name, godefer))
         return tuple(statements), tuple(modules)
+
+    def _is_with_defers(self, node: ast.expr) -> bool:
+        called = node.func if isinstance(node, ast.Call) else node
+        return self._path(called, self.module.scopes[called]).endswith(".with_defers")
+
+    def _path(self, node: ast.expr, scope: Scope) -> str:
+        """Return the path that a name leads to, or "".
+
+        A module may import godefer in a `try`, or the statements from a module of its own. A guess
+        does no harm, since an entry counts only if the names mean the same at run time.
+        """
+        found = self.module.path(node, scope)
+        if found is None and isinstance(node, ast.Name):
+            bindings = self.module.bindings(node.id, scope)
+            paths = {binding.path for binding in bindings if binding.kind == "import"}
+            found = paths.pop() if len(paths) == 1 else None
+        return found or ""

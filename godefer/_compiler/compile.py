@@ -27,11 +27,9 @@ if TYPE_CHECKING:
     from godefer._compiler.sites import Function
     from godefer._compiler.source import Source
     from godefer._decision import Decision, Exits, Lowered, Plan, Result
-    from godefer._resolve import ResolvedNames
+    from godefer._resolve import Attributes, ResolvedNames
 
 _ASYNC_GENERATOR = 0x200  # inspect.CO_ASYNC_GENERATOR
-
-Attributes = dict[tuple[str, ...], "str | None"]  # dotted names -> the statement, if it is one
 
 
 def compile_function(
@@ -69,7 +67,10 @@ def lowered_text(fn: FunctionType, decision: Decision) -> str:
     if original is None:
         return "# it was compiled in another process"
     resolved = resolve_names(fn, original)
-    outcome = _lower_code(original, fn.__globals__, resolved, decision.result, want_text=True)
+    try:
+        outcome = _lower_code(original, fn.__globals__, resolved, decision.result, want_text=True)
+    except RecursionError:
+        return "# it is nested too deeply to be shown"
     return f"# {outcome}" if isinstance(outcome, str) else outcome.text
 
 

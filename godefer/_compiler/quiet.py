@@ -2,13 +2,15 @@
 
 The interpreter asks the filters of `warnings` about each SyntaxWarning, and its list is the only
 thing that can stop one. So a filter for this file is put first in that list while `compile` runs,
-and taken out again. No other warning is lost, and no registry of warnings that were shown is reset.
+and taken out again. No warning of another file is lost, and no registry of warnings that were
+shown is reset. (If another thread enters `catch_warnings` at that moment, its copy of the list has
+the filter until it leaves.)
 
 Rejected: `warnings.catch_warnings`. It replaces the list, which another thread may have saved or
 changed meanwhile, and which the interpreter goes on using when it shuts down. It also counts as a
-change of the filters, so that a warning that is shown once for each location is shown again. A
-filter for this thread, by an object with a `match` of its own: while a thread runs that method,
-another one can change the list, and the search for a filter skips one.
+change of the filters, so that a warning that is shown once for each location is shown again.
+Rejected, too: a filter whose pattern tests the thread. Its `match` is Python code; another thread
+can change the list meanwhile, and a filter would be skipped.
 """
 
 from __future__ import annotations
@@ -33,6 +35,10 @@ class Quiet:
     def __enter__(self) -> None:
         self._filters.insert(0, self._filter)
 
+    def comes_first(self) -> bool:
+        """Return whether no other filter has been put before this one."""
+        return bool(self._filters) and self._filters[0] == self._filter
+
     def __exit__(self, *_: object) -> None:
         try:  # noqa: SIM105  # contextlib is slow to import
             self._filters.remove(self._filter)
@@ -47,8 +53,18 @@ def compile_quietly(source: Any, filename: str, flags: int) -> Any:
         SyntaxError: It does not compile.
         ValueError: The source has a null byte.
     """
-    with Quiet(filename):
-        return compile(source, filename, "exec", flags, dont_inherit=True)
+    for last in (False, False, True):
+        quiet = Quiet(filename)
+        with quiet:
+            try:
+                return compile(source, filename, "exec", flags, dont_inherit=True)
+            except SyntaxError:  # it may be a warning that another thread has made an error
+                if last or quiet.comes_first():
+                    raise
+            except SystemError:  # of two threads that parse at once, in 3.11 (gh-106905)
+                if last:
+                    raise
+    return None
 
 
 def _filters() -> list[Any]:

@@ -299,7 +299,8 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip(" \t\f"))
+    head = line[: len(line) - len(line.lstrip(" \t\f"))]
+    return len(head.rpartition("\f")[2])  # a form feed begins the line anew
 
 
 def _is_comment(line: str) -> bool:

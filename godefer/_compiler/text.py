@@ -1,7 +1,8 @@
-"""Read the lines of a source file, and leave nothing of it in the process.
+"""Read the lines of a source file.
 
-`linecache` keeps each file for good, and imports `re` and `tokenize`. So it is only asked for what
-a shell or a notebook has put into it.
+`linecache` keeps each file that it has read for good, and imports `re` and `tokenize`. So it is
+only asked for sources that are no files. Of the others, the last one is kept: the next function is
+often from the same file.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_last: list[Any] = [None, []]  # the last file, and its lines
+# The last source, and its lines: one object, since threads replace it at any time.
+_last: list[tuple[Any, list[str]]] = [(None, [])]
 
 
 def source_lines(filename: str, module_globals: dict[str, Any]) -> list[str]:
@@ -27,23 +29,23 @@ def source_lines(filename: str, module_globals: dict[str, Any]) -> list[str]:
             a source that is in no file.
     """
     linecache = sys.modules.get("linecache")
-    if linecache is not None and _is_given(linecache.cache.get(filename)):
+    made = filename.startswith("<")  # at a prompt, in a cell, by doctest or exec
+    if linecache is not None and (made or _is_given(linecache.cache.get(filename))):
         given: list[str] = linecache.getlines(filename, module_globals)
         return given
-    if filename.startswith("<"):  # made by exec, or at a prompt
+    if made:
         return []
     for path in _paths(filename):
         try:
             found = os.stat(path)  # noqa: PTH116  # pathlib is slow to import
-            file = path, found.st_mtime_ns, found.st_size, found.st_ino
-            if _last[0] != file:
-                with FileIO(path) as opened:
-                    _last[:] = file, _lines(_decode(opened.readall() or b""))
-        except (OSError, SyntaxError, ValueError):
+        except (OSError, ValueError):
             continue
-        lines: list[str] = _last[1]
-        return lines
-    return _loaded(module_globals)
+        file = path, found.st_mtime_ns, found.st_size, found.st_ino
+        return _lines_of(file, _read, path)
+    spec = module_globals.get("__spec__")
+    loader = getattr(spec, "loader", None) or module_globals.get("__loader__")
+    name = getattr(spec, "name", None) or module_globals.get("__name__")
+    return _lines_of((loader, name), _load, loader, name, filename)
 
 
 def _is_given(entry: Any) -> bool:
@@ -58,23 +60,33 @@ def _paths(filename: str) -> list[str]:
     return [filename, *(os.path.join(folder, filename) for folder in folders)]  # noqa: PTH118
 
 
-def _loaded(module_globals: dict[str, Any]) -> list[str]:
-    """Return the lines that the loader of a module has (PEP 302)."""
-    spec = module_globals.get("__spec__")
-    loader = getattr(spec, "loader", None) or module_globals.get("__loader__")
-    get_source = getattr(loader, "get_source", None)
-    if get_source is None:
-        return []
-    name = getattr(spec, "name", None) or module_globals.get("__name__")
-    file = loader, name
-    if _last[0] != file:
-        try:
-            text = get_source(name)
-        except (ImportError, OSError):
-            return []
-        _last[:] = file, _lines(text or "")
-    lines: list[str] = _last[1]
-    return lines
+def _lines_of(source: Any, read: Any, *arguments: Any) -> list[str]:
+    """Return the lines of a source, as they were the last time, or as *read* returns them."""
+    last = _last[0]
+    if last[0] != source:
+        last = _last[0] = source, _lines(read(*arguments))
+    return last[1]
+
+
+def _read(path: str) -> str:
+    try:
+        with FileIO(path) as opened:
+            return _decode(opened.readall() or b"")
+    except (OSError, SyntaxError, ValueError):  # it cannot be read, or decoded
+        return ""
+
+
+def _load(loader: Any, name: Any, filename: str) -> str:
+    """Return the source that the loader of a module has (PEP 302)."""
+    try:
+        if hasattr(loader, "get_data"):
+            return _decode(loader.get_data(filename))
+    except Exception:  # noqa: S110  # any loader, and any reason: it may have `get_source`
+        pass
+    try:
+        return str(loader.get_source(name) or "")
+    except Exception:  # as above
+        return ""
 
 
 def _decode(data: bytes) -> str:
