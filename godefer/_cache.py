@@ -148,6 +148,7 @@ class _File:
 
     Attributes:
         path: Its path.
+        found: The path it was read from. Another one if the module is in an archive, or frozen.
         source: The path of the module's source.
         spec: The module's; None for a script, or if the module is not imported.
         entries: The entries by the name and the line of the original code. Each is marshalled by
@@ -160,14 +161,32 @@ class _File:
     """
 
     def __init__(self, path: str, source: str, spec: Any) -> None:
-        self.path = path
+        self.path = self.found = path
         self.source = source
         self.spec = spec
         self.used: set[bytes] = set()
-        text, self.entries = _read(path, getattr(spec, "loader", None))
+        read, self.entries = _read(path)
         self.text = _text(source)
-        self.edited = text != self.text
+        if not self.entries and self.text == (0, 0) and spec is not None:
+            self._read_packed()
+        self.edited = read != self.text
         self.changed = self.written = False
+
+    def _read_packed(self) -> None:
+        """Read the file of a module without a source, by its loader if it is in an archive.
+
+        Its place is beside the module in spite of `sys.pycache_prefix`, as that of a ``.pyc`` alone
+        is. zipimport knows no other paths than those that it has made: they may have ``..``.
+        """
+        folder = os.path.join(os.path.dirname(self.spec.origin), "__pycache__")
+        self.found = os.path.join(folder, os.path.basename(self.path))
+        if os.path.lexists(self.found):
+            _, self.entries = _read(self.found)
+            return
+        try:
+            _, self.entries = _parse(self.spec.loader.get_data(self.found))
+        except Exception:
+            return  # it has none, or the archive is damaged: a loader may raise anything (C2)
 
     def importing(self) -> bool:
         """Return whether the module is still being imported; the main program always is."""
@@ -185,7 +204,7 @@ class _File:
                     # The tree may have moved since; `import` does the same for a .pyc.
                     _imp._fix_co_filename(outcome[0], code.co_filename)  # type: ignore[attr-defined]
                 self.used.add(data)
-                return outcome, dict(sense[1]), self.path
+                return outcome, dict(sense[1]), self.found
         return None
 
     def add(self, key: tuple[str, int], data: bytes) -> None:
@@ -253,7 +272,8 @@ def _file_of(fn: FunctionType) -> _File | None:
         return None
     spec = fn.__globals__.get("__spec__")
     source = fn.__globals__.get("__file__") if spec is None else getattr(spec, "origin", None)
-    unsafe = spec is None and sys.flags.safe_path  # -P, -I: others may write beside a script
+    # -P, -I: others may write beside a script; beside that of a frozen program they may not.
+    unsafe = spec is None and sys.flags.safe_path and not hasattr(sys, "frozen")
     if unsafe or not isinstance(source, str) or not source.endswith((".py", ".pyc")):
         return None
     source = source.removesuffix("c")
@@ -306,7 +326,7 @@ def _text(source: str) -> Text:
     return found.st_mtime_ns, found.st_size
 
 
-def _read(path: str, loader: Any) -> tuple[Text, Entries]:
+def _read(path: str) -> tuple[Text, Entries]:
     """Return the text and the entries in a file; none if there is no file that counts (C2)."""
     try:
         found = _stat(path)
@@ -315,10 +335,6 @@ def _read(path: str, loader: Any) -> tuple[Text, Entries]:
         with FileIO(path) as file:
             return _parse(file.readall() or b"")
     except (OSError, ValueError):
-        pass
-    try:
-        return _parse(loader.get_data(path))  # zipimport's, or that of a frozen program
-    except (AttributeError, OSError):
         return (0, 0), {}
 
 

@@ -149,21 +149,123 @@ def test_a_package_without_sources(project):
     assert run(project, "-B", "main.py") == EXPECTED
 
 
-def test_an_archive(project):
-    """A zip archive with the cache files in it starts warm, and nothing is written (C1, C4)."""
-    compile_(project, ".")
+def archive_of(project, program):
+    """An archive of the module, its cache file and a program."""
     archive = project / "program.pyz"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for path in project.rglob("module.*"):
             file.write(path, path.relative_to(project))
-        text = MAIN.replace("module.__file__", repr(str(project / "main.py")))
-        file.writestr("__main__.py", text)
+        file.writestr("__main__.py", program)
+    return archive
+
+
+def test_an_archive(project):
+    """A zip archive with the cache files in it starts warm, and nothing is written (C1, C4)."""
+    compile_(project, ".")
+    archive = archive_of(project, MAIN.replace("module.__file__", repr(str(project / "main.py"))))
     before = archive.read_bytes()
     elsewhere = project / "elsewhere"
     elsewhere.mkdir()
     assert run(elsewhere, str(archive)) == EXPECTED
     assert archive.read_bytes() == before
     assert list(elsewhere.iterdir()) == []
+
+
+def test_an_archive_that_is_named_otherwise(project):
+    """An archive starts warm by whatever path it is run, and in spite of `sys.pycache_prefix` (C1, C4)."""
+    compile_(project, ".")
+    archive_of(project, MAIN.replace("module.__file__", repr(str(project / "main.py"))))
+    (project / "inner").mkdir()
+    path = os.path.join("..", "inner", "..", "program.pyz")
+    prefix = project / "prefix"
+    assert run(project / "inner", path, PYTHONPYCACHEPREFIX=str(prefix)) == EXPECTED
+    assert not list(prefix.rglob("*.godefer"))
+
+
+def test_an_archive_that_is_damaged(project):
+    """A cache file that cannot be read out of its archive is as none (C2)."""
+    compile_(project, ".")
+    archive = archive_of(project, "import module\nprint(module.named(3))\n")
+    with zipfile.ZipFile(archive) as file:
+        (info,) = (info for info in file.infolist() if info.filename.endswith(".godefer"))
+    data = bytearray(archive.read_bytes())
+    begin = info.header_offset + 30 + len(info.filename)
+    data[begin : begin + info.compress_size] = b"\xff" * info.compress_size
+    archive.write_bytes(data)
+    assert run(project, str(archive)) == "named\n3\n"
+
+
+def test_without_sources_a_prefix_leads_nowhere(project):
+    """A cache file is beside a `.pyc` without a source in spite of `sys.pycache_prefix` (C1, C5)."""
+    compile_(project, ".")
+    py_compile.compile(str(project / "module.py"), str(project / "module.pyc"), doraise=True)
+    (project / "module.py").unlink()
+    (project / "main.py").write_text(MAIN.replace("module.__file__", "__file__"))
+    assert run(project, "main.py", PYTHONPYCACHEPREFIX=str(project / "prefix")) == EXPECTED
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs os.mkfifo")
+def test_without_sources_something_else_is_in_the_place(project):
+    """Without a source, too, a fifo in the place of the cache file is as none (C2)."""
+    (project / "module.py").write_text(
+        "from godefer import defer, explain, with_defers\n"
+        "@with_defers\ndef f():\n    defer(print, explain(f).way)\n"
+    )
+    compile_(project, ".")
+    py_compile.compile(str(project / "module.py"), str(project / "module.pyc"), doraise=True)
+    (project / "module.py").unlink()
+    (file,) = (project / "__pycache__").glob("*.godefer")
+    file.unlink()
+    os.mkfifo(file)
+    assert run(project, "-c", "import module; module.f()") == "runtime\n"
+
+
+def test_a_frozen_program(project):
+    """The script of a frozen program has a cache file, though the interpreter is in safe mode (C1)."""
+    text = MODULE.replace("if IMPORTED:", "if False:")
+    (project / "script.py").write_text(f"import sys\nsys.frozen = True\n{text}")
+    compile_(project, "script.py")
+    (project / "script.py").write_text(
+        f"import sys\nsys.frozen = True\n{text}print('godefer._compiler' in sys.modules)\n"
+    )
+    safe = f"import runpy, sys; sys.path.insert(0, {PARENT!r}); runpy.run_path('script.py')"
+    assert run(project, "-B", "-P", "-c", safe) == "False\n"
+    unfrozen = (project / "script.py").read_text().replace("sys.frozen = True", "sys.other = True")
+    (project / "script.py").write_text(unfrozen)
+    assert run(project, "-B", "-P", "-c", safe) == "True\n"
+
+
+def test_a_wheel_without_sources(project):
+    """A wheel of `.pyc` files and cache files alone is installed, and starts warm (C4, C5)."""
+    pytest.importorskip("pip")
+    compile_(project, ".")
+    py_compile.compile(str(project / "module.py"), str(project / "module.pyc"), doraise=True)
+    (project / "module.py").unlink()
+    wheel = project / "module-1-py3-none-any.whl"
+    contents = [project / "module.pyc", *(project / "__pycache__").glob("module.*.godefer")]
+    with zipfile.ZipFile(wheel, "w") as file:
+        for path in contents:
+            file.write(path, path.relative_to(project))
+        info = "module-1.dist-info"
+        file.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: module\nVersion: 1\n")
+        file.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        file.writestr(f"{info}/RECORD", "".join(f"{name},,\n" for name in file.namelist()))
+    installed = project / "installed"
+    run(
+        *(project, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+        *("--no-index", "--no-deps", "--target", str(installed), str(wheel)),
+    )
+    (installed / "main.py").write_text(MAIN.replace("module.__file__", "__file__"))
+    assert run(installed, "-B", "main.py") == EXPECTED
+
+
+def test_dont_write_bytecode(project):
+    """The command writes although PYTHONDONTWRITEBYTECODE is set, as `compileall` does (C4)."""
+    assert compile_(project, ".", PYTHONDONTWRITEBYTECODE="1").startswith("compiled: 7,")
+    assert list((project / "__pycache__").glob("module.*.godefer"))
 
 
 def test_optimized(project):
