@@ -78,12 +78,12 @@ def project(tmp_path):
     return tmp_path
 
 
-def run(project, *options, program="main.py", status=0, **environment):
+def run(project, *options, program="main.py", python=sys.executable, status=0, **environment):
     """Run the program; what it printed."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     env |= {"PYTHONPATH": PARENT, "PYTHONHASHSEED": "0", **environment}
     done = subprocess.run(
-        [sys.executable, *options, program],
+        [python, *options, program],
         cwd=project,
         env=env,
         capture_output=True,
@@ -217,6 +217,122 @@ def test_a_tree_that_has_moved(project, tmp_path):
         "import module, sys\nprint(module.inline.__code__.co_filename)\n" + IMPORTED
     )
     assert run(moved) == f"{moved / 'module.py'}\n[]\n"
+
+
+RELOADS = """\
+import importlib, module, pathlib, sys
+from godefer import explain
+path = pathlib.Path("module.py")
+importlib.reload(module)
+print(explain(module.inline).cached != "")
+path.write_text(path.read_text().replace('"begins"', '"begins again"'))
+importlib.reload(module)
+events = []
+module.inline(events)
+print(events, explain(module.inline).cached != "")
+"""
+
+
+def test_a_module_that_is_reloaded(project):
+    """A module that is reloaded is compiled anew if it was edited, and only then (C2)."""
+    (project / "reloads.py").write_text(RELOADS)
+    assert run(project, program="reloads.py") == "True\n['begins again', 'exits'] False\n"
+    with (project / "main.py").open("a") as main:
+        main.write("print(explain(module.inline).cached != '')\n")
+    assert run(project) == EXPECTED.replace("begins", "begins again") + "True\n"
+    assert b"begins again" in caches(project)[0].read_bytes()
+    (size,) = {file.stat().st_size for file in caches(project)}
+    caches(project)[0].unlink()
+    run(project)
+    assert size < 1.1 * caches(project)[0].stat().st_size  # it has one text
+
+
+EXECUTES = """\
+import sys
+from godefer import explain
+text = open("module.py").read()
+for name in ("<string>", "module.py", "made.py"):
+    made = {}
+    exec(compile(text, name, "exec"), made)
+    here = {**globals()}
+    exec(compile(text, name, "exec"), here)
+    for names in made, here:
+        events = []
+        names["inline"](events)
+        print(events, repr(explain(names["inline"]).cached))
+"""
+
+
+def test_code_that_is_executed(project):
+    """Code that is no module's has no file, and does not use one (C1)."""
+    (project / "module.py").write_text(MODULE.replace('(result="found")', ""))
+    run(project)
+    before = caches(project, "*")
+    (project / "executes.py").write_text(EXECUTES)
+    assert run(project, program="executes.py") == "['begins', 'exits'] ''\n" * 6
+    assert caches(project, "*") == before
+
+
+def test_a_notebook(project):
+    """The cells of a notebook have no file (C1)."""
+    pytest.importorskip(
+        "IPython", reason="IPython is not installed (the extra 'frameworks' has it)"
+    )
+    (project / "cells.py").write_text(
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\n"
+        "text = open('module.py').read() + 'from godefer import explain'\n"
+        "shell.run_cell(text).raise_error()\n"
+        "shell.run_cell('print(explain(named).way, repr(explain(named).cached))').raise_error()\n"
+    )
+    for _ in range(2):
+        printed = run(project, program="cells.py", IPYTHONDIR=str(project / "ipython"))
+        assert printed == "open-coded ''\n"
+    assert caches(project, "*") == []
+
+
+def other_python():
+    """Another version of Python, on the PATH or installed beside this one; None if there is none."""
+    for minor in range(11, 16):
+        name = f"python3.{minor}"
+        beside = Path(sys.base_prefix).parent.glob(f"*/bin/{name}")
+        for path in filter(None, [shutil.which(name), *map(str, beside)]):
+            asked = [path, "-c", "import sys; print(sys.implementation.cache_tag)"]
+            tag = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+            if tag and tag != sys.implementation.cache_tag:
+                return path
+    return None
+
+
+def test_two_versions_of_python(project):
+    """Two versions of Python have their files side by side (C1, C2)."""
+    other = other_python()
+    if other is None:
+        pytest.skip("no other version of Python is installed")
+    (project / "main.py").write_text("import module, sys\n" + IMPORTED)
+    text = MODULE.partition("@with_defers\ndef as_a_value")[0]  # which needs no dependency
+    (project / "module.py").write_text(text)
+    pythons = [sys.executable, other]
+    for python in pythons:
+        assert "'godefer._compiler'" in run(project, python=python)
+    assert len(caches(project)) == 2
+    before = [path.read_bytes() for path in caches(project)]
+    for python in pythons:
+        assert "'godefer._compiler'" not in run(project, python=python)
+    assert [path.read_bytes() for path in caches(project)] == before
+
+
+def test_two_versions_of_godefer(project):
+    """Versions of godefer that take turns do not use each other's code (C2)."""
+    other = project / "other"
+    shutil.copytree(Path(godefer.__file__).parent, other / "godefer")
+    version = other / "godefer" / "_version.py"
+    version.write_text(version.read_text().replace('"0.', '"9.'))
+    (project / "main.py").write_text(f"{MAIN}\nprint(explain(module.inline).cached != '')")
+    for parent in (PARENT, str(other)) * 2:
+        assert run(project, PYTHONPATH=parent) == f"{EXPECTED}False\n"
+        assert run(project, PYTHONPATH=parent) == f"{EXPECTED}True\n"
+        assert len(caches(project)) == 1
 
 
 # Damage
