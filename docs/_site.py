@@ -28,7 +28,11 @@ COOKBOOK = [
     "postgresql",
     "processes-and-sockets",
 ]  # first, and then all others
-HOW_TO = ["exitstack.md", "checker.md", "shipping.md"]  # after the cookbook, whose pages are those of its folder
+HOW_TO = [
+    "exitstack.md",
+    "checker.md",
+    "shipping.md",
+]  # after the cookbook, whose pages are those of its folder
 REFERENCE = ["reference.md", "rules.md", "go-cases.md"]
 EXPLANATION = [
     "how-it-works.md",

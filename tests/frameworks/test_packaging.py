@@ -113,6 +113,8 @@ def copied(project, folder):
     for name in ("shop", "__pycache__"):
         shutil.copytree(project / name, folder / name)
     shutil.copy(project / "program.py", folder)
+    # They may find another godefer before that of PYTHONPATH.
+    shutil.copytree(Path(godefer.__file__).parent, folder / "godefer")
     return folder
 
 
