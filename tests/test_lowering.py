@@ -14,6 +14,7 @@ from textwrap import dedent
 
 import pytest
 
+from godefer._compiler.compile import text_of
 from godefer._compiler.lower import lower
 from godefer._compiler.sites import Meanings
 
@@ -45,7 +46,7 @@ def test_shapes(name):
     node = parsed(source)
     lowered = lower(node, MEANINGS, **ast.literal_eval(head.partition("\noptions: ")[2] or "{}"))
     plan = "".join(f"{line} {statement} {shape}\n" for line, statement, shape in lowered.plan)
-    found = f"{head}\n---- source\n{source}\n---- lowered\n{ast.unparse(node)}\n---- plan\n{plan}"
+    found = f"{head}\n---- source\n{source}\n---- lowered\n{text_of(node)}\n---- plan\n{plan}"
     if os.environ.get("REWRITE_LOWERED") == "1":
         path.write_text(found)
     else:

@@ -12,6 +12,7 @@ import pytest
 
 import godefer
 from godefer import defer, explain, with_defers
+from godefer._compiler import quiet
 
 PARENT = str(Path(godefer.__file__).resolve().parent.parent)
 
@@ -140,3 +141,36 @@ def test_the_warnings_of_other_threads(tmp_path, category):
         thread.join()
     sys.setswitchinterval(interval)
     assert len(shown) == 30_000
+
+
+ALL_SHAPES = """\
+def f(x, *rest, **words):
+    defer(print, x)
+    if x:
+        errdefer(print, *rest, **words)
+    for i in range(2):
+        okdefer(print, i)
+        using(x)
+    @defer
+    def last():
+        pass
+    return x
+
+async def g(x):
+    defer(x, 1)
+    y = await ausing(x)
+    for i in range(2):
+        defer(print, i)
+    return y
+"""
+
+
+def test_lowered_code_is_without_warnings(tmp_path, monkeypatch):
+    """The compiler has nothing to warn of in lowered code, so nothing needs to be silenced."""
+    path = tmp_path / "module.py"
+    path.write_text(ALL_SHAPES)
+    names = {name: getattr(godefer, name) for name in godefer.__all__}
+    exec(compile(path.read_text(), str(path), "exec"), names)
+    monkeypatch.setattr(quiet, "_filters", list)
+    for name in "fg":
+        assert explain(with_defers(names[name])).way == "open-coded"

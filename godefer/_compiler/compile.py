@@ -115,7 +115,7 @@ def _lower_code(  # noqa: PLR0913  # as many as it says
         )
         if isinstance(outcome, str):
             return outcome
-        text = _text_of(source.node) if want_text else ""
+        text = text_of(source.node) if want_text else ""
         _keep_cells(source.node, code)
         try:
             lowered, exits = _compile(source, outcome.exits)
@@ -128,13 +128,14 @@ def _lower_code(  # noqa: PLR0913  # as many as it says
     return reason
 
 
-def _text_of(node: ast.AST) -> str:
+def text_of(node: ast.AST) -> str:
     """Return the text of lowered source, with the names of the marked objects."""
     # Slow to import, and only `explain` needs them.
     import re  # noqa: PLC0415
     from ast import unparse  # noqa: PLC0415
 
-    return re.sub(f"'({'|'.join(OBJECTS)})'", r"\1", unparse(node))
+    text = re.sub(r"\('(@\w+)' if True else None\)", r"\1", unparse(node))  # `nodes.callee`
+    return re.sub(f"'({'|'.join(OBJECTS)})'", r"\1", text)
 
 
 def _compile(source: Source, calls: set[Range]) -> tuple[CodeType, Exits]:
