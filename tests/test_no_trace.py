@@ -173,4 +173,5 @@ def test_lowered_code_is_without_warnings(tmp_path, monkeypatch):
     exec(compile(path.read_text(), str(path), "exec"), names)
     monkeypatch.setattr(quiet, "_filters", list)
     for name in "fg":
-        assert explain(with_defers(names[name])).way == "open-coded"
+        explanation = explain(with_defers(names[name]))
+        assert explanation.way == "open-coded", explanation.reason

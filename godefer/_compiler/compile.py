@@ -134,8 +134,8 @@ def text_of(node: ast.AST) -> str:
     import re  # noqa: PLC0415
     from ast import unparse  # noqa: PLC0415
 
-    text = re.sub(r"\('(@\w+)' if True else None\)", r"\1", unparse(node))  # `nodes.callee`
-    return re.sub(f"'({'|'.join(OBJECTS)})'", r"\1", text)
+    marked = r"'(@\w+)' if True else None"  # `nodes.marked`
+    return re.sub(rf"\({marked}\)|{marked}", r"\1\2", unparse(node))
 
 
 def _compile(source: Source, calls: set[Range]) -> tuple[CodeType, Exits]:

@@ -92,8 +92,6 @@ def _whole(node: Any, traced: bool) -> _Build[Any]:  # noqa: FBT001
         value = getattr(node, field, None)
         if isinstance(value, list):
             builds.append((i, _block(value, traced)))
-        elif field == "func" and isinstance(value, ast.Name) and _is_runtime(value.id):
-            builds.append((i, _runtime_callee(value.id)))
         elif isinstance(value, ast.AST):
             builds.append((i, _node(value, traced)))
         elif field == "name" and value:  # of `except ... as`
@@ -139,22 +137,14 @@ def _name(name: str, context: ast.expr_context) -> _Build[ast.expr]:
     if name.startswith("_"):
         hidden = f"@{name[1:]}"
         return lambda at, _parts, _asynchronous: ast.Name(hidden, context, **at)
-    return lambda at, _parts, _asynchronous: ast.Constant(f"@{name}", **at)
+    return lambda at, _parts, _asynchronous: marked(f"@{name}", at)
 
 
-def _is_runtime(name: str) -> bool:
-    """Return whether a name in a shape stands for an object of the runtime."""
-    return not (name.isupper() or name.startswith("_"))
+def marked(mark: str, at: Position) -> ast.expr:
+    """Return the expression for an object of the runtime, which `constants.fill` puts there.
 
-
-def _runtime_callee(name: str) -> _Build[ast.expr]:
-    return lambda at, _parts, _asynchronous: callee(f"@{name}", at)
-
-
-def callee(mark: str, at: Position) -> ast.expr:
-    """Return the expression for an object of the runtime that is called.
-
-    The compiler warns of the call of a literal, but not of a condition, which it drops.
+    The compiler warns if a literal is called or compared by `is`. It does not warn of a condition,
+    and drops that.
     """
     never = ast.Constant(None, **at)
     return ast.IfExp(ast.Constant(True, **at), ast.Constant(mark, **at), never, **at)  # noqa: FBT003

@@ -165,7 +165,7 @@ class DeferredCall:
         if not self.site.keywords:
             return nodes.none()
         at = self.site.arguments_at
-        return ast.Call(nodes.callee("@dict", at), [], self.site.keywords, **at)
+        return ast.Call(nodes.marked("@dict", at), [], self.site.keywords, **at)
 
     @property
     def filled_slots(self) -> list[str]:
