@@ -101,8 +101,11 @@ def split(readme: str) -> tuple[str, str]:
     return front, f"# {TUTORIAL}\n{raised}"
 
 
-def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: object) -> str:
     """Links between the repository's files become links between the site's pages."""
+    # The tests are no pages: they are shown where the repository is, or named if it has no address.
+    shown = rf"[\1]({config.repo_url}/blob/main/\2)" if config.repo_url else r"`\1`"
+    markdown = re.sub(r"\[([^][]+)\]\((?:\.\./)+(tests/[^()]+)\)", shown, markdown)
     up = "../" * page.file.src_uri.count("/")
     if page.file.generated_by is not None:
         to_root, markdown = "", markdown.replace("](docs/", "](")

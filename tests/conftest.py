@@ -1,11 +1,14 @@
 """The fixture `way`: every behaviour test runs in each of the ways godefer can run a function."""
 
 import gc
+import importlib.util
 import sys
 
 import pytest
 
+import godefer
 from godefer import explain, with_defers
+from tests import map as the_map
 
 WAYS = ["open-coded", "runtime"]
 
@@ -37,6 +40,32 @@ def way(request, monkeypatch):
     return Way(request.param, monkeypatch)
 
 
+@pytest.fixture
+def events():
+    """What happens, in order."""
+    return []
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Import a module from its text or bytes, with `decorate` and godefer's names as globals."""
+    count = iter(range(1000))
+
+    def load(text, decorate=with_defers, name=None):
+        name = name or f"module_{next(count)}"
+        path = tmp_path / f"{name}.py"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        module.decorate = decorate
+        for public in godefer.__all__:
+            setattr(module, public, getattr(godefer, public))
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
 @pytest.fixture(autouse=True)
 def tracer():
     """Coverage's tracer, or a debugger's, goes on after a test that has set its own."""
@@ -44,6 +73,19 @@ def tracer():
     yield
     if sys.gettrace() is not before:
         sys.settrace(before)
+
+
+def pytest_configure(config):
+    """Declare a marker for each rule: see tests/map.py."""
+    for name, meaning in the_map.declared().items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+def pytest_itemcollected(item):
+    """Mark a test with the rules that its docstring names."""
+    if isinstance(item, pytest.Function):
+        for name in sorted(the_map.markers(item.path, item.name, item.function.__doc__)):
+            item.add_marker(name)
 
 
 def pytest_collection_finish():

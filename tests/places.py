@@ -7,6 +7,8 @@ function: a plain one, a generator, a coroutine function, an async generator.
 import asyncio
 import contextlib
 
+from tests.helpers import chain
+
 
 class OfTheCaller(Exception):
     """The exception that the caller is handling."""
@@ -148,8 +150,4 @@ def outcome(place, run):
     try:
         return repr(place(run))
     except BaseException as error:
-        chain = []
-        while error is not None:
-            chain.append(repr(error))
-            error = error.__context__
-        return chain
+        return [repr(e) for e in chain(error)]

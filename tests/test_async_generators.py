@@ -5,16 +5,11 @@ import contextlib
 import gc
 import inspect
 import sys
-import types
 
 import pytest
 
 from godefer import defer, errdefer, okdefer, recover
-
-
-@pytest.fixture
-def events():
-    return []
+from tests.helpers import pause
 
 
 @pytest.fixture
@@ -455,11 +450,6 @@ def test_async_context_manager(way, events):
 
     asyncio.run(main())
     assert events == ["value", "exits", KeyError, "exits"]
-
-
-@types.coroutine
-def pause():
-    yield
 
 
 def test_two_steps_at_once(way, events):

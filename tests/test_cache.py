@@ -122,6 +122,17 @@ def test_a_warm_cache_needs_no_compiler(project):
     assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
 
 
+def test_explain_names_the_file(project):
+    """`explain` says of each open-coded function which file its code came from, once it was compiled (C6)."""
+    (project / "main.py").write_text(MAIN.replace("explain(fn).way", "explain(fn).cached"))
+    cold, warm = (run(project).splitlines() for _ in range(2))
+    (file,) = caches(project)
+    for before, after, expected in zip(cold, warm, EXPECTED.splitlines(), strict=True):
+        from_file = f" {file}" if expected.endswith("open-coded") else " "
+        assert before == expected.rpartition(" ")[0] + " "
+        assert after == expected.rpartition(" ")[0] + from_file
+
+
 def test_without_the_source(project):
     """Open coding and named results work from `.pyc` files alone (C5)."""
     run(project)
@@ -512,7 +523,7 @@ def test_another_folder_at_the_end(project):
 
 
 def test_open_is_replaced(project):
-    """A program that puts something in place of `open` does not meet the cache there."""
+    """A program that puts something in place of `open` does not meet the cache there (C1)."""
     run(project)
     (project / "main.py").write_text(
         "from unittest import mock\n"

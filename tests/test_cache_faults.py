@@ -365,6 +365,7 @@ def test_what_a_killed_process_leaves_is_not_in_the_way(project):
     assert project.is_whole()
 
 
+@pytest.mark.project
 def test_the_long_form(capsys):
     """`python -m tests.cache_faults` tells its seed, and what went wrong."""
     few = ["--damages=7", "--kills=2", "--killed-starts=1", "--processes=2", "--starts=1"]

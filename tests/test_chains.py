@@ -8,8 +8,13 @@ import sys
 import pytest
 
 from godefer import defer, errdefer
+from tests.helpers import chain, fail
 
 # Clean-ups. Each takes the Recorder of its run, and its own number.
+
+
+def arguments(error):
+    return [e.args[0] for e in chain(error)]
 
 
 class Recorder:
@@ -387,18 +392,6 @@ def test_a_stop_iteration_that_leaves_a_body(way, flavor, where):
     assert results[0] == results[1]
 
 
-def chain(error):
-    names = []
-    while error is not None:
-        names.append(error.args[0])
-        error = error.__context__
-    return names
-
-
-def fail(name):
-    raise ValueError(name)
-
-
 def test_the_whole_chain_of_ten_failing_calls_on_the_normal_exit(way):
     """When a function returns and ten calls fail, the last has all nine others behind it (D5)."""
 
@@ -409,7 +402,7 @@ def test_the_whole_chain_of_ten_failing_calls_on_the_normal_exit(way):
 
     with pytest.raises(ValueError) as caught:
         f()
-    assert chain(caught.value) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert arguments(caught.value) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 
 
 def test_the_whole_chain_of_ten_failing_calls_on_an_exceptional_exit(way):
@@ -423,7 +416,7 @@ def test_the_whole_chain_of_ten_failing_calls_on_an_exceptional_exit(way):
 
     with pytest.raises(ValueError) as caught:
         f()
-    assert chain(caught.value) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, "body"]
+    assert arguments(caught.value) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, "body"]
 
 
 def test_the_chain_of_failing_calls_written_one_by_one(way):
@@ -438,7 +431,7 @@ def test_the_chain_of_failing_calls_written_one_by_one(way):
 
     with pytest.raises(ValueError) as caught:
         f()
-    assert chain(caught.value) == [0, 1, 2, "body"]
+    assert arguments(caught.value) == [0, 1, 2, "body"]
 
 
 def test_the_chain_goes_on_through_the_callers_deferred_calls(way):
@@ -457,7 +450,7 @@ def test_the_chain_goes_on_through_the_callers_deferred_calls(way):
 
     with pytest.raises(ValueError) as caught:
         outer()
-    assert chain(caught.value) == ["outer 1", "outer 2", "inner", "body"]
+    assert arguments(caught.value) == ["outer 1", "outer 2", "inner", "body"]
 
 
 def test_what_the_caller_handles_ends_the_chain(way):
@@ -479,7 +472,7 @@ def test_what_the_caller_handles_ends_the_chain(way):
         except ValueError:
             with pytest.raises(ValueError) as caught:
                 function()
-        assert chain(caught.value) == [*expected, "handled"]
+        assert arguments(caught.value) == [*expected, "handled"]
 
 
 def test_an_exception_that_leaves_a_function_keeps_its_own_context(way):
@@ -497,7 +490,7 @@ def test_an_exception_that_leaves_a_function_keeps_its_own_context(way):
         error = KeyError("with a context")
         with pytest.raises(KeyError):
             f()
-        assert chain(error) == ["with a context", "handled"]
+        assert arguments(error) == ["with a context", "handled"]
         error.__context__ = None
 
         def stop():
@@ -513,7 +506,7 @@ def test_an_exception_that_leaves_a_function_keeps_its_own_context(way):
 
         with pytest.raises(KeyError):
             g()
-    assert chain(error) == ["with a context"]
+    assert arguments(error) == ["with a context"]
     assert ran == [1, 2]
 
 
@@ -534,7 +527,7 @@ def test_async_calls_chain_while_they_are_awaited(way):
     for error, end in [(False, []), (True, ["body"])]:
         with pytest.raises(ValueError) as caught:
             asyncio.run(f(error))
-        assert chain(caught.value) == [*range(10), *end]
+        assert arguments(caught.value) == [*range(10), *end]
 
 
 def test_async_generators_chain_likewise(way):
@@ -558,7 +551,7 @@ def test_async_generators_chain_likewise(way):
 
     with pytest.raises(ValueError) as caught:
         asyncio.run(main())
-    assert chain(caught.value) == [0, 1, 2, "body"]
+    assert arguments(caught.value) == [0, 1, 2, "body"]
 
 
 def test_a_caller_that_handles_a_cycle(way):

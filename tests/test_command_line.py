@@ -19,6 +19,8 @@ from godefer import with_defers
 from godefer._cli import command as command_line
 from godefer._cli import demo
 
+pytestmark = pytest.mark.project
+
 COMMAND = [sys.executable, "-m", "godefer"]
 
 # Where the tests themselves are run may have its own wishes.

@@ -1,18 +1,13 @@
 """``python -m godefer compile``: cache files of modules that are not imported (C4)."""
 
-import os
 import py_compile
 import shutil
 import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
-import godefer
-
-PARENT = str(Path(godefer.__file__).resolve().parent.parent)
+from tests.helpers import python
 
 MODULE = """\
 import os.path
@@ -102,17 +97,7 @@ applied
 
 def run(folder, *arguments, status=0, **environment):
     """Run Python in a folder; what it printed on both streams."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=env | {"PYTHONPATH": PARENT, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = python(*arguments, cwd=folder, stderr=subprocess.STDOUT, **environment)
     assert done.returncode == status, done.stdout
     return done.stdout
 

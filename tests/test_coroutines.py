@@ -4,22 +4,11 @@ import asyncio
 import gc
 import inspect
 import sys
-import types
 
 import pytest
 
 from godefer import defer, errdefer, okdefer, recover
-
-
-@pytest.fixture
-def events():
-    return []
-
-
-@types.coroutine
-def pause(value=None):
-    """Suspend the coroutine once, with nothing but the language: what is sent comes back."""
-    return (yield value)
+from tests.helpers import pause
 
 
 @pytest.fixture

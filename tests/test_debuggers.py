@@ -17,6 +17,7 @@ import godefer
 from godefer import explain
 from tests import failing
 from tests.failing import EXITS, OPTIONS, SHAPES, Exit, leave, outcome
+from tests.helpers import chain
 
 ROOT = Path(godefer.__file__).resolve().parent.parent
 SCRIPT = Path(failing.__file__)
@@ -279,13 +280,6 @@ def failure(fn, x):
     except BaseException as e:
         return e
     return None
-
-
-def chain(error):
-    """An exception and its contexts."""
-    while error is not None:
-        yield error
-        error = error.__context__
 
 
 def test_getframeinfo(fn, x):

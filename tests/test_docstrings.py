@@ -11,6 +11,8 @@ from godefer import aio, lint
 from godefer._cli.command import _parser
 from godefer._explain import DeferSite
 
+pytestmark = pytest.mark.project
+
 PUBLIC = {
     **{f"godefer.{name}": getattr(godefer, name) for name in godefer.__all__},
     "godefer._explain.DeferSite": DeferSite,

@@ -10,16 +10,9 @@ import textwrap
 import pytest
 
 from godefer import defer, errdefer, okdefer, panic, recover
-from tests.outcomes import drive
+from tests.helpers import drive, pause
 
 EXITS = [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError]
-
-
-class Pause:
-    """Suspend once, whoever drives the coroutine."""
-
-    def __await__(self):
-        yield
 
 
 KINDS = ["function", "generator", "coroutine", "async generator"]
@@ -45,7 +38,7 @@ def _runner(way, kind):
     async def coroutine(calls, body):
         for call in calls:
             defer(call)
-        await Pause()
+        await pause()
         body()
 
     @way
@@ -53,7 +46,7 @@ def _runner(way, kind):
         for call in calls:
             defer(call)
         yield
-        await Pause()
+        await pause()
         body()
 
     async def iterate(calls, body):
@@ -428,7 +421,7 @@ def test_a_closed_coroutine(way):
     @way
     async def f():
         defer(lambda: seen.append((type(sys.exception()), recover())))
-        await Pause()
+        await pause()
 
     coroutine = f()
     coroutine.send(None)
@@ -441,19 +434,19 @@ def test_a_deferred_call_that_waits_while_the_coroutine_is_closed(way):
     ran = []
 
     async def waits():
-        await Pause()
+        await pause()
         ran.append("waited")
 
     @way
     async def f():
         defer(ran.append, "deferred")
         defer(waits)
-        await Pause()
+        await pause()
 
     async def by_hand():
         try:
             try:
-                await Pause()
+                await pause()
             finally:
                 await waits()
         finally:
@@ -480,9 +473,9 @@ def test_a_coroutine_that_waits_while_it_is_closed(way):
     async def f():
         defer(events.append, "deferred")
         try:
-            await Pause()
+            await pause()
         finally:
-            await Pause()
+            await pause()
             events.append("body")
 
     coroutine = f()

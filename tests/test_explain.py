@@ -61,7 +61,7 @@ def undecorated(events):
 
 
 def test_open_coded():
-    """Of an open-coded function it tells the place, the way, and each statement's line and shape."""
+    """Of an open-coded function it tells the place, the way, and each statement's line and shape (R4)."""
     explanation = explain(every_shape)
     assert isinstance(explanation, Explanation)
     assert explanation.function == "every_shape"
@@ -78,7 +78,7 @@ def test_open_coded():
 
 
 def test_runtime():
-    """Of a function that runs the runtime way it tells the reason."""
+    """Of a function that runs the runtime way it tells the reason (R4)."""
     explanation = explain(not_open_coded)
     assert explanation.function == "not_open_coded"
     assert explanation.file == str(HERE)
@@ -93,7 +93,7 @@ def test_runtime():
 
 
 def test_text_of_open_coded():
-    """As text it is a line for the function and one for each statement."""
+    """As text it is a line for the function and one for each statement (R4)."""
     first, *lines = str(explain(every_shape)).splitlines()
     assert first == f"every_shape ({HERE}:{every_shape.__code__.co_firstlineno}): open-coded"
     assert lines == [
@@ -108,7 +108,7 @@ def test_text_of_open_coded():
 
 
 def test_text_of_runtime():
-    """As text it is a line for the function and one for the reason."""
+    """As text it is a line for the function and one for the reason (R4)."""
     explanation = explain(not_open_coded)
     first, second = str(explanation).splitlines()
     assert first == f"not_open_coded ({HERE}:{explanation.line}): runtime"
@@ -119,7 +119,7 @@ def test_text_of_runtime():
 
 
 def test_lowered():
-    """The lowered source is the function's, in which hidden names begin with "@" and are not quoted; its own strings are."""
+    """The lowered source is the function's, in which hidden names begin with "@" and are not quoted; its own strings are (R4)."""
 
     @with_defers
     def f(x):
@@ -180,7 +180,7 @@ def shapes():
 
 @pytest.mark.parametrize("function", shapes(), ids=lambda function: function.__name__)
 def test_lowered_is_python_but_for_hidden_names(function):
-    """With ordinary names in place of the hidden ones, the lowered source is a definition of the function."""
+    """With ordinary names in place of the hidden ones, the lowered source is a definition of the function (R4)."""
     explanation = explain(function)
     assert explanation.way == "open-coded"
     assert explanation.lowered
@@ -192,7 +192,7 @@ def test_lowered_is_python_but_for_hidden_names(function):
 
 
 def test_lowered_of_a_function_whose_source_is_gone(tmp_path):
-    """Where the source is gone by now, a comment is in its place."""
+    """Where the source is gone by now, a comment is in its place (R4)."""
     path = tmp_path / "module.py"
     path.write_text("from godefer import *\n@with_defers\ndef f():\n    defer(print)\n")
     spec = importlib.util.spec_from_file_location("module", path)
@@ -207,7 +207,7 @@ def test_lowered_of_a_function_whose_source_is_gone(tmp_path):
 
 
 def test_explaining_changes_nothing():
-    """To be explained, often, does not change a function."""
+    """To be explained, often, does not change a function (R4)."""
     code = every_shape.__code__
     first, second = explain(every_shape), explain(every_shape)
     assert first == second
@@ -371,7 +371,7 @@ def test_undecorated(thing):
 
 
 def test_endless_wrapping():
-    """A `__wrapped__` that leads back to where it began is no endless search."""
+    """A `__wrapped__` that leads back to where it began is no endless search (R4)."""
 
     def f():
         pass
@@ -442,7 +442,7 @@ def test_environment_and_named_results(monkeypatch):
 
 
 def test_named_result_without_a_defer():
-    """A function with a named result and no statement is open-coded, with nothing to list."""
+    """A function with a named result and no statement is open-coded, with nothing to list (N, R4)."""
 
     @with_defers(result="n")
     def f():
@@ -456,7 +456,7 @@ def test_named_result_without_a_defer():
 
 
 def test_no_defer():
-    """A decorated function without a statement runs the runtime way, and says so."""
+    """A decorated function without a statement runs the runtime way, and says so (R4)."""
 
     @with_defers
     def f():

@@ -35,7 +35,7 @@ def test_an_interrupt_anywhere_loses_no_call(shape, way):
 
 
 def test_the_gap_of_python_3_13_and_3_14_is_that_of_a_function_written_by_hand():
-    """On 3.13 and 3.14 an interrupt at the end of a loop that ends with a condition is in no `try`; elsewhere there is no such gap."""
+    """On 3.13 and 3.14 an interrupt at the end of a loop that ends with a condition is in no `try`; elsewhere there is no such gap (D2)."""
 
     def by_hand(_, done, ran):
         try:
@@ -64,6 +64,7 @@ def test_a_signal_at_a_random_moment_loses_no_call(way):
     assert result.struck > 400
 
 
+@pytest.mark.project
 def test_the_command_prints_the_figures(monkeypatch, capsys):
     """`python -m tests.faults` says how many faults there were, and what was lost."""
     monkeypatch.setattr(

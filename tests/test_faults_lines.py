@@ -32,7 +32,7 @@ def test_a_fault_in_the_place_of_a_deferred_call_stops_that_one_alone(shape):
 
 
 def test_a_fault_at_the_line_of_a_call_or_a_try_acts_as_in_a_function_written_by_hand():
-    """The two kinds of line that are set apart lose the same call if `finally` is written by hand."""
+    """The two kinds of line that are set apart lose the same call if `finally` is written by hand (D2, D5)."""
 
     def by_hand(ran):
         try:

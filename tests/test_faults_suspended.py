@@ -36,7 +36,7 @@ def test_what_is_suspended_ends_as_if_it_were_written_by_hand(way, program, by_h
 
 @pytest.mark.parametrize("program", sorted({*PROGRAMS} - {"in_a_daemon_thread"}))
 def test_written_by_hand_they_are_cleaned_up_in_silence(program, by_hand):
-    """What the others are compared with: both clean-ups, and no message. (A daemon thread is stopped as it is.)"""
+    """What the others are compared with: both clean-ups, and no message (D2). (A daemon thread is stopped as it is.)"""
     printed, complaints, code = by_hand[program]
     assert [line for line in printed if line in {"a", "b"}] == ["b", "a"]
     assert (complaints, code) == ("", 0)

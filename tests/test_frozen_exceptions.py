@@ -7,7 +7,11 @@ import dataclasses
 import pytest
 
 from godefer import ausing, defer, defer_scope, errdefer, recover, using
-from tests.outcomes import run
+from tests.helpers import chain, run
+
+
+def details(error):
+    return [(type(e), e.args) for e in chain(error)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,14 +27,6 @@ class Tuple(Exception):
 
 def fail(number):
     raise Frozen(number)
-
-
-def chain(error):
-    found = []
-    while error is not None:
-        found.append((type(error), error.args))
-        error = error.__context__
-    return found
 
 
 def by_hand(body, calls):
@@ -99,15 +95,15 @@ async def by_async_scope(body):
 @pytest.mark.parametrize("body", [None, 0])
 def test_chains(way, body):
     """All deferred calls run, and the chain is that of nested `try`/`finally` (D5)."""
-    expected = chain(run(by_hand, body, CALLS))
+    expected = details(run(by_hand, body, CALLS))
     assert len(expected) == (3 if body is None else 4)
     generator, coroutine = way(defers_in_a_generator), way(defers_in_a_coroutine)
-    assert chain(run(way(defers_each), body)) == expected
-    assert chain(run(way(defers_in_a_loop), body)) == expected
-    assert chain(run(lambda: list(generator(body)))) == expected
-    assert chain(run(lambda: asyncio.run(coroutine(body)))) == expected
-    assert chain(run(by_scope, body)) == expected
-    assert chain(run(lambda: asyncio.run(by_async_scope(body)))) == expected
+    assert details(run(way(defers_each), body)) == expected
+    assert details(run(way(defers_in_a_loop), body)) == expected
+    assert details(run(lambda: list(generator(body)))) == expected
+    assert details(run(lambda: asyncio.run(coroutine(body)))) == expected
+    assert details(run(by_scope, body)) == expected
+    assert details(run(lambda: asyncio.run(by_async_scope(body)))) == expected
 
 
 def test_recovering(way):
@@ -133,8 +129,8 @@ def test_recovering(way):
 
     for function in (f, g, scope):
         found = []
-        assert chain(run(function)) == [(Frozen, (2,))]
-        assert chain(found[0]) == [(Frozen, (1,))]
+        assert details(run(function)) == [(Frozen, (2,))]
+        assert details(found[0]) == [(Frozen, (1,))]
 
 
 def test_context_managers(way):
@@ -183,5 +179,5 @@ def test_notes_that_are_no_list(way):
 
     for function in (f, scope):
         error = run(function)
-        assert chain(error) == [(Tuple, ()), (Tuple, ())]
+        assert details(error) == [(Tuple, ()), (Tuple, ())]
         assert error.__notes__ == ("its own",)

@@ -12,11 +12,6 @@ from godefer import defer, errdefer, okdefer, recover, with_defers
 
 
 @pytest.fixture
-def events():
-    return []
-
-
-@pytest.fixture
 def gen(way, events):
     """A generator function that yields 1 and 2, echoes what it is sent, and notes how it exits."""
 

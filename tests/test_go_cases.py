@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.project
+
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "go-cases.md"
 MODULES = sorted(path.name for path in TESTS.glob("test_go_*.py") if path != Path(__file__))

@@ -11,28 +11,12 @@ import traceback
 import pytest
 
 from godefer import Panic, defer, panic, recover
+from tests.helpers import chain
+from tests.mirrored import Log, value
 
 
-def value(exception):
-    """What a recovered panic was given; any other exception, and None, as it is."""
-    return exception.value if isinstance(exception, Panic) else exception
-
-
-class Log(list):
-    """What was recovered, with who asked."""
-
-    def note(self, name):
-        """To be deferred: recovers."""
-        self.append((name, value(recover())))
-
-
-def chain(exception):
-    """What an exception and those before it were given, the last one first."""
-    found = []
-    while exception is not None:
-        found.append(value(exception))
-        exception = exception.__context__
-    return found
+def values(error):
+    return [value(e) for e in chain(error)]
 
 
 # Panics after panics
@@ -87,7 +71,7 @@ def test_a_recovery_and_a_new_panic_in_two_calls(way):
 
     recovers()
     assert log == [("first", "first panic")]
-    assert chain(*raised) == ["second panic"]
+    assert values(*raised) == ["second panic"]
 
 
 def test_the_first_panic_goes_on_after_the_second_was_recovered(way):
@@ -127,7 +111,7 @@ def test_one_call_recovers_and_panics(way):
 
     with pytest.raises(Panic) as caught:
         f()
-    assert chain(caught.value) == ["second panic", "first panic"]
+    assert values(caught.value) == ["second panic", "first panic"]
 
 
 def test_calls_are_left_where_it_is_recovered_and_above(way):
@@ -161,7 +145,7 @@ def test_calls_are_left_where_it_is_recovered_and_above(way):
 
     with pytest.raises(Panic) as caught:
         one()
-    assert chain(caught.value) == ["third panic"]
+    assert values(caught.value) == ["third panic"]
     assert log == [
         ("panics anew", None),
         "first panic",
@@ -187,7 +171,7 @@ def test_three_panics_in_two_functions(way):
 
     with pytest.raises(Panic) as caught:
         pt1()
-    assert chain(caught.value) == ["panic pt1", "panic pt2", "hello"]
+    assert values(caught.value) == ["panic pt1", "panic pt2", "hello"]
     shown = "".join(traceback.format_exception(caught.value))
     first, second, third = (
         shown.index(f"Panic: {name}\n") for name in ("hello", "panic pt2", "panic pt1")

@@ -12,18 +12,8 @@ import weakref
 
 import pytest
 
-from godefer import Panic, defer, panic, recover
-
-
-def value(exception):
-    """What a recovered panic was given; any other exception, and None, as it is."""
-    return exception.value if isinstance(exception, Panic) else exception
-
-
-def squelch():
-    """To be deferred."""
-    recover()
-
+from godefer import defer, panic, recover
+from tests.mirrored import squelch, value
 
 # Callees and arguments
 

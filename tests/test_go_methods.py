@@ -9,30 +9,8 @@ import types
 
 import pytest
 
-from godefer import Panic, defer, panic, recover
-
-
-def value(exception):
-    """What a recovered panic was given; any other exception, and None, as it is."""
-    return exception.value if isinstance(exception, Panic) else exception
-
-
-def sub_call():
-    """A call below a deferred function: too far down to recover."""
-    return recover()
-
-
-class Log(list):
-    """What was recovered, with who asked."""
-
-    def note(self, name):
-        """To be deferred: recovers."""
-        self.append((name, value(recover())))
-
-    def thrice(self, name):
-        """To be deferred: asks in a sub-call, then itself, then once more."""
-        self.append((name, sub_call(), value(recover()), recover()))
-
+from godefer import defer, panic, recover
+from tests.mirrored import Log, sub_call, value
 
 # Receivers
 

@@ -7,11 +7,7 @@ docs/go-cases.md lists Go's files, and those that mean nothing here. Functions w
 import pytest
 
 from godefer import Panic, defer, panic, recover, with_defers
-
-
-def squelch():
-    """To be deferred."""
-    recover()
+from tests.mirrored import squelch
 
 
 def test_a_deferred_function_reads_what_is_returned():

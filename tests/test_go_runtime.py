@@ -6,20 +6,7 @@ docs/go-cases.md lists Go's files, and those that mean nothing here.
 import pytest
 
 from godefer import Panic, defer, panic, recover, with_defers
-
-
-def value(exception):
-    """What a recovered panic was given; any other exception, and None, as it is."""
-    return exception.value if isinstance(exception, Panic) else exception
-
-
-class Log(list):
-    """What has happened, in order."""
-
-    def note(self, *recovered_by):
-        """To be deferred: recovers."""
-        self.append((*recovered_by, value(recover())))
-
+from tests.mirrored import Log, value
 
 # defer_test.go
 

@@ -8,6 +8,8 @@ import pytest
 
 import godefer
 
+pytestmark = pytest.mark.project
+
 ROOT = Path(godefer.__file__).parent
 MODULES = {
     ".".join(["godefer", *path.relative_to(ROOT).with_suffix("").parts]): path

@@ -3,20 +3,15 @@
 import functools
 import importlib.util
 import inspect
-import os
 import pickle
-import subprocess
 import sys
 import types
 import typing
-from pathlib import Path
 
 import pytest
 
-import godefer
 from godefer import defer, with_defers
-
-PARENT = str(Path(godefer.__file__).resolve().parent.parent)
+from tests.helpers import python
 
 
 def same(fn):
@@ -570,14 +565,7 @@ print(with_defers(down)(1, events), events, twice is down, down.__name__, down._
 
 def run(*args, way):
     """Run Python in a process of its own, in which every function is run in that way."""
-    env = {
-        **os.environ,
-        "PYTHONPATH": PARENT,
-        "GODEFER_OPEN_CODED": "0" if way.name == "runtime" else "1",
-    }
-    done = subprocess.run(
-        [sys.executable, *map(str, args)], env=env, capture_output=True, text=True, check=False
-    )
+    done = python(*args, way=way)
     assert done.stderr == ""
     assert done.returncode == 0
     return done.stdout

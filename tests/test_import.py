@@ -12,6 +12,8 @@ import pytest
 
 import godefer
 
+pytestmark = pytest.mark.project
+
 PARENT = str(Path(godefer.__file__).resolve().parent.parent)
 SLOW = ["asyncio", "functools", "inspect", "typing", "typing_extensions", "wrapt"]
 

@@ -211,6 +211,7 @@ def report(**changes):
     return soak.Report(**(values | changes))
 
 
+@pytest.mark.project
 def test_what_the_soak_finds():
     """Memory that grows after the warm-up, a wrong call, no call, and a pool above its bound are each a failure."""
     assert report().problems() == []
@@ -226,6 +227,7 @@ def test_what_the_soak_finds():
     assert "more than its bound" in report(pool=record.POOL_SIZE + 1).problems()[0]
 
 
+@pytest.mark.project
 def test_the_soak_notices_a_call_that_is_lost(monkeypatch):
     """A job whose deferred call did not run, or that raised, is counted as wrong."""
 

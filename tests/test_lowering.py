@@ -54,7 +54,7 @@ def test_shapes(name):
 
 
 def test_there_are_shapes():
-    """The files are where the test looks for them."""
+    """The files are where the test looks for them (R1)."""
     assert len(list(DIRECTORY.glob("*.txt"))) >= 30
 
 
@@ -81,7 +81,7 @@ def test_other_names(statement, meaning):
     "statement", ["cleanup.defer(g)", "godefer.scope.defer(g)", "package.defer(g)", "self.defer(g)"]
 )
 def test_somebody_else_s_defer(statement):
-    """An attribute that is not godefer's is a call like any other."""
+    """An attribute that is not godefer's is a call like any other (R1)."""
     node = parsed(f"def f(self):\n    {statement}")
     assert lower(node, MEANINGS) == "there is no defer statement in its body"
 
@@ -118,7 +118,7 @@ def test_positions():
 
 
 def test_every_added_node_can_be_compiled():
-    """No node is without a position, of which the compiler would complain."""
+    """No node is without a position, of which the compiler would complain (R1)."""
     node = parsed("async def f(x):\n    for y in x:\n        defer(g, *y, k=1)\n    return x")
     lower(node, MEANINGS)
     with warnings.catch_warnings():
@@ -260,7 +260,7 @@ def test_godefer_imported_in_the_body(statement):
 
 
 def test_other_imports_in_the_body():
-    """An import of something else does not matter."""
+    """An import of something else does not matter (R1)."""
     node = parsed(
         "def f(x):\n    import godeferred, os\n    from . import godefer_helper\n    defer(g)"
     )
@@ -286,5 +286,5 @@ def test_declared_name(declaration):
     ],
 )
 def test_no_statement(body):
-    """Without a statement in its own scope there is nothing to lower."""
+    """Without a statement in its own scope there is nothing to lower (R1)."""
     assert refused(f"def f(x):\n    {body}") == "there is no defer statement in its body"

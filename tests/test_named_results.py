@@ -1,50 +1,25 @@
 """Named results: the function's result is a local variable that deferred calls read and change: section N.
 
-Named results are always compiled into the function, so these tests use `with_defers` itself, not the fixture `way`. The
-values are those of the same programs in Go.
+Named results are always compiled into the function, so these tests use `with_defers` itself, not the fixture `way`. The values
+are those of the same programs in Go.
 """
 
 import asyncio
 import inspect
-import linecache
 
 import pytest
 
 from godefer import (
-    DeferError,
     ausing,
     defer,
     errdefer,
     explain,
     okdefer,
-    panic,
     recover,
     using,
     with_defers,
 )
-
-
-class Manager:
-    """A context manager, of both kinds, that notes its exit and answers it with *answer*."""
-
-    def __init__(self, events, answer=None):
-        self.events = events
-        self.answer = answer
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        self.events.append(kind)
-        return self.answer
-
-    async def __aenter__(self):
-        return self
-
-    async def __aexit__(self, kind, error, traceback):
-        await asyncio.sleep(0)
-        return self.__exit__(kind, error, traceback)
-
+from tests.managers import Answering
 
 # What the caller gets
 
@@ -324,258 +299,6 @@ def test_a_wrong_count(value, error, words):
     assert events == [(0, 0)]
 
 
-# Failing, and recovering
-
-
-def test_an_exception_propagates():
-    """An exception leaves the function whatever is in the variable (N)."""
-    events = []
-
-    @with_defers(result="err")
-    def f():
-        err = "set"
-        defer(lambda: events.append(err))
-        raise KeyError(1)
-
-    with pytest.raises(KeyError) as caught:
-        f()
-    assert events == ["set"]
-    assert caught.value.__context__ is None
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), GeneratorExit()])
-def test_an_exit_propagates(error):
-    """An exit that no `recover` takes leaves the function, its calls run: Go's Goexit (N, P3)."""
-    events = []
-
-    @with_defers(result="n")
-    def f():
-        def change():
-            nonlocal n
-            n += 1
-            events.append((n, recover()))
-
-        n = 1
-        defer(change)
-        raise error
-
-    with pytest.raises(type(error)) as caught:
-        f()
-    assert caught.value is error
-    assert events == [(2, None)]
-
-
-def test_recovery_gives_the_current_value():
-    """After a recovery the caller gets what is in the variable, changed by the recovering call or not (N, P4)."""
-
-    @with_defers(result="n")
-    def unchanged():
-        def recovers():
-            recover()
-
-        defer(recovers)
-        n = 7
-        panic("lost")
-
-    @with_defers(result="err")
-    def changed():
-        def recovers():
-            nonlocal err
-            err = recover()
-
-        defer(recovers)
-        err = None
-        raise KeyError(1)
-
-    assert unchanged() == 7
-    assert repr(changed()) == "KeyError(1)"
-
-
-def test_recovery_of_several():
-    """After a recovery each of several names has its current value (N, P4)."""
-
-    @with_defers(result=("n", "err"))
-    def f():
-        def recovers():
-            nonlocal err
-            err = str(recover())
-
-        defer(recovers)
-        err = None
-        n = 1
-        raise ValueError("in the body")
-
-    assert f() == (1, "in the body")
-
-
-def test_a_call_fails_after_the_return():
-    """What `return` assigned stays assigned when a deferred call fails and an outer one recovers (N, P4, P5)."""
-    seen = []
-
-    @with_defers(result="n")
-    def f():
-        def recovers():
-            nonlocal n
-            seen.append((str(recover()), n))
-            n += 100
-
-        def fails():
-            nonlocal n
-            n += 1
-            raise ValueError("late")
-
-        defer(recovers)
-        defer(fails)
-        n = 0
-        return 1
-
-    assert f() == 102
-    assert seen == [("late", 2)]
-
-
-def test_a_panic_in_the_return():
-    """A `return` whose expression fails assigns nothing (N)."""
-
-    @with_defers(result="n")
-    def f():
-        def recovers():
-            recover()
-
-        defer(recovers)
-        n = 3
-        return 1 // 0
-
-    assert f() == 3
-
-
-def test_a_panic_is_replaced_and_recovered():
-    """A panic of a deferred call replaces the one in flight, and is recovered by an outer call (N, P5)."""
-    seen = []
-
-    @with_defers(result="n")
-    def f():
-        def outer():
-            nonlocal n
-            seen.append(str(recover()))
-            n += 1
-
-        def again():
-            nonlocal n
-            n = 40
-            raise ValueError(f"again {recover()}")
-
-        n = 0
-        defer(outer)
-        defer(again)
-        raise ValueError("first")
-
-    assert f() == 41
-    assert seen == ["again first"]
-
-
-def test_calls_after_a_recovery_change_the_result():
-    """The calls that remain after a recovery run as on a return, and change the result (N, P4, D10)."""
-    events = []
-
-    @with_defers(result="n")
-    def f():
-        def add(k):
-            nonlocal n
-            n += k
-
-        def recovers():
-            recover()
-
-        n = 1
-        defer(add, 10)
-        okdefer(add, 100)
-        errdefer(events.append, "failing")
-        defer(recovers)
-        raise ValueError
-
-    assert f() == 111
-    assert events == []
-
-
-def test_errdefer_and_okdefer():
-    """An `okdefer` call changes the result; an `errdefer` call changes what a recovery returns (N, D10)."""
-
-    @with_defers(result="n")
-    def f(error):
-        def put(k):
-            nonlocal n
-            n = n * 10 + k
-
-        def recovers():
-            recover()
-
-        n = 0
-        defer(put, 1)
-        defer(recovers)
-        errdefer(put, 2)
-        okdefer(put, 3)
-        if error:
-            raise ValueError
-        return 5
-
-    assert f(error=False) == 531
-    assert f(error=True) == 21
-
-
-def test_a_suppressing_context_manager():
-    """When a context manager's exit suppresses the exception, the caller gets the current value (N, D11)."""
-    events = []
-
-    @with_defers(result="n")
-    def f():
-        using(Manager(events, answer=True))
-        n = 5
-        raise KeyError
-
-    assert f() == 5
-    assert events == [KeyError]
-
-
-def test_a_suppressing_context_manager_among_defers():
-    """Calls deferred before a suppressing context manager run as on a return, and change the result (N, D11)."""
-    events = []
-
-    @with_defers(result="n")
-    def f(error):
-        def double():
-            nonlocal n
-            n *= 2
-
-        okdefer(double)
-        manager = using(Manager(events, answer=True))
-        defer(double)
-        n = 5
-        if error:
-            raise error
-        events.append(type(manager))
-        return 7
-
-    assert f(KeyError()) == 20
-    assert f(None) == 28
-    assert events == [KeyError, Manager, None]
-
-
-def test_a_suppressing_context_manager_in_a_loop():
-    """The same with context managers entered in a loop (N, D8, D11)."""
-    events = []
-
-    @with_defers(result="n")
-    def f():
-        n = 0
-        for answer in (False, True, False):
-            n += 1
-            using(Manager(events, answer))
-        raise KeyError
-
-    assert f() == 3
-    assert events == [KeyError, KeyError, None]
-
-
 # Where `return` and `defer` may stand
 
 
@@ -667,7 +390,7 @@ def test_return_in_a_loop_a_with_and_a_try():
         defer(negate)
         n = 0
         for i in range(3):
-            with Manager(events):
+            with Answering(events):
                 if where == "with" and i == 1:
                     return 1
             try:
@@ -765,7 +488,7 @@ def test_bound_by_other_statements():
     @with_defers(result="n")
     def entered():
         defer(int)
-        with Manager([]) as n:
+        with Answering([]) as n:
             pass
 
     @with_defers(result="n")
@@ -781,13 +504,13 @@ def test_bound_by_other_statements():
 
     @with_defers(result="n")
     def entering():
-        n = using(Manager([]))
+        n = using(Answering([]))
 
     assert loop() == 2
-    assert isinstance(entered(), Manager)
+    assert isinstance(entered(), Answering)
     assert walrus() == 4
     assert annotated() == 5
-    assert isinstance(entering(), Manager)
+    assert isinstance(entering(), Answering)
 
 
 # Kinds of functions
@@ -918,7 +641,7 @@ def test_a_coroutine():
             n = before, repr(recover())
 
         defer(change)
-        await ausing(Manager([]))
+        await ausing(Answering([]))
         n = 1
         await asyncio.sleep(0)
         if error:
@@ -955,190 +678,3 @@ def test_a_coroutine_that_is_cancelled():
 
     assert asyncio.run(main()) is True
     assert events == [(2, None)]
-
-
-# What is refused
-
-
-def refused(fn, result):
-    """The message of the DeferError that decorating *fn* raises, after the part that names the function and its place."""
-    with pytest.raises(DeferError) as caught:
-        with_defers(result=result)(fn)
-    code = fn.__code__
-    start = f"with_defers(result={result!r}) on {code.co_qualname} ({code.co_filename}:{code.co_firstlineno}): "
-    message = str(caught.value)
-    assert message.startswith(start)
-    return message[len(start) :]
-
-
-def test_not_a_variable():
-    """A name that the function does not bind is a DeferError at decoration that says to assign it (N)."""
-
-    def f():
-        n = 1
-        defer(int)
-        return n
-
-    words = "'err' is not a local variable of it; assign to err in the body"
-    assert [refused(f, "err"), refused(f, ("n", "err")), refused(f, ("err", "n"))] == [words] * 3
-
-
-def test_a_variable_of_another_scope():
-    """A global, a closure variable and an inner function's variable are no local variables (N)."""
-    outer = 1
-
-    def f():
-        nonlocal outer
-        global module_level
-        defer(int)
-        outer = 2
-        module_level = 3
-
-        def inner():
-            within = 4
-            return within
-
-        return inner
-
-    for name in ("outer", "module_level", "within"):
-        assert (
-            refused(f, name)
-            == f"{name!r} is not a local variable of it; assign to {name} in the body"
-        )
-
-
-def test_a_parameter():
-    """A parameter, of any kind, is a DeferError at decoration (N)."""
-
-    def f(a, /, b, *c, d=1, **e):
-        defer(int)
-        a = b = c = d = e = 1
-        return lambda: (a, b)
-
-    for name in "abcde":
-        assert (
-            refused(f, name)
-            == f"{name!r} is a parameter; name a local variable, which starts as None"
-        )
-
-
-def test_an_async_generator():
-    """An async generator has no return value: a DeferError at decoration says so (N)."""
-
-    async def f():
-        n = 1
-        defer(int)
-        yield n
-
-    assert (
-        refused(f, "n") == "an async generator returns no value; write @with_defers without result"
-    )
-
-
-@pytest.mark.parametrize("result", [3, [], ["n"], (), ("n", 3), "", b"n"])
-def test_not_names(result):
-    """What is neither a name nor a tuple of names is a DeferError at decoration (N)."""
-
-    def f():
-        n = 1
-        defer(int)
-        return n
-
-    assert refused(f, result)
-
-
-def test_a_name_twice():
-    """Names that do not differ are a DeferError at decoration (N)."""
-
-    def f():
-        n = 1
-        defer(int)
-        return n, n
-
-    assert refused(f, ("n", "n")) == "the names must differ"
-
-
-def test_a_name_that_an_except_clause_deletes():
-    """`except … as err` deletes err at its end, so that it cannot be the result: a DeferError at decoration (N)."""
-
-    def f():
-        try:
-            defer(int)
-        except ValueError as err:
-            return err
-
-    assert "except" in refused(f, "err")
-
-
-def test_without_source():
-    """A function whose source is not there is a DeferError at decoration that says what is missing (N, R3)."""
-    namespace = {"defer": defer}
-    exec("def f():\n    n = 1\n    defer(print, n)\n    return n\n", namespace)
-    message = refused(namespace["f"], "n")
-    assert "named results need the function to be recompiled from its source" in message
-    assert "the source of <string> is not available" in message
-
-
-def test_a_source_that_was_edited(tmp_path):
-    """A function whose file now holds another text is a DeferError at decoration, not that text's function (N, R3)."""
-    path = tmp_path / "edited.py"
-    path.write_text("def f():\n    n = 1\n    defer(print, n)\n    return n\n")
-    namespace = {"defer": defer}
-    exec(compile(path.read_text(), str(path), "exec"), namespace)
-    path.write_text("def f():\n    n = 2\n    defer(print, n)\n    return n\n")
-    linecache.checkcache(str(path))
-    assert "named results need" in refused(namespace["f"], "n")
-
-
-def test_what_cannot_be_open_coded():
-    """A function in which `defer` is passed as a value is a DeferError at decoration that says why (N, R3)."""
-
-    def f():
-        n = 1
-        register = defer
-        register(print, n)
-        return n
-
-    assert "named results need" in refused(f, "n")
-
-
-# The environment
-
-
-def test_open_coding_turned_off(monkeypatch):
-    """With GODEFER_OPEN_CODED=0 a function with a named result is compiled all the same (N, R4)."""
-    monkeypatch.setenv("GODEFER_OPEN_CODED", "0")
-
-    @with_defers(result="n")
-    def f():
-        def add():
-            nonlocal n
-            n += 1
-
-        n = 0
-        defer(add)
-        return 1
-
-    assert f() == 2
-    assert explain(f).way == "open-coded"
-
-
-def test_the_same_function_with_other_results():
-    """The same code decorated with other names is compiled for those (N)."""
-
-    def make():
-        def f():
-            def change():
-                nonlocal a, b
-                a, b = a + 1, b + 10
-
-            a, b = 1, 2
-            defer(change)
-            return
-
-        return f
-
-    assert with_defers(result="a")(make())() == 2
-    assert with_defers(result="b")(make())() == 12
-    assert with_defers(result=("b", "a"))(make())() == (12, 2)
-    assert with_defers(make())() is None

@@ -11,6 +11,7 @@ import pytest
 from godefer import DeferError, ausing, defer, errdefer, okdefer, panic, recover, using
 from godefer._runtime.invocation import live
 from godefer._runtime.record import _defer, pool
+from tests.helpers import drive, fail, pause
 
 N = 1000
 COUNTS_REFERENCES = sys.implementation.name == "cpython"
@@ -29,10 +30,6 @@ def clean_up(argument=None, key=None):
     pass
 
 
-def fail(argument):
-    raise ValueError(argument)
-
-
 def stop(argument):
     raise SystemExit(argument)
 
@@ -47,22 +44,17 @@ def recovers_and_fails(argument):
 
 
 async def later(argument):
-    await Pause()
+    await pause()
 
 
 async def fail_later(argument):
-    await Pause()
+    await pause()
     raise ValueError(argument)
 
 
 async def recovers_later(argument):
-    await Pause()
+    await pause()
     recover()
-
-
-class Pause:
-    def __await__(self):
-        yield
 
 
 class Manager:
@@ -82,23 +74,16 @@ class Manager:
         return self.result
 
     async def __aenter__(self):
-        await Pause()
+        await pause()
         return self.argument
 
     async def __aexit__(self, *details):
-        await Pause()
+        await pause()
         return self.__exit__(*details)
 
 
 def helper(argument):
     defer(clean_up, argument)
-
-
-def drive(coroutine):
-    """Run a coroutine that only ever waits for a Pause."""
-    with contextlib.suppress(StopIteration):
-        while True:
-            coroutine.send(None)
 
 
 # Each of these makes a function that calls a decorated function once, which exits in its own way.
@@ -390,7 +375,7 @@ def a_coroutine_raises(way):
     @way
     async def f(argument):
         defer(later, argument)
-        await Pause()
+        await pause()
         raise ValueError(argument)
 
     return lambda argument: drive(f(argument))
@@ -442,7 +427,7 @@ def a_coroutine_cancelled(way):
     async def f(argument):
         defer(later, argument)
         defer(recovers, argument)
-        await Pause()
+        await pause()
 
     def run(argument):
         coroutine = f(argument)
@@ -457,7 +442,7 @@ def a_coroutine_closed(way):
     @way
     async def f(argument):
         defer(clean_up, argument)
-        await Pause()
+        await pause()
 
     def run(argument):
         coroutine = f(argument)
@@ -662,7 +647,7 @@ def test_a_normal_exit_leaves_no_cycle(way):
     @way
     async def h(argument):
         defer(later, argument)
-        await Pause()
+        await pause()
         return argument
 
     def once():

@@ -13,6 +13,7 @@ import pytest
 import godefer
 from godefer import defer, explain, with_defers
 from godefer._compiler import quiet
+from tests.helpers import python
 
 PARENT = str(Path(godefer.__file__).resolve().parent.parent)
 
@@ -25,16 +26,8 @@ def f(x):
 
 def run(*arguments, **environment):
     """Run Python; what it printed on both streams, in lines."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(
-        [sys.executable, "-B", *arguments],
-        env=env | {"PYTHONPATH": PARENT, "GODEFER_CACHE": "0", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = {"GODEFER_CACHE": "0", **environment}
+    done = python("-B", *arguments, stderr=subprocess.STDOUT, **environment)
     assert done.returncode == 0, done.stdout
     return done.stdout.splitlines()
 
@@ -54,7 +47,7 @@ def global_state():
 
 
 def test_global_state(way, tmp_path):
-    """No filter, hook, module, setting or cache of the process differs after decorating."""
+    """No filter, hook, module, setting or cache of the process differs after decorating (R1)."""
     names = {"defer": defer, "decorate": way}
     for n in range(2):  # the first one imports the compiler
         path = tmp_path / f"module{n}.py"
@@ -69,7 +62,7 @@ def test_global_state(way, tmp_path):
 
 
 def test_an_unclosed_file_at_exit(tmp_path):
-    """Under `-X dev` a file that is left open is reported at exit, after decorating as before."""
+    """Under `-X dev` a file that is left open is reported at exit, after decorating as before (R1)."""
     script = tmp_path / "script.py"
     script.write_text(
         "from godefer import defer, with_defers\n"
@@ -81,7 +74,7 @@ def test_an_unclosed_file_at_exit(tmp_path):
 
 
 def test_a_warning_that_was_shown(tmp_path):
-    """A warning that is shown once for its line is not shown again because of a decoration."""
+    """A warning that is shown once for its line is not shown again because of a decoration (R1)."""
     script = tmp_path / "script.py"
     script.write_text(
         "import warnings\n"
@@ -98,7 +91,7 @@ def test_a_warning_that_was_shown(tmp_path):
 
 
 def test_without_the_module_warnings(tmp_path):
-    """A program that has not imported `warnings` is not told of its SyntaxWarnings again."""
+    """A program that has not imported `warnings` is not told of its SyntaxWarnings again (R1)."""
     (tmp_path / "module.py").write_text(
         "import sys\nfrom godefer import defer, with_defers, explain\n"
         "before = 'warnings' in sys.modules\n@with_defers\n"
@@ -112,7 +105,7 @@ def test_without_the_module_warnings(tmp_path):
 
 @pytest.mark.parametrize("category", [SyntaxWarning, UserWarning])
 def test_the_warnings_of_other_threads(tmp_path, category):
-    """While one thread decorates, no warning of another one is lost."""
+    """While one thread decorates, no warning of another one is lost (R1)."""
     path = tmp_path / "module.py"
     path.write_text(WARNS)
     stop = threading.Event()
@@ -166,7 +159,7 @@ async def g(x):
 
 
 def test_lowered_code_is_without_warnings(tmp_path, monkeypatch):
-    """The compiler has nothing to warn of in lowered code, so nothing needs to be silenced."""
+    """The compiler has nothing to warn of in lowered code, so nothing needs to be silenced (R1)."""
     path = tmp_path / "module.py"
     path.write_text(ALL_SHAPES)
     names = {name: getattr(godefer, name) for name in godefer.__all__}

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from godefer import defer, defer_scope, recover, using
+from tests.helpers import raise_it
 
 
 class Delegating(Exception):
@@ -47,10 +48,6 @@ def odd(request):
     return type(request.param)(*request.param.args)
 
 
-def raises(error):
-    raise error
-
-
 def test_it_is_recovered(way, odd):
     """`recover` returns it, and the function returns (P2, P4)."""
     got = []
@@ -88,7 +85,7 @@ def test_a_call_that_raises_it(way, odd, loop):
         for _ in range(loop):
             defer(events.append, "in the loop")
         defer(events.append, "first")
-        defer(raises, odd)
+        defer(raise_it, odd)
         raise LookupError("body")
 
     with pytest.raises(type(odd)) as raised:
@@ -131,7 +128,7 @@ def test_in_a_scope(odd):
         raise odd
     with pytest.raises(type(odd)) as raised, defer_scope() as defer:
         defer(got.append, "first")
-        defer(raises, odd)
+        defer(raise_it, odd)
         raise LookupError
     assert raised.value is odd
     assert got == [odd, "first"]
@@ -171,7 +168,7 @@ def test_an_exception_that_is_raised_again_and_again_has_one_note(way):
 
     @way
     def f():
-        defer(raises, shared)
+        defer(raise_it, shared)
 
     for _ in range(5):
         with pytest.raises(LookupError):
@@ -197,10 +194,10 @@ def test_an_exit_that_was_suppressed_does_not_come_back(way):
 
     @way
     def f():
-        defer(raises, shared)
+        defer(raise_it, shared)
         using(Suppresses())
         defer(replaces)
-        defer(raises, shared)
+        defer(raise_it, shared)
         raise KeyboardInterrupt
 
     @way

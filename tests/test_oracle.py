@@ -79,7 +79,7 @@ def directory(tmp_path_factory):
 
 
 def test_the_same_events_results_and_panics_as_go(directory):
-    """Random programs with nested defers, panics, recovers and exits log in Python, each way, what they log in Go (D2, P2 to P5, N, R3)."""
+    """Random programs with nested defers, panics, recovers and exits log in Python, each way, what they log in Go (D2, P2, P3, P4, P5, N, R3)."""
     runner = Runner(directory, coroutines=4)
     programs = corpus(PROGRAMS)
     differences = runner.differences(programs)
@@ -95,12 +95,14 @@ def test_the_same_events_results_and_panics_as_go(directory):
     )  # the functions with defers really were run both ways
 
 
+@pytest.mark.project
 def test_every_feature_is_executed(tmp_path):
     """The programs do what they are for: each feature is executed in many of them, not only written."""
     _, executed = features.count(corpus(500), tmp_path)
     assert {name: executed[name] for name, least in OFTEN.items() if executed[name] < least} == {}
 
 
+@pytest.mark.project
 def test_a_difference_is_found_and_made_small(directory):
     """Programs whose Python version never recovers are found to differ, and shrink to a panic and its recover."""
 
@@ -117,6 +119,7 @@ def test_a_difference_is_found_and_made_small(directory):
     assert difference.python_log[-1] == "panic: 0"
 
 
+@pytest.mark.project
 def test_the_command_compares(capsys):
     """``python -m tests.oracle`` says how many programs it has compared, and that none differ."""
     assert main(["--seed", "command", "--count", "20", "--batch", "10"]) == 0

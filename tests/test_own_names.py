@@ -47,7 +47,7 @@ def made(way, text, name="f", **names):
 
 @pytest.mark.parametrize("name", NAMES + PREFIXED)
 def test_a_parameter_of_any_name(way, name):
-    """A parameter keeps its name, by position and by keyword, and its call the exception and the deferred calls."""
+    """A parameter keeps its name, by position and by keyword, and its call the exception and the deferred calls (A, R3)."""
     events = []
     f = made(
         way,
@@ -64,7 +64,7 @@ def test_a_parameter_of_any_name(way, name):
 
 @pytest.mark.parametrize("name", NAMES + PREFIXED)
 def test_a_closure_variable_of_any_name(way, name):
-    """So does a variable from outside."""
+    """So does a variable from outside (A, R3)."""
     events = []
     text = f"def make({name}):\n    def f():\n        defer(events.append, {name})\n        raise LookupError({name})\n    return f"
     f = way(made(way, text, "make", events=events)(5))
@@ -75,7 +75,7 @@ def test_a_closure_variable_of_any_name(way, name):
 
 @pytest.mark.parametrize("name", NAMES + PREFIXED)
 def test_a_generator_with_a_parameter_of_any_name(way, name):
-    """A generator with a parameter of any name is exhausted, and thrown into, as without a deferred call."""
+    """A generator with a parameter of any name is exhausted, and thrown into, as without a deferred call (A, R3)."""
     events = []
     f = way(
         made(
@@ -93,7 +93,7 @@ def test_a_generator_with_a_parameter_of_any_name(way, name):
 
 
 def test_a_module_whose_globals_hide_builtins(way):
-    """The globals of a function's module may hide the names of builtins, or the module have none at all."""
+    """The globals of a function's module may hide the names of builtins, or the module have none at all (A, R3)."""
     events = []
     for hidden in ({name: 7 for name in NAMES}, {"__builtins__": {}}):
         namespace = {"defer": defer, "append": events.append, "error": LookupError, **hidden}
@@ -106,7 +106,7 @@ def test_a_module_whose_globals_hide_builtins(way):
 
 
 def test_a_coroutine_with_parameters_of_such_names(way):
-    """A coroutine function's deferred calls are awaited whatever its parameters hide."""
+    """A coroutine function's deferred calls are awaited whatever its parameters hide (A, R3)."""
     events = []
 
     async def later(n):
@@ -120,7 +120,7 @@ def test_a_coroutine_with_parameters_of_such_names(way):
 
 
 def test_the_decorator_leaves_parameters_as_they_are(way):
-    """The names that a caller may use are the function's."""
+    """The names that a caller may use are the function's (A, R3)."""
 
     @way
     def f(_godefer_me, /, _godefer_sp, *_godefer_args, _godefer_saved=None, **_godefer_kwargs):

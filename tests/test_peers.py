@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from godefer import defer, recover, with_defers
+from tests.helpers import raise_it
+
+pytestmark = pytest.mark.project
 
 BUILD = Path(__file__).parent.parent / "build"
 
@@ -35,10 +38,6 @@ def installed(distribution):
         pytest.skip(f"{distribution} is not installed: docs/comparison.md has the command")
 
 
-def fail(error):
-    raise error
-
-
 def ours(body):
     """The events of the same *body* with godefer, for a comparison: what the peer should have done."""
     events = []
@@ -53,7 +52,7 @@ def failing(decorator, defer, events):
     @decorator
     def f():
         defer(events.append, "first")
-        defer(fail, LookupError())
+        defer(raise_it, LookupError())
         defer(events.append, "third")
 
     f()
@@ -149,7 +148,7 @@ def test_deferpy_drops_an_exception(monkeypatch):
 
     @module.defer()
     def f():
-        f.defer(fail, LookupError())
+        f.defer(raise_it, LookupError())
 
     f()
 
@@ -162,7 +161,7 @@ def test_aiotools_stops_at_a_failure_and_takes_no_arguments(monkeypatch):
     @module.defer
     def f(defer):
         defer(lambda: events.append("first"))
-        defer(lambda: fail(LookupError()))
+        defer(lambda: raise_it(LookupError()))
 
     with pytest.raises(LookupError):
         f()
@@ -193,7 +192,7 @@ def test_pygolang_runs_every_call(golang):
     @golang.func
     def f():
         golang.defer(lambda: events.append("first"))
-        golang.defer(lambda: fail(LookupError()))
+        golang.defer(lambda: raise_it(LookupError()))
         golang.defer(lambda: events.append("third"))
 
     with pytest.raises(LookupError):

@@ -24,11 +24,6 @@ def pool():
     return record.pool
 
 
-@pytest.fixture
-def events():
-    return []
-
-
 def held(node):
     """What a node holds: every value but None, the empty tuple and plain numbers."""
     values = (getattr(node, name) for name in record._defer.__slots__)

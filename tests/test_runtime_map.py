@@ -8,6 +8,8 @@ import pytest
 
 from tests.oracle.running import HOW_TO_INSTALL, go
 
+pytestmark = pytest.mark.project
+
 PAGE = (Path(__file__).parent.parent / "docs" / "go-runtime.md").read_text(encoding="utf-8")
 
 # Of Go 1.13 to 1.21, whose records and functions most descriptions of `defer` are about.

@@ -11,11 +11,11 @@ import weakref
 import pytest
 
 from godefer import DeferError, defer_scope, panic, recover
-from tests.outcomes import drive, pause, run
+from tests.helpers import chain, drive, fail, pause, run
 
 
-def fail(name):
-    raise ValueError(name)
+def links(error):
+    return [(type(e), e.args, type(e.__cause__), e.__suppress_context__) for e in chain(error)]
 
 
 class Manager:
@@ -39,11 +39,6 @@ class Manager:
     async def __aexit__(self, *details):
         await pause()
         return self.__exit__(*details)
-
-
-@pytest.fixture
-def events():
-    return []
 
 
 def test_order_and_arguments(events):
@@ -207,15 +202,6 @@ def raises_the_handled_one():
 CALLS = [int, lambda: fail("a"), lambda: fail("b"), raises_from, raises_the_handled_one]
 
 
-def chain(error):
-    shape, seen = [], []
-    while error is not None and error not in seen:
-        seen.append(error)
-        shape.append((type(error), error.args, type(error.__cause__), error.__suppress_context__))
-        error = error.__context__
-    return shape
-
-
 def by_hand(calls, error):
     if not calls:
         if error is not None:
@@ -250,11 +236,11 @@ def test_chains(inside):
 
     def outcome(function, *args):
         if not inside:
-            return chain(run(function, *args))
+            return links(run(function, *args))
         try:
             raise LookupError("outer")
         except LookupError:
-            return chain(run(function, *args))
+            return links(run(function, *args))
 
     for _ in range(400):
         calls, error = (

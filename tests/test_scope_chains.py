@@ -10,9 +10,14 @@ import types
 import pytest
 
 from godefer import defer, defer_scope
+from tests.helpers import chain
 
 # The calls, by name. Each is made in a scope, by a decorated function, and in a hand-written
 # `finally`. An async one waits; the driver resumes it by an exception, if its name says "thrown".
+
+
+def links(error):
+    return [(type(e), e.args, e.__suppress_context__) for e in chain(error)]
 
 
 @types.coroutine
@@ -131,16 +136,7 @@ def outcome(coroutine):
     except StopIteration:
         return steps, None
     except BaseException as error:
-        return steps, chain(error)
-
-
-def chain(error):
-    links = []
-    while error is not None:
-        links.append((type(error), error.args, error.__suppress_context__))
-        assert len(links) < 50
-        error = error.__context__
-    return links
+        return steps, links(error)
 
 
 def drives(seed, count):
@@ -183,7 +179,7 @@ def test_a_scope_s_chain_of_a_call_that_the_loop_fails(way):
     for run in (with_a_scope, with_defers_):
         with pytest.raises(OSError, match="close") as caught:
             asyncio.run(main(run))
-        names = [kind.__name__ for kind, _, _ in chain(caught.value)]
+        names = [kind.__name__ for kind, _, _ in links(caught.value)]
         assert names == ["OSError", "ConnectionResetError", "LookupError"]
 
 

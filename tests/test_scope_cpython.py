@@ -66,5 +66,5 @@ def test_theirs(case, name, monkeypatch):
 
 
 def test_the_exceptions_are_tests_of_theirs():
-    """An exception that no test of theirs bears the name of would be none."""
+    """An exception that no test of theirs bears the name of would be none (S)."""
     assert set(EXCEPTIONS) <= {case.values[1] for case in CASES}

@@ -4,7 +4,6 @@ docs/exitstack.md lists each of their tests with ours.
 """
 
 import ast
-import asyncio
 import contextlib
 import importlib
 import re
@@ -14,23 +13,14 @@ from pathlib import Path
 import pytest
 
 from godefer import defer_scope, recover
-from tests.outcomes import drive, pause, run
+from tests.helpers import chain, drive, pause, raise_it, run
 
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "exitstack.md"
 
 
-def fail(error):
-    raise error
-
-
-def chain(error):
-    """The exceptions of a chain, as what they say."""
-    found = []
-    while error is not None:
-        found.append(str(error))
-        error = error.__context__
-    return found
+def messages(error):
+    return [str(e) for e in chain(error)]
 
 
 class Exits:
@@ -65,7 +55,7 @@ def suppress(_):
 
 
 def raises(error):
-    return Exits(lambda _: fail(error))
+    return Exits(lambda _: raise_it(error))
 
 
 def raises_during(error, first):
@@ -78,11 +68,6 @@ def raises_during(error, first):
             raise error
 
     return Exits(exit)
-
-
-@pytest.fixture
-def events():
-    return []
 
 
 @pytest.fixture(params=["with", "async with"])
@@ -152,7 +137,7 @@ def test_a_block_that_defers_nothing(block, events):
     """A block without a deferred call ends as if there were no scope (S)."""
     block(lambda _: events.append("block"))
     assert events == ["block"]
-    assert str(run(block, lambda _: fail(KeyError("x")))) == "'x'"
+    assert str(run(block, lambda _: raise_it(KeyError("x")))) == "'x'"
 
 
 def test_arguments_of_every_kind(block, events):
@@ -347,7 +332,8 @@ def test_an_exit_that_does_not_suppress(nested):
     """After an exit with a false result the exception goes on, the very same (S, D11)."""
     error = ZeroDivisionError()
     assert (
-        run(nested, [Exits(lambda _: False), Exits(lambda _: None)], lambda: fail(error)) is error
+        run(nested, [Exits(lambda _: False), Exits(lambda _: None)], lambda: raise_it(error))
+        is error
     )
 
 
@@ -355,7 +341,7 @@ def test_an_exit_that_suppresses(nested, events):
     """A true result stops the exception: the exits further out see none, and the program goes on after the block (S, D11)."""
     managers = [Exits(events.append), Exits(suppress), Exits(events.append)]
     error = ZeroDivisionError()
-    assert run(nested, managers, lambda: fail(error)) is None
+    assert run(nested, managers, lambda: raise_it(error)) is None
     assert events == [error, None]
 
 
@@ -381,7 +367,7 @@ def test_exits_that_are_never_entered(block, events):
         defer.using(Pushed(lambda kind, *_: events.append(kind)))
         defer.using(Pushed(lambda *_: True))
         defer.using(Pushed(Exits(events.append).__exit__))
-        fail(error)
+        raise_it(error)
 
     block(body)
     assert events == [error, None]
@@ -412,7 +398,7 @@ def test_asynchronous_exits_that_are_never_entered(events):
         async with defer_scope() as defer:
             for exit in (note, stop, note):
                 await defer.ausing(Pushed(exit))
-            fail(ZeroDivisionError())
+            raise_it(ZeroDivisionError())
 
     drive(main())
     assert events == [ZeroDivisionError, None]
@@ -421,16 +407,18 @@ def test_asynchronous_exits_that_are_never_entered(events):
 def test_a_suppressed_failure_is_over(nested, block):
     """What suppresses one failure does not suppress that of a call that runs later (S, D5, D11)."""
     managers = [raises(KeyError("later")), Exits(suppress), raises(IndexError("earlier"))]
-    assert chain(run(nested, managers, nothing)) == ["'later'"]
+    assert messages(run(nested, managers, nothing)) == ["'later'"]
 
     def body(defer):
         defer(int)
-        defer(fail, KeyError("later"))
+        defer(raise_it, KeyError("later"))
         defer.using(Exits(suppress))
-        defer(fail, IndexError("earlier"))
+        defer(raise_it, IndexError("earlier"))
 
-    assert chain(run(block, body)) == ["'later'"]
-    assert run(block, lambda defer: (defer(int), defer(fail, IndexError("only")))).args == ("only",)
+    assert messages(run(block, body)) == ["'later'"]
+    assert run(block, lambda defer: (defer(int), defer(raise_it, IndexError("only")))).args == (
+        "only",
+    )
 
 
 def test_an_exit_suppresses_what_another_exit_raised(nested, events):
@@ -441,7 +429,7 @@ def test_an_exit_suppresses_what_another_exit_raised(nested, events):
         raises(KeyError("a")),
     ]
     assert run(nested, managers, nothing) is None
-    assert chain(events[0]) == ["'b'", "'a'"]
+    assert messages(events[0]) == ["'b'", "'a'"]
 
 
 # Chains
@@ -460,24 +448,24 @@ def test_chain_of_exits_that_raise(nested, events):
         Exits(suppresses),
         raises(ValueError("b")),
     ]
-    error = run(nested, managers, lambda: fail(ZeroDivisionError("a")))
-    assert chain(error) == ["f", "'e'", "d"]
-    assert chain(events[0]) == ["b", "a"]
+    error = run(nested, managers, lambda: raise_it(ZeroDivisionError("a")))
+    assert messages(error) == ["f", "'e'", "d"]
+    assert messages(events[0]) == ["b", "a"]
 
 
 def test_chain_of_calls_that_raise(block, events):
     """Deferred calls that raise, around one that recovers, are chained in the same way (S, D5, P4)."""
 
     def body(defer):
-        defer(fail, IndexError("e"))
-        defer(fail, KeyError("d"))
-        defer(fail, AttributeError("c"))
+        defer(raise_it, IndexError("e"))
+        defer(raise_it, KeyError("d"))
+        defer(raise_it, AttributeError("c"))
         defer(lambda: events.append(recover()))
-        defer(fail, ValueError("b"))
-        fail(ZeroDivisionError("a"))
+        defer(raise_it, ValueError("b"))
+        raise_it(ZeroDivisionError("a"))
 
-    assert chain(run(block, body)) == ["e", "'d'", "c"]
-    assert chain(events[0]) == ["b", "a"]
+    assert messages(run(block, body)) == ["e", "'d'", "c"]
+    assert messages(events[0]) == ["b", "a"]
 
 
 def test_chain_of_async_calls_that_raise(events):
@@ -493,18 +481,19 @@ def test_chain_of_async_calls_that_raise(events):
             defer(later, KeyError("c"))
             await defer.ausing(Exits(lambda error: events.append(error) or True))
             defer(later, ValueError("b"))
-            fail(ZeroDivisionError("a"))
+            raise_it(ZeroDivisionError("a"))
 
-    assert chain(run(drive, main())) == ["d", "'c'"]
-    assert chain(events[0]) == ["b", "a"]
+    assert messages(run(drive, main())) == ["d", "'c'"]
+    assert messages(events[0]) == ["b", "a"]
 
 
 def test_chain_on_the_normal_exit(nested, block):
     """Without an exception in the block the chain is complete, too; ExitStack keeps the last one alone (S, D5, cpython#102201)."""
     names = ["c", "b", "a"]
-    assert chain(run(nested, [raises(ValueError(name)) for name in names], nothing)) == names
+    assert messages(run(nested, [raises(ValueError(name)) for name in names], nothing)) == names
     assert (
-        chain(run(block, lambda defer: [defer(fail, ValueError(name)) for name in names])) == names
+        messages(run(block, lambda defer: [defer(raise_it, ValueError(name)) for name in names]))
+        == names
     )
 
 
@@ -526,9 +515,9 @@ def test_a_context_that_was_set_to_none_stays_none(nested):
     error = run(
         nested,
         [Exits(lambda e: generator.__exit__(type(e), e, e.__traceback__))],
-        lambda: generator.__enter__() or fail(IndexError()),
+        lambda: generator.__enter__() or raise_it(IndexError()),
     )
-    assert chain(error) == ["new"]
+    assert messages(error) == ["new"]
 
 
 def test_generators_as_managers_that_raise(nested):
@@ -557,9 +546,9 @@ def test_generators_as_managers_that_raise(nested):
             return self.__enter__()
 
     errors = [Exception(n) for n in "4321"]
-    error = run(nested, [Both(error) for error in errors[:-1]], lambda: fail(errors[-1]))
+    error = run(nested, [Both(error) for error in errors[:-1]], lambda: raise_it(errors[-1]))
     assert error is errors[0]
-    assert chain(error) == ["4", "3", "2", "1"]
+    assert messages(error) == ["4", "3", "2", "1"]
 
 
 def test_calls_that_raise_with_a_context_of_their_own(block):
@@ -567,16 +556,16 @@ def test_calls_that_raise_with_a_context_of_their_own(block):
 
     def two(first, second):
         try:
-            fail(first)
+            raise_it(first)
         finally:
-            fail(second)
+            raise_it(second)
 
     def body(defer):
         defer(two, Exception("4"), Exception("5"))
         defer(two, Exception("2"), Exception("3"))
-        fail(Exception("1"))
+        raise_it(Exception("1"))
 
-    assert chain(run(block, body)) == ["5", "4", "3", "2", "1"]
+    assert messages(run(block, body)) == ["5", "4", "3", "2", "1"]
 
 
 # PEP 479, and RuntimeErrors that look like it
@@ -617,8 +606,8 @@ def test_a_runtime_error_through_generators(nested):
             raise LookupError("second") from error
 
     original = RuntimeError("original")
-    error = run(nested, [both(second), both(first)], lambda: fail(original))
-    assert chain(error) == ["second", "original"]
+    error = run(nested, [both(second), both(first)], lambda: raise_it(original))
+    assert messages(error) == ["second", "original"]
     assert error.__cause__ is original
     assert original.__cause__ is None
 
@@ -643,7 +632,7 @@ def test_stop_iteration_through_generators(nested, events, original):
             raise
 
     managers = [Exits(lambda error: events.append(error) or True), both(passes), both(sees)]
-    assert run(nested, managers, lambda: fail(original)) is None
+    assert run(nested, managers, lambda: raise_it(original)) is None
     assert events == [original, original]
 
 
@@ -670,7 +659,7 @@ def test_stop_iteration_of_a_deferred_call(events, error):
         try:
             with defer_scope() as defer:
                 defer(lambda: events.append(sys.exception()))
-                defer(fail, StopIteration("call"))
+                defer(raise_it, StopIteration("call"))
                 if error:
                     raise error
         except StopIteration as e:
@@ -681,7 +670,7 @@ def test_stop_iteration_of_a_deferred_call(events, error):
     left = run(next, generator())
     assert type(left) is RuntimeError
     assert events == [left.__cause__] * 2
-    assert chain(left.__cause__) == ["call", *(["'block'"] if error else [])]
+    assert messages(left.__cause__) == ["call", *(["'block'"] if error else [])]
 
 
 def test_stop_iteration_in_a_coroutine(events):
@@ -690,7 +679,7 @@ def test_stop_iteration_in_a_coroutine(events):
     async def main():
         async with defer_scope() as defer:
             defer(lambda: events.append(sys.exception()))
-            defer(fail, StopIteration("call"))
+            defer(raise_it, StopIteration("call"))
 
     left = run(drive, main())
     assert (type(left), str(left)) == (RuntimeError, "coroutine raised StopIteration")
@@ -720,6 +709,7 @@ def in_module(module):
     }
 
 
+@pytest.mark.project
 def test_every_test_of_ours_on_the_page_is_there():
     """Each row of the page names tests that exist, or says why there is none."""
     for theirs, ours in listed().items():
@@ -729,6 +719,7 @@ def test_every_test_of_ours_on_the_page_is_there():
         assert set(named) <= in_module(module[1] if module else Path(__file__).name), theirs
 
 
+@pytest.mark.project
 def test_every_test_of_theirs_is_on_the_page():
     """The page has each test that this Python's own classes TestExitStack and TestAsyncExitStack have."""
     try:

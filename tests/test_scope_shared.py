@@ -13,23 +13,13 @@ import pytest
 from godefer import DeferError, defer, defer_scope, recover
 from godefer._runtime.record import pool
 from tests.faults.interrupts import FILES, Interrupts
-from tests.outcomes import drive
-
-
-def fail(name):
-    raise ValueError(name)
-
+from tests.helpers import drive, fail
 
 # Elsewhere threads that share a scope hold a lock of their own: docs/exitstack.md.
 only_with_the_gil = pytest.mark.skipif(
     sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)(),
     reason="a scope's list is whole between two places where CPython, with its global lock, lets other threads run",
 )
-
-
-@pytest.fixture
-def events():
-    return []
 
 
 @pytest.fixture

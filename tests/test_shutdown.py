@@ -1,15 +1,11 @@
 """Decorating where nothing can be imported: at shutdown, and in the midst of an import."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-import godefer
-
-PARENT = str(Path(godefer.__file__).resolve().parent.parent)
+from tests.helpers import python
 
 DECORATE = """\
 import os, sys
@@ -56,15 +52,7 @@ def run(tmp_path, text, **environment):
     """Run a script; the lines that it printed."""
     script = tmp_path / "script.py"
     script.write_text(DECORATE + text)
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        env={**os.environ, "PYTHONPATH": PARENT, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = python(script, stderr=subprocess.STDOUT, **environment)
     assert done.returncode == 0, done.stdout
     return done.stdout.splitlines()
 

@@ -18,11 +18,6 @@ import godefer
 from godefer import defer, okdefer
 
 
-@pytest.fixture
-def events():
-    return []
-
-
 def run(*args, way, cwd, stdin=""):
     """Run Python in a process of its own, in which every function is run in that way."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("COV")}

@@ -1,6 +1,5 @@
 """Tracebacks show the user's frames with their real lines: rule P6."""
 
-import asyncio
 import contextlib
 import linecache
 import os
@@ -11,7 +10,7 @@ import pytest
 
 import godefer
 from godefer import DeferError, ausing, defer, errdefer, okdefer, panic, recover, using
-from tests.outcomes import drive, pause
+from tests.helpers import drive, fail, pause
 
 PACKAGE = os.path.dirname(godefer.__file__)
 
@@ -44,17 +43,13 @@ def failure(function, *args):
     raise AssertionError("it did not fail")
 
 
-def fail(message):
-    raise ValueError(message)
-
-
-async def fail_later(message):
+async def fail_later(argument):
     await pause()
-    raise ValueError(message)
+    raise ValueError(argument)
 
 
-FAIL = ("fail", "raise ValueError(message)")
-FAIL_LATER = ("fail_later", "raise ValueError(message)")
+FAIL = ("fail", "raise ValueError(argument)")
+FAIL_LATER = ("fail_later", "raise ValueError(argument)")
 DRIVE = ("drive", "coroutine.send(None)")
 
 
@@ -650,7 +645,7 @@ def test_a_printed_traceback(way, kind):
     text = "".join(traceback.format_exception(error))
     statement = 'defer(fail, "deferred")' if kind == "function" else 'defer(fail_later, "deferred")'
     assert (
-        text.index(f"in {kind}") < text.index(statement) < text.index("raise ValueError(message)")
+        text.index(f"in {kind}") < text.index(statement) < text.index("raise ValueError(argument)")
     )
     assert f'File "{__file__}"' in text
     assert "ValueError: deferred" in text

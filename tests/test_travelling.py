@@ -1,31 +1,22 @@
 """Decorated functions go to other processes: by value with cloudpickle, by reference with pickle, and both ways back (A)."""
 
-import os
 import pickle
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-import godefer
 from godefer import DeferError, Panic, defer, explain, panic, recover, using, with_defers
 
 if sys.implementation.name == "pypy":
     pytest.skip("cloudpickle cannot be imported on PyPy", allow_module_level=True)
 import cloudpickle  # noqa: E402
 
-PARENT = str(Path(godefer.__file__).parent.parent)
+from tests.helpers import python
 
 
 def run(*args, way=None, **more):
     """Run Python in a process of its own, in which every function is run in that way; what it printed, line by line."""
-    env = {**os.environ, "PYTHONPATH": PARENT, **more}
-    if way is not None:
-        env["GODEFER_OPEN_CODED"] = "0" if way.name == "runtime" else "1"
-    done = subprocess.run(
-        [sys.executable, *map(str, args)], env=env, capture_output=True, text=True, check=False
-    )
+    done = python(*args, way=way, **more)
     assert done.stderr == ""
     assert done.returncode == 0
     return done.stdout.splitlines()
@@ -371,7 +362,7 @@ def test_recover_and_panic(way):
 
 @pytest.mark.parametrize("value", ["text", None, 3, ("a", "b")])
 def test_a_panic_is_pickled_with_its_value(value):
-    """The exception that `panic` raises comes back from another process as itself, with its value."""
+    """The exception that `panic` raises comes back from another process as itself, with its value (P1, A)."""
     with pytest.raises(Panic) as caught:
         panic(value)
     again = pickle.loads(pickle.dumps(caught.value))

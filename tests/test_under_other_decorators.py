@@ -10,21 +10,7 @@ import pytest
 
 import godefer
 from godefer import DeferError, defer, errdefer, recover, with_defers
-
-
-@pytest.fixture
-def events():
-    return []
-
-
-def transparent(fn):
-    """A decorator as most are: a function around the function, which `functools.wraps` marks."""
-
-    @functools.wraps(fn)
-    def wrapper(*args, **kwargs):
-        return fn(*args, **kwargs)
-
-    return wrapper
+from tests.helpers import transparent
 
 
 def hiding(fn):

@@ -9,6 +9,8 @@ import pytest
 
 import godefer
 
+pytestmark = pytest.mark.project
+
 ROOT = Path(godefer.__file__).parent
 TEXT = (Path(__file__).parent.parent / "docs" / "how-it-works.md").read_text(encoding="utf-8")
 

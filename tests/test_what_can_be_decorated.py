@@ -2,31 +2,13 @@
 
 import abc
 import asyncio
-import contextlib
 import functools
 import inspect
-import pickle
 
 import pytest
 
-import godefer
-from godefer import DeferError, defer, errdefer, panic, recover, with_defers
-
-
-@pytest.fixture
-def events():
-    return []
-
-
-def transparent(fn):
-    """A decorator as most are: a function around the function, which `functools.wraps` marks."""
-
-    @functools.wraps(fn)
-    def wrapper(*args, **kwargs):
-        return fn(*args, **kwargs)
-
-    return wrapper
-
+from godefer import DeferError, defer, with_defers
+from tests.helpers import transparent
 
 # Functions and methods
 

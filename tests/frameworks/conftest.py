@@ -1,8 +1,1 @@
 """What the tests of all frameworks share."""
-
-import pytest
-
-
-@pytest.fixture
-def events():
-    return []

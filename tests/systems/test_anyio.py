@@ -12,11 +12,6 @@ anyio = pytest.importorskip("anyio", reason="anyio is not installed (the extra '
 
 
 @pytest.fixture
-def events():
-    return []
-
-
-@pytest.fixture
 def later(events):
     async def later(name, seconds=0.001):
         try:

@@ -15,11 +15,7 @@ import pytest
 
 from godefer import ausing, defer, errdefer, okdefer, recover
 from godefer.aio import shielded
-
-
-@pytest.fixture
-def events():
-    return []
+from tests.helpers import until
 
 
 @pytest.fixture
@@ -35,12 +31,6 @@ def later(events):
         events.append(name)
 
     return later
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 def test_cancelled_in_the_body(way, run, events, later):

@@ -15,11 +15,6 @@ trio = pytest.importorskip("trio", reason="trio is not installed (the extra 'sys
 
 
 @pytest.fixture
-def events():
-    return []
-
-
-@pytest.fixture
 def later(events):
     """A clean-up that reaches a checkpoint, and notes whether it was let pass."""
 

@@ -1,0 +1,174 @@
+"""Helpers of tests in several files."""
+
+import asyncio
+import functools
+import itertools
+import linecache
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import godefer
+from godefer import Panic, recover
+
+
+def run(function, *args):
+    """What a function returned or raised."""
+    try:
+        return function(*args)
+    except BaseException as e:
+        return e
+
+
+def drive(coroutine):
+    """Run a coroutine that only ever waits for `pause`; its result."""
+    try:
+        while True:
+            coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+
+
+def python(*arguments, way=None, cwd=None, stdin=None, stderr=subprocess.PIPE, **environment):
+    """Run Python in a process of its own, with the library that is tested; return what has ended.
+
+    All of its functions are run in that way, or as they would be anyway. No setting of Python or
+    godefer comes from here but those of *environment*.
+    """
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("COV", "GODEFER", "PYTHON"))
+    }
+    env["PYTHONPATH"] = str(Path(godefer.__file__).resolve().parent.parent)
+    if way is not None:
+        env["GODEFER_OPEN_CODED"] = "0" if way.name == "runtime" else "1"
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env=env | environment,
+        input=stdin,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@types.coroutine
+def suspend(value):
+    """Suspend once: the driver gets *value*, and what it sends is returned."""
+    return (yield value)
+
+
+async def pause(value=None):
+    """Suspend once, whoever drives the coroutine; return what is sent."""
+    return await suspend(value)
+
+
+async def later():
+    """Be a coroutine that nobody may run."""
+    raise AssertionError("the coroutine of somebody else has run")
+
+
+def transparent(fn):
+    """Decorate as most do: by a function around the function, which `functools.wraps` marks."""
+
+    @functools.wraps(fn)
+    def wrapper(*args, **kwargs):
+        return fn(*args, **kwargs)
+
+    return wrapper
+
+
+def fail(argument):
+    """Raise a ValueError."""
+    raise ValueError(argument)
+
+
+def raise_it(error):
+    """Raise what is given."""
+    raise error
+
+
+def chain(error):
+    """Return an exception and its contexts, the last one raised first."""
+    found = []
+    while error is not None:
+        assert all(error is not seen for seen in found), "the chain is a circle"
+        found.append(error)
+        error = error.__context__
+    return found
+
+
+async def until(condition):
+    """Wait, on asyncio, for a condition to become true."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+class Log(list):
+    """An ordered list of events; each of its methods adds one."""
+
+    def __call__(self, event):
+        self.append(event)
+
+    def value(self, name, value):
+        self.append(name)
+        return value
+
+    def take(self, /, *args, **kwargs):
+        self.append((args, kwargs))
+
+
+class Seen(list):
+    """What `recover` gave, in order."""
+
+    def recover(self):
+        self.append(recover())
+
+    def recover_one_below(self):
+        self.recover()
+
+    def __call__(self):
+        self.append(recover())
+
+    def values(self):
+        """The values of the panics, or what else it was."""
+        return [e.value if isinstance(e, Panic) else e for e in self]
+
+
+class CleanUp:
+    """A clean-up that goes on until it is told to end, and notes whether it was let."""
+
+    def __init__(self, events):
+        self.events = events
+        self.begun = False
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, result=None, *, error=None):
+        self.begun = True
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.events.append("interrupted")
+            raise
+        self.events.append("finished")
+        if error is not None:
+            raise error
+        return result
+
+
+numbers = itertools.count()
+
+
+def made(text, name="f", **names):
+    """Return what *text* defines as *name*; the text is kept where its source can be found."""
+    filename = f"<text {next(numbers)}>"
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    exec(compile(text, filename, "exec"), names)
+    return names[name]

@@ -1,0 +1,1 @@
+"""Functions whose exceptions are kept: for test_kept_exceptions.py."""

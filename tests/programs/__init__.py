@@ -1,0 +1,1 @@
+"""Random programs that must do the same in each way: for test_one_behaviour.py."""

@@ -1,0 +1,222 @@
+"""After a recovery the function returns to its caller: rule P4. Go is the reference."""
+
+import asyncio
+import contextlib
+import sys
+
+import pytest
+
+from godefer import Panic, defer, panic, recover, using
+from tests.helpers import Seen
+
+
+def test_the_function_returns_to_its_caller(way):
+    """After a recovery the function returns, and its caller goes on (P4)."""
+    seen = Seen()
+
+    @way
+    def inner():
+        defer(seen.recover)
+        panic("p")
+        seen.append("never reached")
+
+    @way
+    def outer():
+        defer(seen.append, "outer deferred")
+        result = inner()
+        seen.append(("outer goes on", result))
+        return "result"
+
+    assert outer() == "result"
+    assert seen.values() == ["p", ("outer goes on", None), "outer deferred"]
+
+
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+def test_the_value_after_a_recovery(way, kind):
+    """The value is what a `return` had already evaluated, else None; a failing `finally` discards it first (P4)."""
+    seen = Seen()
+
+    @way
+    def function(where):
+        defer(seen.recover)
+        if where == "deferred call":
+            defer(panic, where)
+            return "evaluated"
+        if where == "finally":
+            try:
+                return "evaluated"
+            finally:
+                panic(where)
+        panic(where)
+
+    @way
+    async def coroutine(where):
+        defer(seen.recover)
+        if where == "deferred call":
+            defer(panic, where)
+            return "evaluated"
+        if where == "finally":
+            try:
+                return "evaluated"
+            finally:
+                panic(where)
+        panic(where)
+
+    def value(where):
+        return function(where) if kind == "function" else asyncio.run(coroutine(where))
+
+    assert value("body") is None
+    assert value("deferred call") == "evaluated"
+    assert value("finally") is None
+    assert seen.values() == ["body", "deferred call", "finally"]
+
+
+@pytest.mark.parametrize("kind", ["function", "generator", "coroutine", "async generator"])
+@pytest.mark.parametrize("inside_except", [False, True], ids=["", "inside an except of the caller"])
+def test_the_remaining_calls_run_as_on_a_normal_return(way, kind, inside_except):
+    """The calls that remain see what the caller sees as `sys.exception()`, and chain to no recovered exception (P4)."""
+    seen = []
+
+    def note():
+        seen.append(sys.exception())
+
+    def handles_its_own():
+        try:
+            raise KeyError
+        except KeyError as e:
+            seen.append(e.__context__)
+
+    @way
+    def function():
+        defer(note)
+        defer(handles_its_own)
+        defer(lambda: seen.append(recover()))
+        panic("p")
+
+    @way
+    def generator():
+        defer(note)
+        defer(handles_its_own)
+        defer(lambda: seen.append(recover()))
+        yield
+        panic("p")
+
+    @way
+    async def coroutine():
+        defer(note)
+        defer(handles_its_own)
+        defer(lambda: seen.append(recover()))
+        panic("p")
+
+    @way
+    async def async_generator():
+        defer(note)
+        defer(handles_its_own)
+        defer(lambda: seen.append(recover()))
+        yield
+        panic("p")
+
+    async def iterate():
+        async for _ in async_generator():
+            pass
+
+    def drive(coroutine):
+        with contextlib.suppress(StopIteration):
+            coroutine.send(None)
+
+    calls = {
+        "function": function,
+        "generator": lambda: list(generator()),
+        "coroutine": lambda: drive(coroutine()),
+        "async generator": lambda: drive(iterate()),
+    }
+    handled = None
+    if inside_except:
+        try:
+            raise OSError("handled by the caller")
+        except OSError as e:
+            handled = e
+            calls[kind]()
+    else:
+        calls[kind]()
+    assert seen[0].value == "p"
+    assert seen[1:] == [handled, handled]
+
+
+def test_a_new_exception_after_a_recovery_is_not_chained(way):
+    """A deferred call that fails after a recovery leaves with no trace of the recovered exception (P4, D5)."""
+
+    @way
+    def f():
+        defer(panic, "new")
+        defer(lambda: recover())
+        panic("recovered")
+
+    with pytest.raises(Panic, match="new") as caught:
+        f()
+    assert caught.value.__context__ is None
+
+
+def test_a_context_manager_after_a_recovery(way):
+    """A context manager of `using` whose turn comes after a recovery gets None three times (P4, D11)."""
+    seen = []
+
+    class Manager:
+        def __enter__(self):
+            pass
+
+        def __exit__(self, *details):
+            seen.append(details)
+
+    @way
+    def f():
+        using(Manager())
+        defer(lambda: recover())
+        panic("p")
+
+    f()
+    assert seen == [(None, None, None)]
+
+
+def test_the_recovered_exception_is_left_alone(way):
+    """A recovered exception keeps its context, cause and notes, and can be raised again later (P4, D5)."""
+    seen = []
+
+    @way
+    def f():
+        defer(lambda: seen.append(recover()))
+        try:
+            raise KeyError("context")
+        except KeyError:
+            error = ValueError("body")
+            error.add_note("note")
+            raise error from OSError("cause")
+
+    f()
+    (error,) = seen
+    assert error.__context__.args == ("context",)
+    assert error.__cause__.args == ("cause",)
+    assert error.__notes__ == ["note"]
+    with pytest.raises(ValueError):
+        raise error
+
+
+def test_raising_the_recovered_exception_again(way):
+    """A deferred function may recover, decide, and raise the same exception again (P4, P5)."""
+
+    @way
+    def f(error):
+        def deferred():
+            e = recover()
+            if isinstance(e, ValueError):
+                raise e
+
+        defer(deferred)
+        raise error
+
+    error = ValueError()
+    with pytest.raises(ValueError) as caught:
+        f(error)
+    assert caught.value is error
+    assert error.__context__ is None
+    assert f(KeyError()) is None
