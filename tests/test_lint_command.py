@@ -28,11 +28,14 @@ def f(file):
 """
 MESSAGE = "file.close() is called here, and defer() is given what it returns, which is no function; write defer(file.close)"
 
+FIXABLE = "[*] 1 fixable with the `--fix` option.\n"
+
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """An empty directory, which is the current one."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     return tmp_path
 
 
@@ -60,9 +63,11 @@ def run_flake8(*arguments):
 def test_findings_are_printed_as_ruff_does(project, check):
     """A finding is `path:line:column: code message`, with the column in characters; they are counted, and the status is 1."""
     (project / "a.py").write_text(WRONG)
-    assert check("a.py") == (1, f"a.py:6:23: GDF001 {MESSAGE}\nFound 1 error.\n")
+    assert check("a.py") == (1, f"a.py:6:23: GDF001 {MESSAGE}\nFound 1 error.\n{FIXABLE}")
     (project / "b.py").write_text(WRONG)
-    assert check("a.py", "b.py")[1].endswith("\nFound 2 errors.\n")
+    assert check("a.py", "b.py")[1].endswith(
+        "\nFound 2 errors.\n[*] 2 fixable with the `--fix` option.\n"
+    )
 
 
 def test_nothing_found(project, check):
@@ -113,6 +118,17 @@ def test_json(project, check):
         {
             "code": "GDF001",
             "end_location": {"column": 35, "row": 6},
+            "fix": {
+                "applicability": "safe",
+                "edits": [
+                    {
+                        "content": "defer(file.close)",
+                        "end_location": {"column": 36, "row": 6},
+                        "location": {"column": 17, "row": 6},
+                    }
+                ],
+                "message": "write defer(file.close)",
+            },
             "filename": str(project / "a.py"),
             "location": {"column": 23, "row": 6},
             "message": MESSAGE,
@@ -262,8 +278,9 @@ def test_a_file_that_is_not_python(project, check, source, place, message):
 
 
 def test_a_missing_file(project, check):
-    """A file that does not exist is an E902."""
-    assert check("none.py") == (1, "none.py:1:1: E902 No such file or directory\nFound 1 error.\n")
+    """A file that does not exist is an E902, and the status is 2, also with --exit-zero."""
+    assert check("none.py", "--exit-zero")[0] == 2
+    assert check("none.py") == (2, "none.py:1:1: E902 No such file or directory\nFound 1 error.\n")
 
 
 def test_encodings_and_line_ends(project, check):
@@ -311,7 +328,7 @@ def test_syntax_warnings_are_left_to_the_interpreter(project, check):
 def test_checking_a_string():
     """`check_source` gives the problems of a source text."""
     (problem,) = lint.check_source(WRONG)
-    assert problem == ("<string>", 6, 23, 6, 35, "GDF001", MESSAGE)
+    assert problem[:7] == ("<string>", 6, 23, 6, 35, "GDF001", MESSAGE)
 
 
 def test_the_checker_is_not_imported_with_godefer():
@@ -338,7 +355,7 @@ def test_flake8_finds_the_same(project, check):
     (project / "a.py").write_text(WRONG + SEVERAL)
     status, out = run_flake8("--isolated", "--select", "GDF", "a.py")
     assert status == 1
-    assert out.splitlines() == check("a.py")[1].splitlines()[:-1]
+    assert out.splitlines() == check("a.py")[1].splitlines()[:-2]
 
 
 def test_the_pre_commit_hook_runs_the_check(project, monkeypatch):
@@ -356,3 +373,283 @@ def test_the_pre_commit_hook_runs_the_check(project, monkeypatch):
     done = subprocess.run([*command, "a.py"], capture_output=True, text=True, env=env, timeout=120)
     assert done.returncode == 1
     assert "GDF001" in done.stdout
+
+
+# Settings
+
+
+def codes(out):
+    return re.findall(r"GDF\d+", out)
+
+
+def test_settings_of_the_project(project, check):
+    """[tool.godefer] of the nearest pyproject.toml above a path counts, and an option before it."""
+    (project / "src").mkdir()
+    (project / "src/a.py").write_text(SEVERAL)
+    (project / "pyproject.toml").write_text(
+        '[tool.godefer]\nselect = ["GDF00"]\nignore = ["GDF007"]\n'
+    )
+    assert codes(check("src")[1]) == ["GDF002"]
+    assert codes(check("src/a.py")[1]) == ["GDF002"]
+    assert codes(check("src", "--select", "GDF011")[1]) == ["GDF011"]
+    assert codes(check("src", "--ignore", "GDF002")[1]) == ["GDF007"]
+    (project / "src/pyproject.toml").write_text("[tool.other]\n")
+    assert codes(check("src")[1]) == ["GDF002"]
+    (project / "src/pyproject.toml").write_text('[tool.godefer]\nselect = ["GDF011"]\n')
+    assert codes(check("src")[1]) == ["GDF011"]
+
+
+def test_excluded_files(project, check):
+    """--exclude and `exclude` leave out files and directories; a named file only with --force-exclude."""
+    for name in ["a.py", "gen/b.py", "pkg/data/c.py", "pkg/d_pb2.py"]:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(WRONG)
+
+    def files(*arguments):
+        return re.findall(r"^(.*?):", check(*arguments)[1], re.MULTILINE)
+
+    assert files("--exclude", "gen,*_pb2.py") == ["a.py", "pkg/data/c.py"]
+    (project / "pyproject.toml").write_text('[tool.godefer]\nexclude = ["pkg/data", "gen"]\n')
+    assert files() == ["a.py", "pkg/d_pb2.py"]
+    assert files("--exclude", "a.py") == ["pkg/d_pb2.py"]
+    assert files("gen/b.py") == ["gen/b.py"]
+    assert files("--force-exclude", "gen/b.py", "a.py") == ["a.py"]
+
+
+def test_rules_that_are_ignored_in_some_files(project, check):
+    """`per-file-ignores` leaves out rules in the files that a pattern matches."""
+    (project / "tests").mkdir()
+    (project / "tests/a.py").write_text(SEVERAL)
+    (project / "b.py").write_text(SEVERAL)
+    (project / "pyproject.toml").write_text(
+        '[tool.godefer.per-file-ignores]\n"tests" = ["GDF00"]\n'
+    )
+    assert codes(check()[1]) == ["GDF002", "GDF007", "GDF011", "GDF011"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("selekt = []", "[tool.godefer] has no setting 'selekt'; it has exclude, ignore, "),
+        ('select = "GDF"', "[tool.godefer] select is no list of strings"),
+        ('select = ["X1"]', "no rule begins with 'X1'"),
+        ('output-format = "xml"', "[tool.godefer] output-format has no format 'xml'"),
+        ("per-file-ignores = 1", "[tool.godefer] per-file-ignores is no table"),
+        ("select = [", "pyproject.toml: "),
+    ],
+)
+def test_settings_that_are_wrong(project, capsys, text, message):
+    """A setting that does not exist, or has the wrong type, is an error with status 2."""
+    (project / "pyproject.toml").write_text(f"[tool.godefer]\n{text}\n")
+    assert command_line.main(["check"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+
+
+# The standard input, formats and statuses
+
+
+def run_check(*arguments, stdin=None, env=None, cwd=None):
+    done = subprocess.run(
+        [sys.executable, "-m", "godefer", "check", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+        timeout=120,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_standard_input(project):
+    """`check -` reads the standard input; --stdin-filename names it, and finds its settings."""
+    status, out, err = run_check("-", stdin=WRONG)
+    assert (status, err) == (1, "")
+    assert out.startswith("-:6:23: GDF001 ")
+    (project / "pkg").mkdir()
+    (project / "pkg/pyproject.toml").write_text('[tool.godefer]\nselect = ["GDF002"]\n')
+    assert run_check("-", "--stdin-filename", "pkg/a.py", stdin=WRONG)[0] == 0
+    status, out, _ = run_check("-", "--stdin-filename", "a.py", stdin=WRONG)
+    assert out.startswith("a.py:6:23: GDF001 ")
+    status, _, err = run_check("-", "a.py", stdin=WRONG)
+    assert (status, err) == (
+        2,
+        "python -m godefer check: the standard input, -, cannot be checked with other paths\n",
+    )
+    status, out, err = run_check("-", "--fix", stdin=WRONG)
+    assert (status, out) == (0, WRONG.replace("close())", "close)"))
+    assert err == "Fixed 1 error.\nAll checks passed!\n"
+
+
+def test_sarif(project, check):
+    """`--output-format sarif` prints a log with rules, places and fixes."""
+    (project / "a b.py").write_text(WRONG)
+    status, out = check("--output-format", "sarif", "a b.py")
+    assert status == 1
+    log = json.loads(out)
+    assert log["version"] == "2.1.0"
+    (run,) = log["runs"]
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(lint.RULES)
+    (result,) = run["results"]
+    assert result["ruleId"] == "GDF001"
+    assert result["message"] == {"text": MESSAGE}
+    place = result["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == (project / "a b.py").as_uri()
+    assert place["region"] == {"startLine": 6, "startColumn": 23, "endLine": 6, "endColumn": 35}
+    (change,) = result["fixes"][0]["artifactChanges"]
+    assert change["replacements"][0]["insertedContent"] == {"text": "defer(file.close)"}
+
+
+def test_statistics(project, check):
+    """--statistics prints the number of problems of each rule, the most frequent first."""
+    (project / "a.py").write_text(SEVERAL)
+    (project / "b.py").write_text(SEVERAL.partition("@")[0])
+    status, out = check("--statistics")
+    assert status == 1
+    lines = out.splitlines()
+    assert lines[0] == f"2\tGDF002\t{lint.RULES['GDF002']}"
+    assert lines[1] == f"2\tGDF007\t{lint.RULES['GDF007']}"
+    assert lines[2] == f"1\tGDF011\t[*] {lint.RULES['GDF011']}"
+    assert lines[3] == "Found 5 errors."
+
+
+def test_colours(project):
+    """A report is coloured with FORCE_COLOR, and never with NO_COLOR or in a pipe."""
+    (project / "a.py").write_text(WRONG)
+    plain = {"FORCE_COLOR": "", "NO_COLOR": ""}
+    assert "\x1b" not in run_check("a.py", env=plain)[1]
+    assert "\x1b[31;1mGDF001\x1b[0m" in run_check("a.py", env={**plain, "FORCE_COLOR": "1"})[1]
+    assert "\x1b" not in run_check("a.py", env={"FORCE_COLOR": "1", "NO_COLOR": "1"})[1]
+    forced = run_check("--output-format", "json", "a.py", env={**plain, "FORCE_COLOR": "1"})
+    assert "\x1b" not in forced[1]
+
+
+def test_exit_zero(project, check, capsys):
+    """--exit-zero exits with 0 though problems are found, and with 2 if the command is wrong."""
+    (project / "a.py").write_text(WRONG)
+    assert check("--exit-zero")[0] == 0
+    assert command_line.main(["check", "--exit-zero", "--select", "X"]) == 2
+    capsys.readouterr()
+
+
+def test_many_files(project, check):
+    """With many files several processes check them, and the report has the order of one."""
+    for number in range(200):
+        (project / f"m{number:03}.py").write_text(WRONG)
+    alone = check("--jobs", "1")
+    assert check() == check("--jobs", "3") == alone
+    assert alone[1].count("GDF001") == 200
+
+
+def test_clean_files_are_remembered(project, check, monkeypatch):
+    """Of many files those that are clean are not checked again, until they change."""
+    for number in range(100):
+        (project / f"m{number:03}.py").write_text(
+            f"{WRONG.replace('close())', 'close)')}# {number}\n"
+        )
+    (project / "wrong.py").write_text(SEVERAL)
+    first = check("--jobs", "1", "--select", "GDF002")
+    assert first[1].count("GDF002") == 1
+    checked = []
+    real = _files.check_file
+    monkeypatch.setattr(_files, "check_file", lambda path, s: checked.append(path) or real(path, s))
+    everything = check("--jobs", "1")
+    assert checked == ["wrong.py"]
+    assert codes(everything[1]) == ["GDF002", "GDF007", "GDF011"]
+    (project / "m001.py").write_text(WRONG)
+    assert codes(check("--jobs", "1")[1]) == ["GDF001", "GDF002", "GDF007", "GDF011"]
+    assert checked == ["wrong.py", "m001.py", "wrong.py"]
+    for off in (["--no-cache"], []):
+        checked.clear()
+        check("--jobs", "1", *off)
+        assert len(checked) == (101 if off else 2)
+        monkeypatch.setenv("GODEFER_CACHE", "1")
+    monkeypatch.setenv("GODEFER_CACHE", "0")
+    checked.clear()
+    check("--jobs", "1")
+    assert len(checked) == 101
+
+
+@pytest.mark.parametrize("damage", ["half", "folder", "locked"])
+def test_a_memory_that_cannot_be_used(project, check, damage):
+    """A memory that is damaged, or cannot be written, changes nothing in the report."""
+    for number in range(70):
+        (project / f"m{number:03}.py").write_text(WRONG + f"# {number}\n")
+    (project / "clean.py").write_text("import godefer\n")
+    first = check("--jobs", "1")
+    (file,) = (project / ".cache/godefer").iterdir()
+    if damage == "half":
+        file.write_bytes(file.read_bytes()[:-1])
+    elif damage == "folder":
+        file.unlink()
+        file.mkdir()
+    else:
+        file.unlink()
+        file.parent.rmdir()
+        file.parent.write_text("")
+    assert check("--jobs", "1") == first
+
+
+# Fixes
+
+
+def test_fix(project, capsys):
+    """--fix writes the fixed file, keeps its line ends and encoding, and reports what is left."""
+    text = "# coding: latin-1\n" + WRONG + "defer(print)\n"
+    (project / "a.py").write_bytes(text.replace("\n", "\r\n").encode("latin-1"))
+    assert command_line.main(["check", "--fix"]) == 1
+    out, err = capsys.readouterr()
+    assert err == "Fixed 1 error.\n"
+    assert codes(out) == ["GDF002"]
+    fixed = text.replace("close())", "close)").replace("\n", "\r\n").encode("latin-1")
+    assert (project / "a.py").read_bytes() == fixed
+    assert command_line.main(["check", "--fix"]) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_diff(project, capsys):
+    """--diff shows the change, changes nothing, and exits with 1 if there is any."""
+    (project / "a.py").write_text(WRONG)
+    assert command_line.main(["check", "--diff"]) == 1
+    out, err = capsys.readouterr()
+    assert '-    défi = "é"; defer(file.close())\n+    défi = "é"; defer(file.close)\n' in out
+    assert out.startswith("--- a.py\n+++ a.py\n")
+    assert err == "Would fix 1 error.\n"
+    assert (project / "a.py").read_text() == WRONG
+    (project / "a.py").write_text(WRONG.replace("close())", "close)"))
+    assert command_line.main(["check", "--diff"]) == 0
+    assert capsys.readouterr() == ("", "No errors would be fixed.\n")
+
+
+def test_unsafe_fixes(project, capsys):
+    """A fix that may not be meant is applied with --unsafe-fixes alone."""
+    source = "from godefer import *\n@with_defers\ndef f(lock):\n    lock.acquire()\n    defer(lock.acquire)\n"
+    (project / "a.py").write_text(source)
+    assert command_line.main(["check", "--fix"]) == 1
+    assert (project / "a.py").read_text() == source
+    assert "1 fixable with the `--fix --unsafe-fixes` options" in capsys.readouterr().out
+    assert command_line.main(["check", "--fix", "--unsafe-fixes"]) == 0
+    assert "defer(lock.release)" in (project / "a.py").read_text()
+
+
+def test_a_fix_keeps_comments_and_strings(project, capsys):
+    """A fix keeps the quotes of strings, and a statement with a comment inside is left as it is."""
+    source = """\
+from godefer import *
+@with_defers
+def f(log):
+    defer(log.info("it's \\n over", 'x'))
+    defer(
+        # the end
+        log.info("end")
+    )
+"""
+    (project / "a.py").write_text(source)
+    assert command_line.main(["check", "--fix"]) == 1
+    fixed = source.replace(
+        """log.info("it's \\n over", 'x')""", """log.info, "it's \\n over", 'x'"""
+    )
+    assert (project / "a.py").read_text() == fixed
+    capsys.readouterr()

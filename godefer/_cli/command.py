@@ -8,6 +8,7 @@ import os
 import sys
 
 from godefer import __version__
+from godefer._cli import check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,40 +100,13 @@ def _add_explain(subcommands: argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _add_check(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    check = subcommands.add_parser(
-        "check",
-        help="find mistakes with godefer in source files",
-        description=(
-            "Read Python files, without importing them, and report mistakes with godefer that can "
-            "be seen in their source. docs/checker.md explains the rules. A line that ends in "
-            "`# noqa: GDF001` takes back what is found there. The exit status is 1 if anything is "
-            "found, 2 if the command itself is wrong, else 0."
-        ),
+    check.add_options(
+        subcommands.add_parser(
+            "check",
+            help="find mistakes with godefer in source files",
+            description=f"{check.DESCRIPTION} {_COLOURS}",
+        )
     )
-    check.add_argument(
-        "paths",
-        metavar="PATH",
-        nargs="*",
-        default=["."],
-        help="files, and directories; the current one if there is none",
-    )
-    check.add_argument(
-        "--select",
-        metavar="CODES",
-        action="append",
-        default=[],
-        help="check only these: GDF001,GDF01",
-    )
-    check.add_argument(
-        "--ignore", metavar="CODES", action="append", default=[], help="do not check these"
-    )
-    check.add_argument(
-        "--output-format",
-        choices=["text", "json", "github"],
-        default="text",
-        help="text by default",
-    )
-    check.set_defaults(run=_check)
 
 
 def _add_compile(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -177,23 +151,6 @@ def _explain(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(options: argparse.Namespace) -> int:
-    # Only this subcommand needs Python's parser.
-    from godefer.lint import _files, _output  # noqa: PLC0415
-
-    try:
-        selection = _files.Selection(
-            *(_listed(given) for given in (options.select, options.ignore))
-        )
-    except _files.UnknownRuleError as mistake:
-        sys.stderr.write(f"python -m godefer check: no rule begins with {str(mistake)!r}\n")
-        return 2
-    files = dict.fromkeys(_files.python_files(options.paths))
-    problems = [problem for path in files for problem in _files.check_file(path, selection)]
-    sys.stdout.write(_output.FORMATS[options.output_format](problems))
-    return 1 if problems else 0
-
-
 def _compile(options: argparse.Namespace) -> int:
     from godefer._cli import compile as ahead  # noqa: PLC0415  # only this subcommand needs it
 
@@ -212,7 +169,3 @@ def _compile(options: argparse.Namespace) -> int:
     if not options.quiet:
         sys.stdout.write(f"compiled: {compiled}, fresh: {fresh}, problems: {problems}\n")
     return status or (1 if problems else 0)
-
-
-def _listed(given: Sequence[str]) -> list[str]:
-    return [code.strip() for codes in given for code in codes.split(",") if code.strip()]

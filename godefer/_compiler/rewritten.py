@@ -36,7 +36,8 @@ def rewrite_assertions(definition: ast.stmt, filename: str, lines: list[str]) ->
         lines: All lines of the file. pytest shows them in a hook of its plugins.
     """
     pytest: Any = sys.modules[_PYTEST]
-    hooks = (hook for hook in sys.meta_path if isinstance(hook, pytest.AssertionRewritingHook))
+    finders: list[Any] = sys.meta_path
+    hooks = (hook for hook in finders if isinstance(hook, pytest.AssertionRewritingHook))
     config = next((hook.config for hook in hooks), None)
     with Quiet(filename):  # of an assertion that is always true
         module = ast.Module([definition], [])

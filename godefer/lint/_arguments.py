@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import re
 
-from godefer.lint._resources import LOG_METHODS
+from godefer.lint import _suggest
+from godefer.lint._resources import LOG_METHODS, is_logger
+from godefer.lint._rules import never_deferred_by_habit
 from godefer.lint._site import Finding
-from godefer.lint._tree import WITHS, receiver, text
+from godefer.lint._tree import FUNCTIONS, WITHS, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +29,35 @@ _CLOCKS = frozenset(
         *(f"datetime.datetime.{name}" for name in ("now", "utcnow")),
     }
 )
+# Functions of a container, whose results change as it grows.
+_OF_CONTAINERS = frozenset(
+    f"builtins.{name}"
+    for name in [
+        "len",
+        "sum",
+        "str",
+        "repr",
+        "sorted",
+        "list",
+        "tuple",
+        "set",
+        "max",
+        "min",
+        "any",
+        "all",
+    ]
+)
+_EMPTY = frozenset(
+    {
+        "builtins.dict",
+        "builtins.list",
+        "builtins.set",
+        "collections.Counter",
+        "collections.OrderedDict",
+        "collections.deque",
+    }
+)
+_DEFAULTS = "collections.defaultdict"
 # Words of a message about the end of a function.
 _END = re.compile(
     r"\b(end|ends|ended|finish|finished|done|took|elapsed|stop|stopped|closed"
@@ -45,20 +76,39 @@ def evaluated_now(module: Module, site: Site) -> Iterator[Finding]:
         return
     for argument in [*site.arguments[1:], *(keyword.value for keyword in site.keywords)]:
         for node in _executed(argument):
-            if isinstance(node, ast.Call) and (why := _meant_for_later(module, site, node)):
-                message = (
-                    f"{text(node)} is evaluated now, {why}, and not when the call runs; "
-                    f"write {site.written}(lambda: {_call_of(site)})"
-                )
-                yield Finding("GDF005", message, node)
+            why = ""
+            if isinstance(node, ast.Call):
+                why = _meant_for_later(module, site, node)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                why = _set_later(module, site, node) or _formatted_empty(module, site, node)
+            if why:
+                yield _finding(module, site, node, why)
 
 
-def _call_of(site: Site) -> str:
-    rest = [text(part) for part in [*site.arguments[1:], *site.keywords]]
-    return f"{text(site.arguments[0])}({', '.join(rest)})"
+def _finding(module: Module, site: Site, node: ast.expr, why: str) -> Finding:
+    assert isinstance(site.node, ast.Call)  # noqa: S101  # for the type checker
+    place = node
+    for outer, _ in module.outward(node, site.frame):
+        if isinstance(outer, ast.JoinedStr):
+            place = outer  # Python 3.11 has wrong places for the parts of an f-string
+    message = f"{text(node)} is evaluated now, {why}, and not when the call runs; "
+    otherwise = "evaluate it in a function that is deferred"
+    parts = [*site.arguments, *(keyword.value for keyword in site.keywords)]
+    if not _suggest.can_be_late(parts):
+        return Finding("GDF005", message + otherwise, place)
+    made = _suggest.call(site.arguments[0], site.arguments[1:], site.keywords)
+    right = _suggest.call(site.node.func, [_suggest.function_of(made)])
+    others = [part for part in parts if not any(inner is node for inner in ast.walk(part))]
+    safe = _suggest.stable(module, site, others) and not any(
+        isinstance(outer, (ast.For, ast.AsyncFor, ast.While))
+        for outer, _ in module.outward(site.node, site.frame)
+    )
+    safe = safe and not any(isinstance(n, ast.Call) for part in others for n in ast.walk(part))
+    fix = _suggest.replace(site.node, right, safe=safe)
+    return Finding("GDF005", message + _suggest.write(right, otherwise), place, fix)
 
 
-def _executed(node: ast.expr) -> Iterator[ast.AST]:
+def _executed(node: ast.expr) -> Iterator[ast.expr]:
     """Yield the parts of *node* that are evaluated with it; no lambdas and comprehensions."""
     stack: list[ast.AST] = [node]
     while stack:
@@ -66,7 +116,8 @@ def _executed(node: ast.expr) -> Iterator[ast.AST]:
         if not isinstance(
             current, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
         ):
-            yield current
+            if isinstance(current, ast.expr):
+                yield current
             stack += ast.iter_child_nodes(current)
 
 
@@ -75,38 +126,100 @@ def _meant_for_later(module: Module, site: Site, call: ast.Call) -> str:
     path = module.path(call.func) or ""
     if path in _CLOCKS:
         return _clock(module, site, call, path)
-    if path in {"sys.exception", "sys.exc_info"} and not call.args:
+    if path in {"sys.exception", "sys.exc_info", "traceback.format_exc"} and not call.args:
         return _exception(module, site)
-    if path == "builtins.len" and len(call.args) == 1 and isinstance(call.args[0], ast.Name):
+    if path == "godefer.recover":
+        body = never_deferred_by_habit(module, site.frame)
+        return "before anything can have failed" if body else ""
+    if path in _OF_CONTAINERS and len(call.args) == 1 and isinstance(call.args[0], ast.Name):
+        return _still_empty(module, site, call.args[0])
+    joined = isinstance(call.func, ast.Attribute) and call.func.attr == "join"
+    if joined and len(call.args) == 1 and isinstance(call.args[0], ast.Name):
         return _still_empty(module, site, call.args[0])
     return ""
 
 
-def _clock(module: Module, site: Site, call: ast.Call, path: str) -> str:
-    """Return the evidence that the clock is read for the end of the function, else ""."""
-    parent = module.parents[call]
-    if isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Sub) and parent.left is call:
-        start = parent.right
-        previous = module.before(site)
-        if isinstance(start, ast.Name) and previous and isinstance(previous[0], ast.Assign):
-            value, targets = previous[0].value, previous[0].targets
-            set_here = any(
-                isinstance(target, ast.Name) and target.id == start.id for target in targets
-            )
-            if set_here and isinstance(value, ast.Call) and module.path(value.func) == path:
-                return f"right after `{start.id}` was set"
-    if not _prints(module, site):
+def _set_later(module: Module, site: Site, name: ast.Name) -> str:
+    """Return the evidence that *name* is printed with its first value, and set below, else ""."""
+    if not _is_shown(module, site, name) or site.frame.bindings.get(name.id) is None:
         return ""
+    if module.scopes[name] is not site.frame or not _prints(module, site) or not _words(site):
+        return ""
+    found = module.bindings(name.id, site.frame)
+    if any(binding.scope.frame() is not site.frame for binding in found):
+        return ""
+    line = module.statement(site.node).lineno
+    before = [b for b in found if getattr(b.node, "lineno", line) < line]
+    after = [b for b in found if getattr(b.node, "lineno", line) > line]
+    first = before[0].value if len(before) == 1 and before[0].kind == "assign" else None
+    blank = isinstance(first, ast.Constant) and first.value in {None, 0, ""}
+    sets = [b for b in after if b.kind in {"assign", "other"}]
+    in_loop = any(
+        isinstance(outer, (ast.For, ast.AsyncFor, ast.While))
+        for outer, _ in module.outward(site.node, site.frame)
+    )
+    if not blank or not sets or len(sets) != len(after) or in_loop:
+        return ""
+    return f"when `{name.id}` is still {text(first)}" if first is not None else ""
+
+
+def _is_shown(module: Module, site: Site, name: ast.Name) -> bool:
+    """Return whether *name* is an argument of the printing call, as it is or in a string."""
+    parent = module.parents[name]
+    if isinstance(parent, ast.keyword):
+        return False
+    return parent is site.node or isinstance(parent, (ast.FormattedValue, ast.BinOp, ast.Tuple))
+
+
+def _formatted_empty(module: Module, site: Site, name: ast.Name) -> str:
+    """Return the evidence that an f-string shows *name* while it is still empty, else ""."""
+    if not isinstance(module.parents[name], ast.FormattedValue):
+        return ""
+    return _still_empty(module, site, name)
+
+
+def _words(site: Site) -> list[str]:
+    """Return the strings of the statement that have words."""
     words = [
         n.value
         for n in ast.walk(site.node)
         if isinstance(n, ast.Constant) and isinstance(n.value, str)
     ]
-    words = [word for word in words if re.search(r"[a-z]{2}", word, re.IGNORECASE)]
+    return [word for word in words if re.search(r"[a-z]{2}", word, re.IGNORECASE)]
+
+
+def _clock(module: Module, site: Site, call: ast.Call, path: str) -> str:
+    """Return the evidence that the clock is read for the end of the function, else ""."""
+    parent = module.parents[call]
+    elapsed = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Sub)
+    if isinstance(parent, ast.BinOp) and elapsed and parent.left is call:
+        start = parent.right
+        if isinstance(start, ast.Name) and _started_above(module, site, start, path):
+            return f"right after `{start.id}` was set"
+    if not _prints(module, site):
+        return ""
+    words = _words(site)
     alone = not words and parent is site.node
-    return (
-        "when the end is still to come" if alone or any(_END.search(word) for word in words) else ""
-    )
+    ends = alone or any(_END.search(word) for word in words)
+    return "when the end is still to come" if ends else ""
+
+
+def _started_above(module: Module, site: Site, start: ast.Name, path: str) -> bool:
+    """Return whether `start = clock()` is above, with nothing in between that takes time."""
+    for statement in module.before(site):
+        if isinstance(statement, ast.Assign):
+            value = statement.value
+            targets = [t.id for t in statement.targets if isinstance(t, ast.Name)]
+            if start.id in targets:
+                return isinstance(value, ast.Call) and module.path(value.func) == path
+        elif not isinstance(statement, FUNCTIONS) and not module.is_site(statement):
+            return False
+        if not isinstance(statement, FUNCTIONS) and any(
+            isinstance(n, (ast.Call, ast.Await, ast.Subscript)) and n not in module.sites
+            for n in ast.walk(statement)
+        ):
+            return False
+    return False
 
 
 def _prints(module: Module, site: Site) -> bool:
@@ -117,10 +230,7 @@ def _prints(module: Module, site: Site) -> bool:
     ):
         return True
     return (
-        isinstance(callee, ast.Attribute)
-        and callee.attr in LOG_METHODS
-        and (receiver(callee) or "").rpartition(".")[2].lower().lstrip("_")
-        in {"log", "logger", "logging"}
+        isinstance(callee, ast.Attribute) and callee.attr in LOG_METHODS and is_logger(callee.value)
     )
 
 
@@ -178,8 +288,9 @@ def _still_empty(module: Module, site: Site, name: ast.Name) -> str:
             or (
                 isinstance(value, ast.Call)
                 and not (value.args or value.keywords)
-                and module.path(value.func) in {"builtins.list", "builtins.dict", "builtins.set"}
+                and module.path(value.func) in _EMPTY
             )
+            or (isinstance(value, ast.Call) and module.path(value.func) == _DEFAULTS)
         )
         set_here = any(module.statement(binding.node) is statement for binding in found)
         return f"when `{name.id}` is still empty" if empty and set_here else ""

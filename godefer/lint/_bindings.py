@@ -15,11 +15,12 @@ import builtins
 import sys
 from typing import NamedTuple
 
-from godefer.lint._tree import default_values, dotted
+from godefer.lint._tree import default_values, dotted, node_fields, root_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from godefer.lint._tree import FunctionNode, FunctionOrLambda
 
@@ -44,6 +45,24 @@ EXPORTS = frozenset(
 SCOPE = "godefer.defer_scope()"  # the path of the scope in `with defer_scope() as …`
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_SCOPED = frozenset(
+    {ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.AnnAssign}
+    | {*_COMPREHENSIONS}
+)
+_NOTED = frozenset(
+    {
+        ast.Name,
+        ast.Attribute,
+        ast.Import,
+        ast.ImportFrom,
+        ast.Global,
+        ast.Nonlocal,
+        ast.ExceptHandler,
+        ast.MatchAs,
+        ast.MatchStar,
+        ast.MatchMapping,
+    }
+)
 _LONGEST_CHAIN = 40  # of aliases; generated code may have a chain of thousands
 _OTHER = "other"
 
@@ -103,11 +122,13 @@ class Bindings:
         self.scope_of_function: dict[ast.AST, Scope] = {}
         self.name_nodes: dict[str, list[ast.Name]] = {}
         self.attributes: dict[str, list[ast.Attribute]] = {}
+        self.functions: dict[str, list[FunctionNode]] = {}
         self._star_imports: list[tuple[str, int]] = []
         self._depth = 0
         self._paths: dict[tuple[str, Scope], str | None] = {}
         self._walk(tree)
         self._move_outer_bindings()
+        self.suspects = self._find_suspects()
 
     # The walk
 
@@ -115,39 +136,52 @@ class Bindings:
         stack: list[tuple[ast.AST, ast.AST, Scope]] = [
             (node, tree, self.module) for node in reversed(tree.body)
         ]
+        parents, scopes, push = self.parents, self.scopes, stack.append
         while stack:
             node, parent, scope = stack.pop()
-            self.parents[node] = parent
-            self.scopes[node] = scope
-            children: list[tuple[ast.AST, Scope]]
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                children = self._function(node, scope)
-            elif isinstance(node, ast.Lambda):
-                inner = Scope("lambda", node, scope, "a lambda")
-                self._parameters(node, inner)
-                children = [*((child, scope) for child in default_values(node)), (node.body, inner)]
-            elif isinstance(node, ast.ClassDef):
-                self._bind(scope, node.name, Binding("class", node, None, "", scope))
-                inner = Scope("class", node, scope, f"the body of class {node.name}")
-                self.scope_of_function[node] = inner
-                outside = [*node.decorator_list, *node.bases, *node.keywords]
-                children = [
-                    *((child, scope) for child in outside),
-                    *((child, inner) for child in node.body),
-                ]
-            elif isinstance(node, _COMPREHENSIONS):
-                children = self._comprehension(node, scope)
-            elif isinstance(node, ast.AnnAssign):
-                children = [
-                    (child, scope) for child in (node.target, node.value) if child is not None
-                ]
-            else:
+            parents[node] = parent
+            scopes[node] = scope
+            special = self._scoped_children(node, scope) if type(node) in _SCOPED else None
+            if special is not None:
+                stack.extend((child, node, inside) for child, inside in reversed(special))
+                continue
+            if type(node) in _NOTED:
                 self._note(node, parent, scope)
-                children = [(child, scope) for child in ast.iter_child_nodes(node)]
-            stack.extend((child, node, inside) for child, inside in reversed(children))
+            for field in node_fields(type(node)):
+                value: Any = getattr(node, field, None)
+                if value.__class__ is list:
+                    for item in reversed(value):
+                        if isinstance(item, ast.AST):  # keys may be None, and names strings
+                            push((item, node, scope))
+                elif isinstance(value, ast.AST) and value.__class__ is not ast.Constant:
+                    push((value, node, scope))
+
+    def _scoped_children(self, node: ast.AST, scope: Scope) -> list[tuple[ast.AST, Scope]] | None:
+        """Return the children of a node that makes a scope, each with its own; else None."""
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            return self._function(node, scope)
+        if isinstance(node, ast.Lambda):
+            inner = Scope("lambda", node, scope, "a lambda")
+            self._parameters(node, inner)
+            return [*((child, scope) for child in default_values(node)), (node.body, inner)]
+        if isinstance(node, ast.ClassDef):
+            self._bind(scope, node.name, Binding("class", node, None, "", scope))
+            inner = Scope("class", node, scope, f"the body of class {node.name}")
+            self.scope_of_function[node] = inner
+            outside = [*node.decorator_list, *node.bases, *node.keywords]
+            return [
+                *((child, scope) for child in outside),
+                *((child, inner) for child in node.body),
+            ]
+        if isinstance(node, _COMPREHENSIONS):
+            return self._comprehension(node, scope)
+        if isinstance(node, ast.AnnAssign):
+            return [(child, scope) for child in (node.target, node.value) if child is not None]
+        return None
 
     def _function(self, node: FunctionNode, scope: Scope) -> list[tuple[ast.AST, Scope]]:
         self._bind(scope, node.name, Binding("def", node, None, "", scope))
+        self.functions.setdefault(node.name, []).append(node)
         inner = Scope("function", node, scope, node.name)
         self._parameters(node, inner)
         outside = [*node.decorator_list, *default_values(node)]
@@ -240,6 +274,52 @@ class Bindings:
                 for binding in scope.bindings.pop(name, []):
                     if owner is not None:
                         owner.bindings.setdefault(name, []).append(binding)
+
+    # Names that may lead to godefer
+
+    def _find_suspects(self) -> set[str]:
+        """Return the names that may lead to godefer in any scope: imports, and their aliases."""
+        origins = {origin for origin, _ in self._star_imports}
+        found = set(EXPORTS) if "godefer" in origins else set()
+        aliases: dict[str, list[str]] = {}
+        for scope in [self.module, *self.scope_of_function.values()]:
+            for name, bindings in scope.bindings.items():
+                for binding in bindings:
+                    if binding.kind == "import":
+                        if binding.path.partition(".")[0] == "godefer":
+                            found.add(name)
+                    elif binding.value is not None and (root := root_name(binding.value)):
+                        aliases.setdefault(root.id, []).append(name)
+        new = list(found)
+        while new:
+            for alias in aliases.get(new.pop(), ()):
+                if alias not in found:
+                    found.add(alias)
+                    new.append(alias)
+        return found
+
+    def suspect(self, node: ast.expr) -> bool:
+        """Return whether *node* may resolve to something of godefer."""
+        root = root_name(node)
+        return root is not None and root.id in self.suspects
+
+    def suspect_nodes(self) -> Iterator[ast.expr]:
+        """Yield every expression that may resolve to something of godefer.
+
+        They are names, and the attributes and calls that begin with one.
+        """
+        for name in sorted(self.suspects):
+            for node in self.name_nodes.get(name, ()):
+                current: ast.AST = node
+                while isinstance(current, ast.expr):
+                    yield current
+                    outer = self.parents[current]
+                    chained = (isinstance(outer, ast.Attribute) and outer.value is current) or (
+                        isinstance(outer, ast.Call) and outer.func is current
+                    )
+                    if not chained:
+                        break
+                    current = outer
 
     # Resolving names
 
@@ -410,19 +490,3 @@ def _only_function(bindings: list[Binding]) -> FunctionOrLambda | None:
         if binding.kind == "assign" and isinstance(binding.value, ast.Lambda)
         else None
     )
-
-
-def imports_godefer(tree: ast.Module) -> bool:
-    """Return whether the module imports godefer anywhere."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import) and any(
-            a.name.partition(".")[0] == "godefer" for a in node.names
-        ):
-            return True
-        if (
-            isinstance(node, ast.ImportFrom)
-            and not node.level
-            and (node.module or "").partition(".")[0] == "godefer"
-        ):
-            return True
-    return False

@@ -11,11 +11,17 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from godefer.lint._check import RULES, check_tree
+from godefer.lint._check import check_tree
+from godefer.lint._fix import apply, characters, remedy, split_lines
+from godefer.lint._settings import Selection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from godefer.lint._fix import Remedy
+    from godefer.lint._settings import Settings
+    from godefer.lint._site import Finding
 
 # Directories without code of the project's own, as in ruff's defaults.
 EXCLUDED = frozenset(
@@ -31,10 +37,12 @@ EXCLUDED = frozenset(
     }
 )
 
+UNREADABLE = "E902"  # the code that pycodestyle and ruff give a file that cannot be read
+SYNTAX = "invalid-syntax"
+_MOST_ROUNDS = 20  # of fixing; a fix may show another problem
 _CODES = r"(?P<codes>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*)"
 _NOQA = re.compile(rf"# noqa(?::\s?{_CODES})?", re.IGNORECASE)
 _FILE_NOQA = re.compile(rf"# (?:flake8|ruff)[:=]\s*noqa(?::\s?{_CODES})?\s*\Z", re.IGNORECASE)
-_SELECTOR = re.compile(r"GDF[0-9]{0,3}\Z")
 
 
 class Problem(NamedTuple):
@@ -48,6 +56,7 @@ class Problem(NamedTuple):
         end_column: The column after the last one.
         code: The rule, ``invalid-syntax``, or ``E902`` for a file that cannot be read.
         message: The problem, and the remedy.
+        fix: The edits that apply the remedy; None if there are none.
 
     Example:
         >>> from godefer.lint import check_source
@@ -62,38 +71,15 @@ class Problem(NamedTuple):
     end_column: int
     code: str
     message: str
+    fix: Remedy | None = None
 
 
-class UnknownRuleError(ValueError):
-    """A selector that is not the beginning of any rule."""
-
-
-class Selection:
-    """The selected rules. A code may be shortened: ``GDF`` is all of them, ``GDF01`` three.
-
-    Args:
-        select: The codes to select; all if it is empty.
-        ignore: The codes to leave out. The longer code decides; of two equal ones, this.
-    """
-
-    def __init__(self, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> None:
-        for code in [*select, *ignore]:
-            if not _SELECTOR.match(code) or not any(rule.startswith(code) for rule in RULES):
-                raise UnknownRuleError(code)
-        self.select = tuple(select) or ("GDF",)
-        self.ignore = tuple(ignore)
-
-    def __contains__(self, code: str) -> bool:
-        chosen = max((len(s) for s in self.select if code.startswith(s)), default=0)
-        dropped = max((len(s) for s in self.ignore if code.startswith(s)), default=0)
-        return chosen > dropped
-
-
-def python_files(paths: Iterable[str]) -> Iterator[str]:
+def python_files(paths: Iterable[str], settings: Settings | None = None) -> Iterator[str]:
     """Yield each file of *paths*, and the Python files in each directory of *paths*.
 
-    Hidden directories, and those of other projects, are left out.
+    Hidden directories, those of other projects, and those that the settings exclude are left out.
     """
+    excludes = settings.excludes if settings is not None and settings.exclude else _no_path
     for path in paths:
         # Paths stay as they are given, so that a terminal can open those in the report.
         if not os.path.isdir(path):  # noqa: PTH112
@@ -106,12 +92,17 @@ def python_files(paths: Iterable[str]) -> Iterator[str]:
                 if not name.startswith(".")
                 and name not in EXCLUDED
                 and not Path(directory, name, "pyvenv.cfg").exists()
+                and not excludes(str(Path(directory, name)))
             )
             yield from (
                 os.path.normpath(Path(directory, name))
                 for name in sorted(files)
-                if name.endswith(".py")
+                if name.endswith(".py") and not excludes(str(Path(directory, name)))
             )
+
+
+def _no_path(_path: str) -> bool:
+    return False
 
 
 def check_file(path: str, selection: Selection) -> list[Problem]:
@@ -119,8 +110,37 @@ def check_file(path: str, selection: Selection) -> list[Problem]:
     try:
         source = Path(path).read_bytes()
     except OSError as error:
-        return [Problem(path, 1, 1, 1, 1, "E902", error.strerror or str(error))]
+        return [Problem(path, 1, 1, 1, 1, UNREADABLE, error.strerror or str(error))]
     return check_source(source, path, selection)
+
+
+def fix_source(
+    source: bytes, path: str, selection: Selection, *, unsafe: bool = False
+) -> tuple[bytes, int]:
+    """Apply the fixes for the problems of a source, again and again until there are none.
+
+    Args:
+        source: The bytes of the file.
+        path: Its name.
+        selection: The rules whose problems are fixed.
+        unsafe: Whether fixes are applied that may not be meant.
+
+    Returns:
+        The new source, and the number of fixes.
+    """
+    total = 0
+    for _ in range(_MOST_ROUNDS):
+        problems = check_source(source, path, selection)
+        remedies = [p.fix for p in problems if p.fix is not None and (p.fix.safe or unsafe)]
+        if not remedies:
+            break
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+        text, count = apply(source.decode(encoding), remedies)
+        fixed = text.encode(encoding)
+        if not count or any(p.code == SYNTAX for p in check_source(fixed, path, selection)):
+            break
+        source, total = fixed, total + count
+    return source, total
 
 
 def check_source(
@@ -150,42 +170,40 @@ def check_source(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # SyntaxWarning is the interpreter's business
             tree = ast.parse(source, path)
-        text = source if isinstance(source, str) else _decoded(source)
     except SyntaxError as error:
         line, column = error.lineno or 1, error.offset or 1
-        return [Problem(path, line, column, line, column, "invalid-syntax", error.msg)]
+        return [Problem(path, line, column, line, column, SYNTAX, error.msg)]
     except (ValueError, RecursionError, MemoryError) as error:
         # Null bytes, a wrong encoding, or code that is nested too deeply.
-        return [Problem(path, 1, 1, 1, 1, "invalid-syntax", str(error) or type(error).__name__)]
-    lines = text.splitlines(keepends=True) if "\f" not in text else io.StringIO(text).readlines()
-    found = [_problem(path, lines, f.code, f.message, f.node) for f in check_tree(tree)]
+        return [Problem(path, 1, 1, 1, 1, SYNTAX, str(error) or type(error).__name__)]
+    findings = check_tree(tree)
+    if not findings:
+        return []
+    text = source if isinstance(source, str) else decoded(source)
+    lines = split_lines(text)
+    found = [_problem(path, lines, finding) for finding in findings]
     return _without_noqa([p for p in found if p.code in (selection or Selection())], text)
 
 
-def _decoded(source: bytes) -> str:
+def decoded(source: bytes) -> str:
+    """Return the text of a source, in the encoding that it declares."""
     encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
     return io.TextIOWrapper(io.BytesIO(source), encoding).read()
 
 
-def _problem(path: str, lines: Sequence[str], code: str, message: str, node: ast.AST) -> Problem:
+def _problem(path: str, lines: Sequence[str], finding: Finding) -> Problem:
+    node = finding.node
     line, end_line = getattr(node, "lineno", 1), getattr(node, "end_lineno", 1)
-    column = characters(lines, line, getattr(node, "col_offset", 0))
     return Problem(
         path,
         line,
-        column + 1,
+        characters(lines, line, getattr(node, "col_offset", 0)) + 1,
         end_line,
         characters(lines, end_line, getattr(node, "end_col_offset", 0)) + 1,
-        code,
-        message,
+        finding.code,
+        finding.message,
+        remedy(finding.fix, lines),
     )
-
-
-def characters(lines: Sequence[str], line: int, offset: int) -> int:
-    """Convert an offset in UTF-8 bytes, as the tree has it, to characters."""
-    if not 0 < line <= len(lines):
-        return offset
-    return len(lines[line - 1].encode()[:offset].decode(errors="replace"))
 
 
 def _without_noqa(problems: list[Problem], text: str) -> list[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from godefer import __version__
 from godefer.lint._check import check_tree
-from godefer.lint._files import characters
+from godefer.lint._fix import characters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

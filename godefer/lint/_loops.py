@@ -1,12 +1,15 @@
-"""The rules about loops: GDF003 and GDF004, which match narrow patterns, as `_openings` does."""
+"""The rule about resources in loops: GDF003, which matches narrow patterns."""
 
 from __future__ import annotations
 
 import ast
+import re
 
-from godefer.lint._resources import CLOSERS, closed, opens_for_itself
+from godefer.lint._resources import READERS, closed, opens, opens_for_itself
+from godefer.lint._scopes import entered_by
 from godefer.lint._site import Finding
-from godefer.lint._tree import WITHS, own_breaks, text
+from godefer.lint._tree import receiver
+from godefer.lint._types import made_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,82 +18,97 @@ if TYPE_CHECKING:
     from godefer.lint._bindings import Scope
     from godefer.lint._module import Module
     from godefer.lint._site import Site
-    from godefer.lint._tree import FunctionOrLambda
 
-_Loop = ast.For | ast.AsyncFor | ast.While
-_LOOPS = (ast.For, ast.AsyncFor, ast.While)
+_Loop = ast.For | ast.AsyncFor | ast.While | ast.ListComp | ast.SetComp | ast.DictComp
+_STATEMENTS = (ast.For, ast.AsyncFor, ast.While)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp)
 
 # Methods of files and connections whose results stay valid after a close.
 _PLAIN_RESULT = frozenset(
     {
+        "count",
+        "decode",
+        "execute",
+        "fetchall",
+        "fetchone",
+        "fileno",
+        "fetchval",
+        "flush",
+        "getresponse",
+        "getvalue",
         "read",
         "readline",
         "readlines",
         "recv",
+        "seek",
         "send",
         "sendall",
+        "splitlines",
+        "strip",
+        "tell",
         "write",
         "writelines",
-        "seek",
-        "tell",
-        "flush",
     }
 )
-
-# Functions that read or write a file, and do not keep it.
-_READERS = frozenset(
+# A socket that is used so is no listening one, and its conversation is over.
+_TALKS = frozenset({"recv", "recv_into", "makefile"})
+_SOCKETS = frozenset({"socket.create_connection", "socket.socket"})
+# Functions that give what iterates over a file.
+_ITERATORS = frozenset(
     {
-        *(
-            f"{module}.{name}"
-            for module in ("json", "pickle", "marshal", "plistlib")
-            for name in ("load", "dump")
-        ),
-        *(f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset", "sorted")),
-        "hashlib.file_digest",
-        "shutil.copyfileobj",
-        "tomllib.load",
+        "builtins.enumerate",
+        "builtins.filter",
+        "builtins.map",
+        "builtins.zip",
+        "csv.DictReader",
+        "csv.reader",
     }
 )
-
+# Functions that take in a whole iterator.
+_COLLECTORS = frozenset(
+    f"builtins.{name}"
+    for name in (
+        "all",
+        "any",
+        "dict",
+        "frozenset",
+        "len",
+        "list",
+        "max",
+        "min",
+        "set",
+        "sorted",
+        "sum",
+        "tuple",
+    )
+)
+# The beginnings of names of functions that use a file, and do not keep it.
+_USER = re.compile(
+    r"(process|parse|handle|read|load|count|copy|import|convert|check|scan|hash|checksum|index"
+    r"|upload|print|dump|write|validate|digest|ingest|transform|consume|analy[sz]e)(_|$)"
+)
 # Locks whose holder waits for ever if it acquires them again.
 _LOCKS = frozenset({"asyncio.Lock", "multiprocessing.Lock", "threading.Lock"})
-
-
-# GDF003
+_ENDLESS = frozenset({"itertools.count", "itertools.cycle"})
 
 
 def once_per_turn(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF003: a file that each turn of a loop opens and reads, closed only after the loop."""
-    if site.scoped or site.frame.kind != "function":
+    """GDF003: a resource that each turn of a loop opens, and that is closed only after the loop."""
+    if site.frame.kind != "function":
         return
-    statement = module.statement(site.node)
-    loop = module.parents[statement]
-    if not isinstance(loop, _LOOPS) or not _goes_on(module, loop, site.frame):
+    found = list(_loops_around(module, site))
+    if not found:
         return
-    if site.statement == "using":
-        target = (
-            statement.targets[0]
-            if isinstance(statement, ast.Assign) and len(statement.targets) == 1
-            else None
-        )
-        name = (
-            target
-            if isinstance(target, ast.Name) and opens_for_itself(module, site.callee)
-            else None
-        )
-        done = name is not None and _done_within(module, loop, name, site)
-    else:
-        name = closed(site)
-        opened = name is not None and _opened_in(module, loop, name)
-        done = opened and name is not None and _done_within(module, loop, name, site)
-    problem = ""
-    if name is not None and done:
-        problem = f"each `{name.id}` stays open until {site.frame.name} exits; to close it"
-    elif name is not None and _locked_in(module, loop, name, site):
-        problem = (
-            f"`{name.id}` stays locked until {site.frame.name} exits, "
-            f"so the second turn waits for ever; to release it"
-        )
+    loop = found[0]
+    until = f"{site.frame.name} exits"
+    if site.scoped:
+        entered = entered_by(module, site)
+        if entered is None or any(not module.inside(each, entered) for each in found):
+            return
+        until = "its scope ends"
+    problem = _lock_problem(module, site, loop, until) or _open_problem(module, site, loop, until)
+    if not problem and any(_never_ends(module, each, site) for each in found):
+        problem = f"its call waits until {until}, and the loop has no end; to make it"
     if problem:
         kind = "while" if isinstance(loop, ast.While) else "for"
         inside = (
@@ -99,235 +117,250 @@ def once_per_turn(module: Module, site: Site) -> Iterator[Finding]:
         yield Finding("GDF003", f"{site.shown} in a loop: {problem} {inside}", site.node)
 
 
+def _loops_around(module: Module, site: Site) -> Iterator[_Loop]:
+    """Yield the loops around *site* that its deferred call outlasts, from the inside out."""
+    entered = entered_by(module, site) if site.scoped else None
+    for outer, child in module.outward(site.node, site.frame):
+        if outer is entered:
+            return
+        in_body = isinstance(outer, _STATEMENTS) and child in outer.body
+        in_element = isinstance(outer, _COMPREHENSIONS) and not isinstance(child, ast.comprehension)
+        if in_body or in_element:
+            yield outer  # type: ignore[misc]
+
+
+def _open_problem(module: Module, site: Site, loop: _Loop, until: str) -> str:
+    if not _goes_on(module, loop, site.frame):
+        return ""
+    if site.statement == "using":
+        if not opens(module, site.callee):
+            return ""
+        done, name = _using_is_done(module, loop, site), "file"
+        target = _target(module, site)
+        name = target.id if target is not None else name
+    else:
+        closes = closed(site)
+        if closes is None or not _opened_in(module, loop, closes):
+            return ""
+        done, name = _done_within(module, loop, closes, site), closes.id
+    return f"each `{name}` stays open until {until}; to close it" if done else ""
+
+
+def _target(module: Module, site: Site) -> ast.Name | None:
+    """Return the variable of ``x = using(…)``."""
+    parent = module.parents[site.node]
+    if isinstance(parent, ast.Assign) and len(parent.targets) == 1:
+        return parent.targets[0] if isinstance(parent.targets[0], ast.Name) else None
+    return None
+
+
+def _using_is_done(module: Module, loop: _Loop, site: Site) -> bool:
+    """Return whether the turn is done with the resource that `using` gives."""
+    target = _target(module, site)
+    if target is not None:
+        return opens_for_itself(module, site.callee) and _done_within(module, loop, target, site)
+    if isinstance(module.parents[site.node], ast.Expr):
+        return opens_for_itself(module, site.callee)
+    return _is_read(module, site.node, loop)
+
+
 def _goes_on(module: Module, loop: _Loop, frame: Scope) -> bool:
     """Return whether the loop can take any number of turns, and completes each of them.
 
     No `break`, `return`, `raise` or `yield` leaves it.
     """
-    if isinstance(loop, (ast.For, ast.AsyncFor)):
-        if isinstance(loop.iter, (ast.Tuple, ast.List, ast.Set, ast.Constant)):
-            return False
-        call = loop.iter if isinstance(loop.iter, ast.Call) else None
-        ranges = call is not None and module.path(call.func) == "builtins.range"
-        if (
-            call is not None
-            and ranges
-            and all(isinstance(bound, ast.Constant) for bound in call.args)
-        ):
-            return False
+    if isinstance(loop, _COMPREHENSIONS):
+        return all(_is_long(module, generator.iter) for generator in loop.generators)
+    if isinstance(loop, (ast.For, ast.AsyncFor)) and not _is_long(module, loop.iter):
+        return False
     leaving = (ast.Return, ast.Raise, ast.Yield, ast.YieldFrom)
-    inner = [node for node in module.bodies[frame] if module.inside(node, loop)]
-    return not own_breaks(loop) and not any(isinstance(node, leaving) for node in inner)
+    inner = module.within(loop, frame)
+    return not module.breaks(loop) and not any(isinstance(node, leaving) for node in inner)
 
 
-def _opened_in(module: Module, loop: _Loop, name: ast.Name) -> bool:
-    """Return whether the only binding of *name* is an opening in the loop's own block."""
-    found = module.bindings(name.id, module.scopes[name])
-    if len(found) != 1 or found[0].kind != "assign" or not opens_for_itself(module, found[0].value):
+def _is_long(module: Module, iterated: ast.expr) -> bool:
+    """Return whether *iterated* can have any number of items: it is no literal or range of one."""
+    if isinstance(iterated, (ast.Tuple, ast.List, ast.Set, ast.Constant)):
         return False
-    return module.parents[module.statement(found[0].node)] is loop
-
-
-def _locked_in(module: Module, loop: _Loop, name: ast.Name, site: Site) -> bool:
-    """Return whether *name* is one lock for all turns, and the second turn cannot acquire it.
-
-    A statement of the loop's own block acquires it, and only the deferred call releases it.
-    """
-    found = module.bindings(name.id, module.scopes[name])
-    made = found[0].value if len(found) == 1 and found[0].kind == "assign" else None
-    if (
-        not isinstance(made, ast.Call)
-        or module.path(made.func) not in _LOCKS
-        or module.inside(made, loop)
-    ):
-        return False
-    uses = [
-        module.parents[n]
-        for n in module.mentions(name.id, site.frame)
-        if module.scopes[n] is site.frame
-    ]
-    methods = [(use.attr, module.parents[use]) for use in uses if isinstance(use, ast.Attribute)]
-    taken = [
-        call
-        for method, call in methods
-        if method == "acquire" and isinstance(call, ast.Call) and not call.args
-    ]
-    return sum(method == "release" for method, _ in methods) == 1 and any(
-        not call.keywords and module.parents[module.statement(call)] is loop for call in taken
+    call = iterated if isinstance(iterated, ast.Call) else None
+    ranges = call is not None and module.path(call.func) == "builtins.range"
+    return not (
+        call is not None and ranges and all(isinstance(bound, ast.Constant) for bound in call.args)
     )
 
 
-def _done_within(module: Module, loop: _Loop, name: ast.Name, site: Site) -> bool:
-    """Return whether *name* is used in its turn only, and nothing needs or keeps it longer."""
-    used = False
-    if len(module.bindings(name.id, site.frame)) != 1:
+def _never_ends(module: Module, loop: _Loop, site: Site) -> bool:
+    """Return whether the loop has no end, and every turn reaches the statement and goes on."""
+    if isinstance(loop, ast.While):
+        endless = isinstance(loop.test, ast.Constant) and bool(loop.test.value)
+    elif isinstance(loop, (ast.For, ast.AsyncFor)):
+        made = loop.iter
+        endless = isinstance(made, ast.Call) and module.path(made.func) in _ENDLESS
+    else:
         return False
-    for node in module.mentions(name.id, site.frame):
-        parent = module.parents[node]
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            continue
-        if module.inside(node, site.node if site.function is None else site.function):
-            continue
-        if not module.inside(node, loop) or module.scopes[node] is not site.frame:
-            return False
-        reads = isinstance(parent, (ast.For, ast.AsyncFor)) and parent.iter is node
-        if isinstance(parent, ast.Call) and node in parent.args:
-            reads = module.path(parent.func) in _READERS
-        if isinstance(parent, ast.Attribute) and parent.attr in _PLAIN_RESULT:
-            call = module.parents[parent]
-            reads = isinstance(call, ast.Call) and call.func is parent
-        if not reads:
-            return False
-        used = True
-    return used
-
-
-# GDF004
-
-
-def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF004: a function that is deferred in a loop, and reads the loop's variable after it."""
-    function = _deferred_function(module, site)
-    if function is None or module.scopes[function].frame() is not site.frame:
-        return
-    free = _free_names(module, function)
-    place = site.callee or site.node
+    if not endless or module.breaks(loop):
+        return False
+    leaving = (ast.Return, ast.Yield, ast.YieldFrom)
+    inner = module.within(loop, site.frame)
+    if any(isinstance(node, leaving) for node in inner):
+        return False
+    if any(isinstance(n, ast.Expr) and module.leaves(n) for n in inner):
+        return False  # such as sys.exit()
+    conditional = (ast.If, ast.IfExp, ast.Match, ast.ExceptHandler)
     for outer, child in module.outward(site.node, site.frame):
-        if isinstance(outer, WITHS) and site.scoped and _enters_scope(outer, site):
-            return  # the call runs at the end of this block, in the same turn
-        if (
-            isinstance(outer, ast.stmt)
-            and isinstance(child, ast.stmt)
-            and _left_after(module, child)
-        ):
-            return
-        targets: Sequence[ast.expr] = []
-        if isinstance(outer, (ast.For, ast.AsyncFor)) and child in outer.body:
-            targets = [outer.target]
-        elif isinstance(outer, (ast.ListComp, ast.SetComp)) and child is outer.elt:
-            targets = [generator.target for generator in outer.generators]
-        if isinstance(outer, _LOOPS) and child in outer.body:
-            found = [name for name in sorted(free) if _set_by_each_turn(module, outer, free[name])]
-            if found:
-                yield Finding(
-                    "GDF004",
-                    _message(site, function, found[0], f"`{found[0]}`, which each turn sets,"),
-                    place,
-                )
-                return
-        names = {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
-        for name in sorted(names & set(free)):
-            owner = module.owner(name, module.scopes[targets[0]]) if targets else None
-            same = [n for n in free[name] if module.owner(name, module.scopes[n]) is owner]
-            if same and (_every_turn(module, outer, site) or any(_closes(module, n) for n in same)):
-                yield Finding(
-                    "GDF004", _message(site, function, name, f"the loop variable `{name}`"), place
-                )
-                return
-
-
-def _deferred_function(module: Module, site: Site) -> FunctionOrLambda | None:
-    """Return the lambda or function of this module that is deferred, by name or by decorator."""
-    if site.callee is None or not site.defers:
-        return site.function
-    function = module.definition(site.callee)
-    return (
-        function if isinstance(function, ast.Lambda) or isinstance(site.callee, ast.Name) else None
-    )
-
-
-def _set_by_each_turn(module: Module, loop: _Loop, nodes: Sequence[ast.Name]) -> bool:
-    """Return whether the variable is closed, and bound only by a call in the loop's own block."""
-    if not any(_closes(module, node) for node in nodes):
-        return False
-    bindings = module.bindings(nodes[0].id, module.scopes[nodes[0]])
-    if (
-        len(bindings) != 1
-        or bindings[0].kind != "assign"
-        or not isinstance(bindings[0].value, (ast.Call, ast.Await))
-    ):
-        return False
-    statement = module.statement(bindings[0].node)
-    return module.parents.get(statement) is loop and statement in loop.body
-
-
-def _message(site: Site, function: FunctionOrLambda, name: str, variable: str) -> str:
-    reader = "the lambda" if isinstance(function, ast.Lambda) else function.name
-    return (
-        f"{reader} reads {variable} when the loop is over, so each call sees its last value; "
-        f"{_remedy(site, function, name)}"
-    )
-
-
-def _remedy(site: Site, function: ast.AST, name: str) -> str:
-    if isinstance(function, ast.Lambda):
-        body = function.body
-        if isinstance(body, ast.Call) and not any(
-            isinstance(n, ast.Call) for a in body.args for n in ast.walk(a)
-        ):
-            rest = [text(part) for part in [*body.args, *body.keywords]]
-            return f"pass it: {site.written}({', '.join([text(body.func), *rest])})"
-        return f"pass it: {site.written}(lambda {name}: …, {name})"
-    if site.function is not None:
-        return f"make it a parameter: def {site.function.name}({name}={name})"
-    return f"make it a parameter, and pass it: {site.written}({text(site.arguments[0])}, {name})"
-
-
-def _free_names(module: Module, function: FunctionOrLambda) -> dict[str, list[ast.Name]]:
-    """Return the names that *function* reads, does not set, and takes from outside."""
-    inner = module.scope_of_function[function]
-    free: dict[str, list[ast.Name]] = {}
-    for node in module.body(function):
-        if isinstance(node, ast.Name) and module.owner(node.id, module.scopes[node]) not in (
-            inner,
-            module.scopes[node],
-        ):
-            free.setdefault(node.id, []).append(node)
-    return {name: nodes for name, nodes in free.items() if name not in inner.declared}
-
-
-def _enters_scope(node: ast.With | ast.AsyncWith, site: Site) -> bool:
-    """Return whether *node* enters the scope of *site*, or may do so."""
-    func = site.head
-    base = func.value if isinstance(func, ast.Attribute) else func
-    entered = [item.optional_vars for item in node.items]
-    return not isinstance(base, ast.Name) or any(
-        isinstance(v, ast.Name) and v.id == base.id for v in entered
-    )
-
-
-def _left_after(module: Module, statement: ast.stmt) -> bool:
-    """Return whether a later statement of the same block leaves the loop, or the function."""
-    block, place = module.block(statement)
-    for later in block[place + 1 :]:
-        if isinstance(later, ast.Continue):
-            return False
-        if module.leaves(later):
-            return True
-    return False
-
-
-def _every_turn(module: Module, loop: ast.AST, site: Site) -> bool:
-    """Return whether each turn of the loop reaches *site*."""
-    conditional = (ast.If, ast.IfExp, ast.Match, ast.Try, ast.TryStar, ast.BoolOp, *_LOOPS)
-    for outer, child in module.outward(site.node, site.frame):
+        if isinstance(child, ast.stmt):
+            block, place = module.block(child)
+            if any(isinstance(later, ast.Raise) for later in block[place + 1 :]):
+                return False
         if outer is loop:
-            if isinstance(loop, (ast.ListComp, ast.SetComp)):
-                return not any(generator.ifs for generator in loop.generators)
-            own = loop.body if isinstance(loop, (ast.For, ast.AsyncFor)) else []
-            before = own[: own.index(child)] if isinstance(child, ast.stmt) and child in own else []
-            return not any(
-                isinstance(n, (ast.Continue, ast.Break)) for s in before for n in ast.walk(s)
-            )
+            return True
         if isinstance(outer, conditional):
             return False
     return False
 
 
-def _closes(module: Module, node: ast.Name) -> bool:
-    """Return whether *node* is the `x` of `x.close()`."""
-    method = module.parents[node]
-    call = module.parents[method]
-    return (
-        isinstance(method, ast.Attribute) and method.attr in CLOSERS and isinstance(call, ast.Call)
+def _opened_in(module: Module, loop: _Loop, name: ast.Name) -> bool:
+    """Return whether the only binding of *name* is an opening in the loop."""
+    found = module.bindings(name.id, module.scopes[name])
+    if len(found) != 1 or found[0].kind != "assign" or not module.inside(found[0].node, loop):
+        return False
+    if (
+        module.parents[module.statement(found[0].node)]
+        is not module.parents[module.statement(name)]
+    ):
+        return False
+    if opens_for_itself(module, found[0].value):
+        return True
+    return made_by(module, name) in _SOCKETS and any(
+        isinstance(parent := module.parents[node], ast.Attribute) and parent.attr in _TALKS
+        for node in module.mentions(name.id, module.scopes[name])
     )
+
+
+def _done_within(
+    module: Module, loop: _Loop, name: ast.Name, site: Site, *, derived: bool = False
+) -> bool:
+    """Return whether *name* is used in its turn only, and nothing needs or keeps it longer."""
+    used = False
+    if len(module.bindings(name.id, site.frame)) != 1:
+        return False
+    for node in module.mentions(name.id, site.frame):
+        if not isinstance(node.ctx, ast.Load):
+            continue
+        if module.inside(node, site.node if site.function is None else site.function):
+            continue
+        if not module.inside(node, loop) or module.scopes[node].frame() is not site.frame:
+            return False
+        if not _is_read(module, node, loop) and (derived or not _derives(module, node, loop, site)):
+            return False
+        used = True
+    return used
+
+
+def _is_read(module: Module, node: ast.expr, loop: _Loop) -> bool:
+    """Return whether this use of a file, or connection, is over when its statement is."""
+    parent = module.parents[node]
+    if isinstance(parent, _STATEMENTS):
+        return getattr(parent, "iter", None) is node
+    if isinstance(parent, (ast.ListComp, ast.SetComp, ast.DictComp)):
+        return parent.generators[0].iter is node
+    if isinstance(parent, ast.GeneratorExp):
+        call = module.parents[parent]
+        return isinstance(call, ast.Call) and _collects(module, call)
+    if isinstance(parent, ast.Call) and node in parent.args:
+        if module.path(parent.func) in READERS or _collects(module, parent):
+            return True
+        if module.path(parent.func) in _ITERATORS:
+            return _is_read(module, parent, loop)
+        written = receiver(parent.func) is None and isinstance(parent.func, ast.Name)
+        uses = written and isinstance(parent.func, ast.Name) and _USER.match(parent.func.id)
+        return bool(uses) and isinstance(module.parents[parent], ast.Expr)
+    if isinstance(parent, ast.Attribute):
+        call = module.parents[parent]
+        if not (isinstance(call, ast.Call) and call.func is parent):
+            return False
+        if parent.attr in _PLAIN_RESULT - {"execute", "getresponse"}:
+            return True
+        outer = module.parents[call]
+        return isinstance(outer, ast.Expr) or (
+            parent.attr in {"execute", "getresponse", "makefile"} and _is_read(module, call, loop)
+        )
+    return False
+
+
+def _collects(module: Module, call: ast.Call) -> bool:
+    method = isinstance(call.func, ast.Attribute) and call.func.attr in {"extend", "update", "join"}
+    return method or module.path(call.func) in _COLLECTORS
+
+
+def _derives(module: Module, node: ast.Name, loop: _Loop, site: Site) -> bool:
+    """Return whether the use makes a cursor or reader, in a variable of the same turn."""
+    call: ast.AST = module.parents[node]
+    if isinstance(call, ast.Attribute):
+        if call.attr not in {"cursor", "execute", "getresponse", "makefile"}:
+            return False
+        call = module.parents[call]
+    elif not (isinstance(call, ast.Call) and module.path(call.func) in _ITERATORS):
+        return False
+    assignment = module.parents.get(call)
+    if not isinstance(assignment, ast.Assign) or len(assignment.targets) != 1:
+        return False
+    target = assignment.targets[0]
+    return isinstance(target, ast.Name) and _done_within(module, loop, target, site, derived=True)
+
+
+# Locks
+
+
+def _lock_problem(module: Module, site: Site, loop: _Loop, until: str) -> str:
+    """Return the words for a lock that each turn takes, and that only the exit gives back."""
+    lock = _lock(site)
+    if lock is None or isinstance(loop, _COMPREHENSIONS) or not _goes_on(module, loop, site.frame):
+        return ""
+    root: ast.expr = lock
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    if not isinstance(root, ast.Name):
+        return ""
+    if any(module.inside(b.node, loop) for b in module.bindings(root.id, module.scopes[root])):
+        return ""  # each turn has a lock of its own
+    made, written = made_by(module, lock), ast.unparse(lock)
+    if made not in _LOCKS:
+        named = re.search("(?<![bcr])lock|mutex", written.rpartition(".")[2], re.IGNORECASE)
+        if made or not named:
+            return ""
+    if site.defers and not _taken_in(module, loop, written, site):
+        return ""
+    waits = ", so the second turn waits for ever" if made else ""
+    return f"`{written}` stays locked until {until}{waits}; to release it"
+
+
+def _lock(site: Site) -> ast.expr | None:
+    """Return the expression of the lock that *site* gives back."""
+    callee = site.callee
+    if site.statement in {"using", "ausing"}:
+        return callee if isinstance(callee, (ast.Name, ast.Attribute)) else None
+    if site.function is not None:
+        return closed(site)
+    plain = len(site.arguments) == 1 and not site.keywords
+    release = isinstance(callee, ast.Attribute) and callee.attr == "release"
+    return callee.value if plain and release and isinstance(callee, ast.Attribute) else None
+
+
+def _taken_in(module: Module, loop: _Loop, written: str, site: Site) -> bool:
+    """Return whether the loop takes the lock, and nothing but *site* gives it back."""
+    taken, released = False, 0
+    for call in module.calls(site.frame):
+        if receiver(call.func) != written or not isinstance(call.func, ast.Attribute):
+            continue
+        plain = not call.args and not call.keywords
+        taken |= call.func.attr == "acquire" and plain and module.inside(call, loop)
+        released += call.func.attr == "release"
+    own = site.function is not None and any(True for _ in _releases(module, site, written))
+    return taken and released <= int(own)
+
+
+def _releases(module: Module, site: Site, written: str) -> Sequence[ast.AST]:
+    if site.function is None:
+        return ()
+    return [n for n in module.body(site.function) if receiver(n) == written]  # type: ignore[arg-type]

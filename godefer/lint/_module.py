@@ -10,6 +10,16 @@ import functools
 import sys
 
 from godefer.lint._bindings import SCOPE, Bindings
+from godefer.lint._known import (
+    ACCESSORS,
+    CALLING,
+    FRAME_READERS,
+    HARMLESS,
+    HARMLESS_BASES,
+    KEEPING,
+    NEVER_RETURN,
+    PASSING_ON,
+)
 from godefer.lint._site import DEFERRING, STATEMENTS, Site
 from godefer.lint._tree import blocks, dotted, own_breaks
 
@@ -28,38 +38,6 @@ _METHODS = {
     "ausing": "ausing",
     "aclose": "aclose",
 }
-_FRAME_READERS = frozenset(
-    {"builtins.locals", "builtins.vars", "builtins.eval", "builtins.exec", "builtins.dir"}
-)
-
-
-# Decorators that are known not to apply with_defers. Any other may.
-_HARMLESS = frozenset(
-    {
-        "builtins.property",
-        "builtins.staticmethod",
-        "builtins.classmethod",
-        "functools.cache",
-        "functools.lru_cache",
-        "functools.cached_property",
-        "functools.wraps",
-        "contextlib.contextmanager",
-        "contextlib.asynccontextmanager",
-        "abc.abstractmethod",
-        "atexit.register",
-        "dataclasses.dataclass",
-        "functools.total_ordering",
-        "pytest.fixture",
-        *(
-            f"{t}.{n}"
-            for t in ("typing", "typing_extensions")
-            for n in ("final", "override", "runtime_checkable")
-        ),
-    }
-)
-# Decorators that keep the body of their function, for a later call.
-_KEEPING = frozenset({"functools.cache", "functools.lru_cache", "functools.wraps"})
-_HARMLESS_BASES = ("pytest.mark", "unittest.skip", "unittest.mock.patch")
 
 
 class Module(Bindings):
@@ -68,16 +46,33 @@ class Module(Bindings):
     def __init__(self, tree: ast.Module) -> None:
         super().__init__(tree)
         self.bodies: dict[Scope, list[ast.AST]] = {}
+        last: Scope | None = None
+        body: list[ast.AST] = []
         for node, scope in self.scopes.items():
-            self.bodies.setdefault(scope.frame(), []).append(node)
+            if scope is not last:
+                last, body = scope, self.bodies.setdefault(scope.frame(), [])
+            body.append(node)
         self.sites: dict[ast.AST, Site] = {}
-        for node in self.scopes:
-            found = [self._call_site(node)] if isinstance(node, ast.Call) else []
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                found = [self._decorator_site(node, decorator) for decorator in node.decorator_list]
-            self.sites.update((site.node, site) for site in found if site is not None)
+        for site in sorted(self._find_sites(), key=_place):
+            self.sites[site.node] = site
         self._direct_use = self._find_direct_use()
         self._decorated: dict[Scope, bool | None] = {}
+        self._within: dict[ast.AST, list[ast.AST]] = {}
+        self._breaks: dict[ast.AST, bool] = {}
+
+    def _find_sites(self) -> Iterator[Site]:
+        for node in self.suspect_nodes():
+            site = self._call_site(node) if isinstance(node, ast.Call) else None
+            outer = self.parents[node]
+            if (
+                isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+                and node in outer.decorator_list
+            ):
+                decorator = self._decorator_site(outer, node)
+                if decorator is not None:
+                    yield decorator
+            if site is not None:
+                yield site
 
     def _call_site(self, call: ast.Call) -> Site | None:
         statement, scoped = self._resolve_statement(call.func)
@@ -95,7 +90,7 @@ class Module(Bindings):
         if statement not in DEFERRING:
             return None
         below = node.decorator_list[node.decorator_list.index(decorator) + 1 :]
-        kept = all(self.is_with_defers(d) or self.path(_called(d)) in _KEEPING for d in below)
+        kept = all(self.is_with_defers(d) or self.path(_called(d)) in KEEPING for d in below)
         function = node if kept and not isinstance(node, ast.ClassDef) else None
         written = dotted(decorator) or statement
         return Site(
@@ -104,7 +99,7 @@ class Module(Bindings):
 
     def _resolve_statement(self, head: ast.expr) -> tuple[str, bool]:
         """Return the statement that *head* names, or "", and whether it is a scope's."""
-        path = self.path(head)
+        path = self.path(head) if self.suspect(head) else None
         if path is None:
             return "", False
         scoped = path.startswith(SCOPE)
@@ -148,6 +143,19 @@ class Module(Bindings):
                 return True
             current = self.parents.get(current)
         return False
+
+    def breaks(self, loop: ast.While | ast.For | ast.AsyncFor) -> bool:
+        """Return whether a `break` leaves *loop*."""
+        if loop not in self._breaks:
+            self._breaks[loop] = own_breaks(loop)
+        return self._breaks[loop]
+
+    def within(self, node: ast.AST, frame: Scope) -> list[ast.AST]:
+        """Return the nodes inside of *node* that *frame* executes."""
+        if node not in self._within:
+            body = self.bodies.get(frame, [])
+            self._within[node] = [inner for inner in body if self.inside(inner, node)]
+        return self._within[node]
 
     def before(self, site: Site) -> list[ast.stmt]:
         """Return the statements above *site* in its block, nearest first.
@@ -200,7 +208,8 @@ class Module(Bindings):
 
     def is_with_defers(self, decorator: ast.expr) -> bool:
         """Return whether *decorator* is `with_defers`, or `with_defers(result=…)`."""
-        return self.path(_called(decorator)) == "godefer.with_defers"
+        called = _called(decorator)
+        return self.suspect(called) and self.path(called) == "godefer.with_defers"
 
     def harmless(self, decorator: ast.expr) -> bool:
         """Return whether *decorator* is certain not to apply `with_defers`."""
@@ -209,8 +218,8 @@ class Module(Bindings):
         called = _called(decorator)
         path = self.path(called)
         if path is not None:
-            return path in _HARMLESS or path.startswith(_HARMLESS_BASES)
-        return isinstance(called, ast.Attribute) and called.attr in {"setter", "getter", "deleter"}
+            return path in HARMLESS or path.startswith(HARMLESS_BASES)
+        return isinstance(called, ast.Attribute) and called.attr in ACCESSORS
 
     def _method_decorated(self, function: FunctionNode, cls: Scope) -> bool | None:
         """Return False if the method *function* is certain not to be decorated, else None."""
@@ -244,7 +253,28 @@ class Module(Bindings):
         given = [taker for n in uses_of_class if (taker := self._call_with(n)) is not None]
         if any(self._direct_use or not is_library(self.path(taker.func) or "") for taker in given):
             return None
-        return self._decorated_by_use([*uses, *in_class])
+        in_class = [use for use in in_class if not self._extends_property(use)]
+        # Reading a property gives its value, and not the function.
+        return self._decorated_by_use(
+            in_class if self._is_property(function) else [*uses, *in_class]
+        )
+
+    def _is_property(self, function: FunctionNode) -> bool:
+        """Return whether *function* is the getter, setter or deleter of a property."""
+        return any(
+            self.path(decorator) in {"builtins.property", "functools.cached_property"}
+            or (isinstance(decorator, ast.Attribute) and decorator.attr in ACCESSORS)
+            for decorator in function.decorator_list
+        )
+
+    def _extends_property(self, use: ast.AST) -> bool:
+        """Return whether *use* is the `size` of ``@size.setter``."""
+        parent = self.parents[use]
+        return (
+            isinstance(parent, ast.Attribute)
+            and parent.attr in ACCESSORS
+            and parent in getattr(self.parents[parent], "decorator_list", ())
+        )
 
     def _decorated_by_use(self, uses: Sequence[ast.AST]) -> bool | None:
         """Return False if *uses* are certain not to decorate an undecorated function, else None."""
@@ -255,8 +285,15 @@ class Module(Bindings):
             if isinstance(parent, ast.Call) and parent.func is use:
                 continue
             call = self._call_with(use)
+            if (
+                call is not None
+                and isinstance(call.func, ast.Attribute)
+                and call.func.attr in CALLING
+                and not self._direct_use
+            ):
+                continue
             path = self.path(call.func) if call is not None else None
-            if path is None or not is_library(path) or path in _PASSING_ON:
+            if path is None or not is_library(path) or path in PASSING_ON:
                 return None
             if self._direct_use and path.startswith(("builtins.", "functools.", "itertools.")):
                 return None
@@ -277,7 +314,7 @@ class Module(Bindings):
         "dynamic": it is applied to functions that are not known.
         """
         found = ""
-        for node in self.scopes:
+        for node in self.suspect_nodes():
             if not isinstance(node, (ast.Name, ast.Attribute)) or not isinstance(
                 node.ctx, ast.Load
             ):
@@ -309,7 +346,7 @@ class Module(Bindings):
 
         Such places are attributes, classes and dictionaries.
         """
-        for node in self.scopes:
+        for node in self.suspect_nodes():
             if not isinstance(node, (ast.Name, ast.Attribute)) or not isinstance(
                 node.ctx, ast.Load
             ):
@@ -336,7 +373,7 @@ class Module(Bindings):
         """Return whether *function* is certain to be called by its name, and never passed on."""
         uses = self.uses(function)
         scope = self.scopes[function]
-        if not uses or any(self.path(n.func) in _FRAME_READERS for n in self.calls(scope.frame())):
+        if not uses or any(self.path(n.func) in FRAME_READERS for n in self.calls(scope.frame())):
             return False
         if not isinstance(function, ast.Lambda):
             if not all(self.is_with_defers(decorator) for decorator in function.decorator_list):
@@ -375,12 +412,12 @@ class Module(Bindings):
             path = self.path(node.value.func) or ""
             return (
                 f"{path.removeprefix('godefer.').removeprefix('builtins.')}()"
-                if path in _NEVER_RETURN or path.startswith("os.exec")
+                if path in NEVER_RETURN or path.startswith("os.exec")
                 else ""
             )
         if isinstance(node, ast.While):
             endless = isinstance(node.test, ast.Constant) and bool(node.test.value)
-            return "the endless loop" if endless and not own_breaks(node) else ""
+            return "the endless loop" if endless and not self.breaks(node) else ""
         every = None
         if isinstance(node, ast.If):
             every = self._branches(node)
@@ -410,16 +447,13 @@ class Module(Bindings):
         return [*found, node.orelse]
 
 
+def _place(site: Site) -> tuple[int, int]:
+    return getattr(site.node, "lineno", 0), getattr(site.node, "col_offset", 0)
+
+
 def _called(decorator: ast.expr) -> ast.expr:
     """Return the function in ``@function(…)``, and any other decorator as it is."""
     return decorator.func if isinstance(decorator, ast.Call) else decorator
-
-
-# Functions of the library that return, or store, their arguments.
-_PASSING_ON = frozenset({"functools.partial", "functools.partialmethod", "builtins.setattr"})
-_NEVER_RETURN = frozenset(
-    {"os._exit", "os.abort", "sys.exit", "builtins.exit", "builtins.quit", "godefer.panic"}
-)
 
 
 def is_library(path: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from godefer.lint._tree import default_values
+from godefer.lint._tree import default_values, dotted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ CLOSERS = frozenset(
         "wait_closed",
     }
 )
-_OPENING_FUNCTIONS = frozenset(
+OPENING_FUNCTIONS = frozenset(
     {
         "asyncio.open_connection",
         "builtins.open",
@@ -60,6 +60,20 @@ _OPENING_FUNCTIONS = frozenset(
         "tempfile.NamedTemporaryFile",
         "tempfile.TemporaryFile",
         "tempfile.mkdtemp",
+        "aiofiles.open",
+        "asyncpg.connect",
+        "ftplib.FTP",
+        "http.client.HTTPConnection",
+        "http.client.HTTPSConnection",
+        "imaplib.IMAP4_SSL",
+        "mmap.mmap",
+        "psycopg.connect",
+        "psycopg2.connect",
+        "pymysql.connect",
+        "shelve.open",
+        "smtplib.SMTP",
+        "smtplib.SMTP_SSL",
+        "urllib.request.urlopen",
         "wave.open",
         "zipfile.ZipFile",
     }
@@ -75,17 +89,40 @@ _SEEN_BY_OTHERS = frozenset(
         "tempfile.mkdtemp",
     }
 )
+# Functions that read or write a file, and do not keep it.
+READERS = frozenset(
+    {
+        *(
+            f"{module}.{name}"
+            for module in ("json", "pickle", "marshal", "plistlib")
+            for name in ("load", "dump")
+        ),
+        *(
+            f"builtins.{name}"
+            for name in ("list", "tuple", "set", "frozenset", "sorted", "next", "len")
+        ),
+        "hashlib.file_digest",
+        "shutil.copyfileobj",
+        *(f"os.{name}" for name in ("fstat", "fsync", "ftruncate", "lseek", "read", "write")),
+        "tomllib.load",
+    }
+)
 LOG_METHODS = frozenset({"debug", "info", "warning", "error", "critical", "exception", "log"})
+_LOGGERS = frozenset({"log", "logger", "logging", "lg"})
+_DEEPEST = 3  # of functions that return what another one opens
 _FILE_MODE = re.compile(r"[rwxa][bt+]{0,2}\Z")
 
 
-def opens(module: Module, value: ast.expr | None) -> bool:
+def opens(module: Module, value: ast.expr | None, depth: int = 0) -> bool:
     """Return whether *value* opens a file, a connection or another resource that needs closing."""
     call = value.value if isinstance(value, ast.Await) else value
     if not isinstance(call, ast.Call):
         return False
-    if module.path(call.func) in _OPENING_FUNCTIONS:
+    if module.path(call.func) in OPENING_FUNCTIONS:
         return True
+    function = module.definition(call.func)
+    if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return depth < _DEEPEST and _returns_opened(module, function, depth)
     if (
         not isinstance(call.func, ast.Attribute)
         or call.func.attr != "open"
@@ -99,6 +136,14 @@ def opens(module: Module, value: ast.expr | None) -> bool:
         and isinstance(mode.value, str)
         and bool(_FILE_MODE.match(mode.value))
     )
+
+
+def _returns_opened(module: Module, function: FunctionNode, depth: int) -> bool:
+    """Return whether *function* does nothing but return a resource that it opens."""
+    last = function.body[-1]
+    others = [s for s in function.body[:-1] if not isinstance(s, ast.Expr)]
+    plain = not function.decorator_list and not others and isinstance(last, ast.Return)
+    return plain and opens(module, getattr(last, "value", None), depth + 1)
 
 
 def opens_for_itself(module: Module, value: ast.expr | None) -> bool:
@@ -141,3 +186,13 @@ def _closed_by(function: FunctionNode) -> ast.Name | None:
     of = call.func.value
     closes = call.func.attr in CLOSERS and isinstance(of, ast.Name) and of.id == parameters[0].arg
     return values[0] if closes and isinstance(values[0], ast.Name) else None
+
+
+def is_logger(node: ast.expr) -> bool:
+    """Return whether *node* is named like a logger: ``log``, ``self._logger``, ``LOG``."""
+    if isinstance(node, ast.Call):
+        node = node.func  # `structlog.get_logger()`, `getLogger(__name__)`
+        named = dotted(node) or ""
+        return named.rpartition(".")[2].lower() in {"getlogger", "get_logger"}
+    named = dotted(node) or ""
+    return named.rpartition(".")[2].lower().strip("_") in _LOGGERS

@@ -1,4 +1,4 @@
-"""The rules about the statements themselves: GDF001, 002, 007, 009 and 011.
+"""The rules about the statements themselves: GDF002, 007, 009 and 011.
 
 They fire only where a mistake is certain. Each rule takes a node, or a statement of godefer, and
 yields findings. docs/checker.md explains each.
@@ -7,10 +7,11 @@ yields findings. docs/checker.md explains each.
 from __future__ import annotations
 
 import ast
+import builtins
 
+from godefer.lint import _suggest
 from godefer.lint._bindings import SCOPE
-from godefer.lint._resources import CLOSERS
-from godefer.lint._site import STATEMENTS, Finding
+from godefer.lint._site import STATEMENTS, Finding, Fix, Replacement
 from godefer.lint._tree import FUNCTIONS, blocks, text
 
 TYPE_CHECKING = False
@@ -21,121 +22,6 @@ if TYPE_CHECKING:
     from godefer.lint._module import Module
     from godefer.lint._site import Site
     from godefer.lint._tree import FunctionNode
-
-# Functions whose results cannot be called.
-_UNCALLABLE_RESULTS = frozenset(
-    f"{module}.{name}"
-    for module, names in {
-        "asyncio": "sleep",
-        "builtins": "delattr input len print repr setattr str sum",
-        "gc": "collect disable enable",
-        "godefer": "recover",
-        "logging": "critical debug error exception info log shutdown warning",
-        "os": (
-            "chdir chmod close kill killpg link putenv remove removedirs rename replace rmdir "
-            "symlink umask unlink unsetenv"
-        ),
-        "shutil": "copy copyfile move rmtree",
-        "sys": "exit",
-        "time": "sleep",
-    }.items()
-    for name in names.split()
-)
-_UNCALLABLE_TYPES = frozenset({"None", "NoReturn", "Never", "bool", "int", "float", "str", "bytes"})
-
-
-def called_not_passed(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF001: `defer(f())` calls f now and defers the result; `@defer(…)` decorates with None."""
-    decorated = module.parents[site.node]
-    if (
-        site.defers
-        and isinstance(site.node, ast.Call)
-        and site.node in getattr(decorated, "decorator_list", ())
-    ):
-        name = getattr(decorated, "name", "")
-        message = (
-            f"{site.written}() is called here, and {name} decorated with what it returns, which is "
-            f"no function; write @{site.written} above a function that needs no arguments"
-        )
-        yield Finding("GDF001", message, site.node)
-        return
-    callee = site.callee
-    call = callee.value if isinstance(callee, ast.Await) else callee
-    if not site.defers or not isinstance(call, ast.Call):
-        return
-    result = _uncallable_result(module, call)
-    if result:
-        fn = text(call.func)
-        rest = [text(a) for a in [*call.args, *site.arguments[1:]]]
-        rest += [text(k) for k in [*call.keywords, *site.keywords]]
-        right = f"{site.written}({', '.join([fn, *rest])})"
-        message = f"{fn}() is called here, and {site.written}() is given {result}; write {right}"
-        yield Finding("GDF001", message, call)
-
-
-def _uncallable_result(module: Module, call: ast.Call) -> str:
-    """Return the words for the result of *call*, if it is certain not to be callable, else ""."""
-    path = module.path(call.func)
-    if path in _UNCALLABLE_RESULTS:
-        return "what it returns, which is no function"
-    function = module.definition(call.func)
-    if function is not None:
-        awaited = isinstance(module.parents[call], ast.Await)
-        return (
-            ""
-            if isinstance(function, ast.Lambda)
-            else _uncallable_result_of(module, function, awaited=awaited)
-        )
-    if (
-        isinstance(call.func, ast.Attribute)
-        and call.func.attr in CLOSERS
-        and not call.args
-        and not call.keywords
-    ):
-        own = any(
-            isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-            and node.name == call.func.attr
-            for node in module.scope_of_function
-        )
-        return "" if own else "what it returns, which is no function"
-    return ""
-
-
-def _uncallable_result_of(module: Module, function: FunctionNode, *, awaited: bool) -> str:
-    """Return the words for the result of *function*, if it is certain not to be callable."""
-    plain = all(
-        module.is_with_defers(d)
-        or module.path(d) in {"builtins.staticmethod", "builtins.classmethod"}
-        for d in function.decorator_list
-    )
-    body = module.body(function)
-    if not plain or any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in body):
-        return ""
-    if isinstance(function, ast.AsyncFunctionDef) is not awaited:
-        return "" if awaited else "a coroutine"
-    if function.returns is not None:
-        name = (
-            str(function.returns.value)
-            if isinstance(function.returns, ast.Constant)
-            else text(function.returns)
-        )
-        return (
-            "None"
-            if name == "None"
-            else f"a value of type {name}"
-            if name in _UNCALLABLE_TYPES
-            else ""
-        )
-    # Without an annotation: a subclass may return something, and a named result may be anything.
-    known = module.scopes[function].kind != "class" and not any(
-        isinstance(d, ast.Call) for d in function.decorator_list
-    )
-    returned = [n.value for n in body if isinstance(n, ast.Return) and n.value is not None]
-    return (
-        "None"
-        if known and all(isinstance(v, ast.Constant) and v.value is None for v in returned)
-        else ""
-    )
 
 
 def no_decorated_function(module: Module, site: Site) -> Iterator[Finding]:
@@ -168,6 +54,23 @@ def no_decorated_function(module: Module, site: Site) -> Iterator[Finding]:
 def cannot_recover(module: Module, call: ast.Call) -> Iterator[Finding]:
     """GDF007: `recover()` in code that is never a deferred function."""
     frame = module.scopes[call].frame()
+    wrong = next((a for a in call.args if _is_no_type(module, a)), None)
+    if wrong is not None:
+        message = (
+            f"recover() takes exception types, and {text(wrong)} is none; "
+            f"write recover(OSError), or recover(OSError, ValueError)"
+        )
+        yield Finding("GDF007", message, wrong)
+        return
+    if any(
+        isinstance(outer, ast.ExceptHandler) for outer, _ in module.outward(call, frame)
+    ) and never_deferred_by_habit(module, frame):
+        message = (
+            "recover() is used in an `except` clause, which has caught the exception already; "
+            "use the name of `except … as error`, or defer a function that calls recover()"
+        )
+        yield Finding("GDF007", message, call)
+        return
     if frame.kind in {"module", "class", "generator expression"}:
         where = {"module": "module level", "class": frame.name}.get(
             frame.kind, "a generator expression"
@@ -187,6 +90,37 @@ def cannot_recover(module: Module, call: ast.Call) -> Iterator[Finding]:
         yield Finding("GDF007", message, call)
 
 
+def _is_no_type(module: Module, node: ast.expr) -> bool:
+    """Return whether *node* is an exception, a tuple or a literal instead of an exception type."""
+    if isinstance(node, (ast.Tuple, ast.List, ast.Set, ast.Constant)):
+        return True
+    path = module.path(node.func) if isinstance(node, ast.Call) else None
+    kind = getattr(builtins, (path or "").removeprefix("builtins."), None)
+    return isinstance(kind, type) and issubclass(kind, BaseException)
+
+
+def recovers_on_return(module: Module, site: Site) -> Iterator[Finding]:
+    """GDF007: `okdefer` of a function that recovers, which runs when there is nothing to."""
+    if site.statement != "okdefer":
+        return
+    function = site.function or (module.definition(site.callee) if site.callee else None)
+    if function is None:
+        return
+    if site.callee is not None and isinstance(site.callee, ast.Name):
+        uses = module.uses(function)
+        if uses is None or len(uses) != 1:
+            return  # it may be deferred elsewhere
+    calls = [n for n in module.body(function) if isinstance(n, ast.Call)]
+    if any(module.path(call.func) == "godefer.recover" for call in calls):
+        other = site.written.removesuffix("okdefer").removesuffix("ok")
+        other = f"{other}errdefer" if not site.scoped else f"{other}err"
+        message = (
+            f"{site.shown} runs only if the function returns, when there is nothing to recover; "
+            f"write {other}"
+        )
+        yield Finding("GDF007", message, site.callee or site.node)
+
+
 def recover_deferred(module: Module, site: Site) -> Iterator[Finding]:
     """GDF007: `defer(recover)`, which does not stop a panic of its function."""
     if (
@@ -197,14 +131,18 @@ def recover_deferred(module: Module, site: Site) -> Iterator[Finding]:
     ):
         return
     frame = site.frame
-    if isinstance(frame.node, (ast.FunctionDef, ast.AsyncFunctionDef)) and _never_deferred_by_habit(
+    if isinstance(frame.node, (ast.FunctionDef, ast.AsyncFunctionDef)) and never_deferred_by_habit(
         module, frame
     ):
+        assert isinstance(site.node, ast.Call)  # noqa: S101  # for the type checker
+        late = _suggest.function_of(_suggest.call(site.callee, site.arguments[1:]))
+        right = _suggest.call(site.node.func, [late])
         message = (
-            f"{site.written}(recover) has no effect on the panic of {frame.name}, as in Go; "
-            f"write {site.written}(lambda: recover()), or defer a function that calls recover()"
+            f"{site.written}({text(site.callee)}) has no effect on the panic of {frame.name}, "
+            f"as in Go; {_suggest.write(right, 'call it in a lambda')}, "
+            f"or defer a function that calls recover()"
         )
-        yield Finding("GDF007", message, site.callee)
+        yield Finding("GDF007", message, site.callee, _suggest.replace(site.node, right))
 
 
 def _never_deferred(module: Module, frame: Scope) -> bool:
@@ -224,13 +162,14 @@ def _never_deferred(module: Module, frame: Scope) -> bool:
     )
 
 
-def _never_deferred_by_habit(module: Module, frame: Scope) -> bool:
+def never_deferred_by_habit(module: Module, frame: Scope) -> bool:
     """Return whether the function of *frame* does not look like a clean-up.
 
     This module only calls it; or it returns a value, or raises.
     """
     function = frame.node
-    assert isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))  # noqa: S101
+    if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return False
     if module.scopes[function].kind == "class" or not all(
         module.is_with_defers(d) for d in function.decorator_list
     ):
@@ -295,7 +234,8 @@ def nothing_deferred(module: Module, function: FunctionNode) -> Iterator[Finding
             f"{function.name} is decorated with @with_defers and defers nothing; "
             f"remove the decorator"
         )
-        yield Finding("GDF011", message, decorators[0])
+        remove = Fix((Replacement(decorators[0], "", "line"),), safe=True)
+        yield Finding("GDF011", message, decorators[0], remove)
 
 
 def _may_defer(module: Module, node: ast.AST) -> bool:

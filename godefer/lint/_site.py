@@ -14,12 +14,47 @@ DEFERRING = frozenset({"defer", "errdefer", "okdefer"})
 STATEMENTS = DEFERRING | {"using", "ausing"}
 
 
+class Replacement(NamedTuple):
+    """One edit of a fix.
+
+    Args:
+        node: The node that gives the place.
+        code: The new code: a tree, or plain text.
+        kind: ``node`` to replace the node, ``before`` to insert text before it, ``line`` to remove
+            its lines, and ``above`` to insert a line above it, indented as it is.
+    """
+
+    node: ast.AST
+    code: ast.AST | str
+    kind: str = "node"
+
+
+class Fix(NamedTuple):
+    """Edits that turn a mistake into the suggested code.
+
+    Args:
+        replacements: The edits, none of which overlaps another.
+        safe: Whether the result is certain to be meant: `--fix` applies no other.
+    """
+
+    replacements: tuple[Replacement, ...]
+    safe: bool
+
+
 class Finding(NamedTuple):
-    """The finding of a rule; *node* is its place in the source."""
+    """The finding of a rule.
+
+    Args:
+        code: The rule.
+        message: The problem, and the remedy.
+        node: Its place in the source.
+        fix: The edits that apply the remedy, if it is code.
+    """
 
     code: str
     message: str
     node: ast.AST
+    fix: Fix | None = None
 
 
 class Site(NamedTuple):

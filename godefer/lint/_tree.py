@@ -24,6 +24,29 @@ def dotted(node: ast.AST) -> str | None:
     return ".".join([node.id, *reversed(attributes)]) if isinstance(node, ast.Name) else None
 
 
+# The fields of each type of node that can hold nodes, the last one first.
+_FIELDS: dict[type[ast.AST], tuple[str, ...]] = {}
+_PLAIN_FIELDS = frozenset(
+    {"arg", "attr", "ctx", "id", "kind", "level", "module", "op", "ops", "simple", "type_comment"}
+)
+
+
+def node_fields(kind: type[ast.AST]) -> tuple[str, ...]:
+    """Return the fields that hold nodes with names or statements in them, the last one first."""
+    fields = _FIELDS.get(kind)
+    if fields is None:
+        names = () if kind is ast.Constant else kind._fields
+        fields = _FIELDS[kind] = tuple(f for f in reversed(names) if f not in _PLAIN_FIELDS)
+    return fields
+
+
+def root_name(node: ast.AST) -> ast.Name | None:
+    """Return the name at the beginning of attributes and calls, such as ``a`` of ``a.b().c``."""
+    while isinstance(node, (ast.Attribute, ast.Call)):
+        node = node.value if isinstance(node, ast.Attribute) else node.func
+    return node if isinstance(node, ast.Name) else None
+
+
 def receiver(node: ast.expr) -> str | None:
     """Return ``a.b``, if *node* is ``a.b.method``."""
     return dotted(node.value) if isinstance(node, ast.Attribute) else None
@@ -64,3 +87,19 @@ def default_values(function: FunctionOrLambda) -> list[ast.expr]:
     """Return the default values of the parameters of *function*."""
     given = function.args
     return [*given.defaults, *(default for default in given.kw_defaults if default is not None)]
+
+
+def imports_godefer(tree: ast.Module) -> bool:
+    """Return whether the module imports godefer anywhere."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and any(
+            a.name.partition(".")[0] == "godefer" for a in node.names
+        ):
+            return True
+        if (
+            isinstance(node, ast.ImportFrom)
+            and not node.level
+            and (node.module or "").partition(".")[0] == "godefer"
+        ):
+            return True
+    return False

@@ -1,0 +1,217 @@
+"""Suggestions: code that is built as a syntax tree, so that parentheses stand where they must.
+
+A message quotes a suggestion by `quoted`, and a `Fix` writes it into the source by `render`, which
+keeps the literals as the source has them.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+
+from godefer.lint._site import Fix, Replacement
+from godefer.lint._tree import FUNCTIONS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from godefer.lint._bindings import Scope
+    from godefer.lint._module import Module
+    from godefer.lint._site import Site
+
+_LONGEST_SUGGESTION = 200
+_NOT_IN_LAMBDA = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
+_LOOPS = (ast.For, ast.AsyncFor, ast.While)
+
+
+def replace(node: ast.AST, code: ast.AST | str, *, safe: bool = True) -> Fix:
+    """Return the fix that puts *code* in the place of *node*."""
+    return Fix((Replacement(node, code),), safe)
+
+
+def quoted(node: ast.AST) -> str:
+    """Return the source of *node* for "write …"; "" if it is too long for a message."""
+    try:
+        source = ast.unparse(node)
+    except RecursionError:  # an expression nested deeper than the interpreter's stack
+        return ""
+    return source if len(source) <= _LONGEST_SUGGESTION and "\n" not in source else ""
+
+
+def write(node: ast.AST, otherwise: str) -> str:
+    """Return "write *node*", or *otherwise* if the code is too long."""
+    source = quoted(node)
+    return f"write {source}" if source else otherwise
+
+
+# Building expressions
+
+
+def call(
+    function: ast.expr, arguments: Iterable[ast.expr] = (), keywords: Iterable[ast.keyword] = ()
+) -> ast.Call:
+    """Return the call of *function*."""
+    return ast.Call(function, [*arguments], [*keywords])
+
+
+def name(identifier: str) -> ast.Name:
+    """Return the expression that reads a variable."""
+    return ast.Name(identifier, ast.Load())
+
+
+def attribute(value: ast.expr, method: str) -> ast.Attribute:
+    """Return ``value.method``."""
+    return ast.Attribute(value, method, ast.Load())
+
+
+def function_of(
+    body: ast.expr, parameters: Sequence[str] = (), given: ast.arguments | None = None
+) -> ast.Lambda:
+    """Return ``lambda parameters: body``, with the parameters *given* before these."""
+    own = (
+        copy.deepcopy(given) if given is not None else ast.arguments([], [], None, [], [], None, [])
+    )
+    own.args += [ast.arg(parameter) for parameter in parameters]
+    return ast.Lambda(own, body)
+
+
+def with_defaults(given: ast.arguments, names: Sequence[str]) -> ast.arguments:
+    """Return the parameters *given*, and one for each of *names* that is its own default."""
+    own = copy.deepcopy(given)
+    keyword_only = bool(own.args or own.posonlyargs or own.vararg or own.kwonlyargs)
+    parameters = [ast.arg(each) for each in names]
+    if keyword_only:
+        own.kwonlyargs += parameters
+        own.kw_defaults += [name(each) for each in names]
+    else:
+        own.args += parameters
+        own.defaults += [name(each) for each in names]
+    return own
+
+
+def can_be_late(nodes: Iterable[ast.AST]) -> bool:
+    """Return whether *nodes* can be moved into a lambda: they await, yield and assign nothing."""
+    return not any(isinstance(inner, _NOT_IN_LAMBDA) for node in nodes for inner in ast.walk(node))
+
+
+def is_callable_twice(callee: ast.expr) -> bool:
+    """Return whether *callee* names a function, and does not compute one."""
+    while isinstance(callee, ast.Attribute):
+        callee = callee.value
+    return isinstance(callee, (ast.Name, ast.Lambda))
+
+
+def stable(module: Module, site: Site, nodes: Iterable[ast.AST]) -> bool:
+    """Return whether *nodes* have the same value at the statement and at the function's exit.
+
+    They consist of constants, and of variables that are bound once, and not by a loop.
+    """
+    for node in nodes:
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Name) and not _bound_once(module, inner, site.frame):
+                return False
+    return True
+
+
+def _bound_once(module: Module, node: ast.Name, frame: Scope) -> bool:
+    scope = module.scopes.get(node)
+    if scope is None:
+        return False
+    found = module.bindings(node.id, scope)
+    if len(found) > 1:
+        return False
+    return not any(
+        isinstance(outer, _LOOPS)
+        for binding in found
+        if binding.kind != "parameter" and binding.node in module.parents
+        for outer, _ in module.outward(binding.node, frame)
+    ) and not any(binding.kind == "for" for binding in found)
+
+
+def spelled(module: Module, site: Site, statement: str) -> ast.expr | None:
+    """Return the expression that names another *statement* where *site* stands; None if unknown."""
+    head = site.head
+    if site.scoped:
+        scope = head.value if isinstance(head, ast.Attribute) else head
+        return attribute(scope, statement)
+    if isinstance(head, ast.Attribute):
+        return attribute(head.value, statement)
+    frame = module.scopes[site.node]
+    found = name(statement)
+    return found if module.path(found, frame) == f"godefer.{statement}" else None
+
+
+def spelled_module(module: Module, site: Site, path: str) -> ast.expr | None:
+    """Return the variable that holds the imported module *path*; None if there is none."""
+    scope = module.scopes[site.node]
+    for outer in scope.enclosing():
+        for identifier in outer.bindings:
+            if module.path(name(identifier), scope) == path:
+                return name(identifier)
+    return None
+
+
+def has_await(node: ast.AST) -> bool:
+    """Return whether *node* awaits something itself, outside of functions in it."""
+    stack: list[ast.AST] = [node]
+    while stack:
+        current = stack.pop()
+        if isinstance(current, ast.Await):
+            return True
+        if not isinstance(current, FUNCTIONS):
+            stack += ast.iter_child_nodes(current)
+    return False
+
+
+# Rendering
+
+
+class _Literals(ast.NodeTransformer):
+    """Puts names in the place of the literals that are in the source."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.lines = lines
+        self.found: dict[str, str] = {}
+
+    def _keep(self, node: ast.expr) -> ast.expr:
+        source = segment(self.lines, node)
+        if source is None:
+            return node
+        identifier = f"literal_{len(self.found)}_of_the_source"
+        self.found[identifier] = source
+        return ast.Name(identifier, ast.Load())
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:  # ast's name
+        return self._keep(node) if isinstance(node.value, (str, bytes)) else node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
+        return self._keep(node)
+
+
+def render(code: ast.AST | str, lines: Sequence[str]) -> str | None:
+    """Return the text of *code*, with the literals of the source *lines* as they are written.
+
+    Return None for code that is nested too deeply.
+    """
+    if isinstance(code, str):
+        return code
+    literals = _Literals(lines)
+    try:
+        source = ast.unparse(literals.visit(copy.deepcopy(code)))
+    except RecursionError:
+        return None
+    for identifier, literal in literals.found.items():
+        source = source.replace(identifier, literal)
+    return source
+
+
+def segment(lines: Sequence[str], node: ast.AST) -> str | None:
+    """Return the source of *node*; None if it is new."""
+    line, end_line = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0)
+    if not line or not end_line or end_line > len(lines):
+        return None
+    encoded = [text.encode() for text in lines[line - 1 : end_line]]
+    encoded[-1] = encoded[-1][: getattr(node, "end_col_offset", 0)]
+    encoded[0] = encoded[0][getattr(node, "col_offset", 0) :]
+    return b"".join(encoded).decode()
