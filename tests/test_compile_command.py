@@ -1,13 +1,18 @@
 """``python -m godefer compile``: cache files of modules that are not imported (C4)."""
 
+import os
 import py_compile
 import shutil
 import subprocess
 import zipfile
+from pathlib import Path
 
 import pytest
 
+import godefer
 from tests.helpers import python
+
+PARENT = str(Path(godefer.__file__).resolve().parent.parent)
 
 MODULE = """\
 import os.path
