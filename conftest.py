@@ -175,7 +175,7 @@ def cluster() -> None:
 # What the blocks of a page need beyond the extra `test`.
 NEEDS = {
     "docs/cookbook/postgresql.md": ["postgresql_by_default"],
-    "docs/cookbook/cancellation.md": ["trio_and_anyio"],
+    "docs/cookbook/trio-and-anyio.md": ["trio_and_anyio"],
     "docs/cookbook/frameworks.md": ["frameworks"],
     "docs/cookbook/travelling.md": ["cluster"],
 }

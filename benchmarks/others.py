@@ -15,8 +15,8 @@ import godefer
 from benchmarks.group import CACHED, HAND, OPEN, RUNTIME, SCOPE, STACK, nothing, open_coding
 from godefer import defer, defer_scope, with_defers
 from godefer._compiler.lower import lower
+from godefer._compiler.quiet import compile_quietly
 from godefer._compiler.sites import Meanings
-from godefer._compiler.source import _compile_quietly
 from godefer._runtime.record import _defer, freedefer, newdefer
 
 try:
@@ -122,9 +122,9 @@ def compiling() -> Callable[[], object]:
     assert not isinstance(plan, str), plan
 
     def run() -> None:
-        _compile_quietly(_FUNCTION, "<function>", ast.PyCF_ONLY_AST)
-        _compile_quietly(original, "<function>", 0)
-        _compile_quietly(lowered, "<function>", 0)
+        compile_quietly(_FUNCTION, "<function>", ast.PyCF_ONLY_AST)
+        compile_quietly(original, "<function>", 0)
+        compile_quietly(lowered, "<function>", 0)
 
     return run
 

@@ -49,9 +49,10 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parent.parent
 _DOCUMENT = _ROOT / "docs" / "benchmarks.md"
+_COSTS = _ROOT / "docs" / "costs.md"
 _README = _ROOT / "README.md"
 
-# What README shows: in its words -> the group, the way, and against what. Of memory there is no group.
+# Rows of docs/costs.md, in its words -> the group, the way, and against what. Of memory there is no group.
 _IN_SHORT = {
     "**open-coded**: one deferred call": ("return, 1 call", OPEN, HAND),
     "eight": ("return, 8 calls", OPEN, HAND),
@@ -76,6 +77,14 @@ _IN_SHORT = {
     "memory of a pending call, open-coded": (None, OPEN, STACK),
     "memory of a pending call, at run time": (None, RUNTIME, STACK),
 }
+# README has these rows of them.
+_IN_README = (
+    "**open-coded**: one deferred call",
+    "eight",
+    "one, exit by an exception",
+    "a function that recovers",
+    "one",
+)
 # The same of whole processes.
 _STARTS_IN_SHORT = {
     "start of a program with 200 decorated functions": starts.WARM,
@@ -381,7 +390,7 @@ def wrong_list(results: list[Results]) -> str:
 
 
 def short_table(results: list[Results]) -> str:
-    """What README shows."""
+    """Return the table of docs/costs.md."""
     first, *others = results
     head = f"CPython {first.version}" if first.judged else first.version
     rows = [["", "against", head, *(r.version for r in others)]]
@@ -395,6 +404,13 @@ def short_table(results: list[Results]) -> str:
         cells = (f"{r.start_ratio(starts.JUDGED, way):.2f}" for r in results)
         rows.append([what, HAND, *cells])
     return _table(rows)
+
+
+def readme_table(results: list[Results]) -> str:
+    """Return the rows of that table that README has."""
+    head, rule, *rows = short_table(results).splitlines()
+    found = {row[2:-2].split(" | ")[0]: row for row in rows}
+    return "\n".join([head, rule, *(found[what] for what in _IN_README)])
 
 
 def _cell(ratio: float | None, *, wrong: bool) -> str:
@@ -422,7 +438,12 @@ def _table(rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body))
 
 
-def write(results: list[Results], document: Path = _DOCUMENT, readme: Path = _README) -> None:
+def write(
+    results: list[Results],
+    document: Path = _DOCUMENT,
+    costs: Path = _COSTS,
+    readme: Path = _README,
+) -> None:
     """Put the tables where the documents have their marks, and the charts beside the first."""
     tables = {
         "budgets": budgets_table(results),
@@ -434,7 +455,8 @@ def write(results: list[Results], document: Path = _DOCUMENT, readme: Path = _RE
     tables["costs"] = "\n\n".join(f"### {r.name}\n\n{costs_table(r)}" for r in results)
     filled = {
         document: _filled(document, tables),
-        readme: _filled(readme, {"costs": short_table(results)}),
+        costs: _filled(costs, {"costs": short_table(results)}),
+        readme: _filled(readme, {"costs": readme_table(results)}),
     }
     for path, text in filled.items():
         path.write_text(text)

@@ -179,7 +179,7 @@ def test_a_python_may_be_several_words(tmp_path):
 
 
 def test_in_short(results):
-    """README's table has the ratios of the page's; each row is full."""
+    """The table of docs/costs.md has the ratios of the page's; each row is full."""
     _, _, *body = rows_of(report.short_table(results))
     cells = {row[0]: row[-1] for row in body}
     assert cells["eight"] == f"{results[0].ratio('return, 8 calls', OPEN):.2f}"
@@ -188,6 +188,15 @@ def test_in_short(results):
         == f"{results[0].ratio('return, 1 call', SCOPE, STACK):.2f}"
     )
     assert all(re.fullmatch(r"\d+\.\d\d", cell) for cell in cells.values())
+
+
+def test_in_the_readme(results):
+    """README's table has five rows of that table."""
+    head, rule, *rows = report.readme_table(results).splitlines()
+    in_short = report.short_table(results).splitlines()
+    assert in_short[:2] == [head, rule]
+    assert len(rows) == 5
+    assert [row for row in in_short if row in rows] == rows
 
 
 def test_what_is_missed_is_bold():
@@ -220,13 +229,15 @@ def test_the_tables_are_put_where_the_document_has_their_marks(results, tmp_path
         "".join(f"before {name}\n<!-- {name} -->\nOUTDATED\n<!-- end -->\n" for name in MARKS)
         + "the end\n"
     )
-    readme = tmp_path / "readme.md"
-    readme.write_text("before\n<!-- costs -->\nOUTDATED\n<!-- end -->\nafter\n")
-    report.write(results, document, readme)
-    assert (
-        readme.read_text()
-        == f"before\n<!-- costs -->\n\n{report.short_table(results)}\n\n<!-- end -->\nafter\n"
-    )
+    costs, readme = tmp_path / "costs.md", tmp_path / "readme.md"
+    for path in (costs, readme):
+        path.write_text("before\n<!-- costs -->\nOUTDATED\n<!-- end -->\nafter\n")
+    report.write(results, document, costs, readme)
+    for path, table in {costs: report.short_table, readme: report.readme_table}.items():
+        assert (
+            path.read_text()
+            == f"before\n<!-- costs -->\n\n{table(results)}\n\n<!-- end -->\nafter\n"
+        )
     text = document.read_text()
     assert "OUTDATED" not in text
     assert re.findall("^(?:before|the) .*", text, re.MULTILINE) == [
@@ -261,12 +272,13 @@ def test_a_document_without_a_mark(results, tmp_path):
     document = tmp_path / "page.md"
     document.write_text("nothing\n")
     with pytest.raises(ValueError, match="has no place for the table"):
-        report.write(results, document, document)
+        report.write(results, document, document, document)
     assert document.read_text() == "nothing\n"
 
 
 def test_the_documents_have_the_marks(results):
     """The project's own documents have a place for each table."""
-    assert "open-coded" in report._filled(report._README, {"costs": report.short_table(results)})
+    for document in (report._COSTS, report._README):
+        assert "a table" in report._filled(document, {"costs": "a table"})
     page = report._filled(report._DOCUMENT, dict.fromkeys(MARKS, "a table"))
     assert page.count("a table") >= len(MARKS)

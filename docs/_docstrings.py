@@ -1,4 +1,4 @@
-"""How the reference reads our source: what stands under "Example:" is a session at the prompt, and what an overload is."""
+"""Help the reference to read our docstrings and our overloads."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ class Source(griffe.Extension):
         self.overloads: dict[str, list[griffe.Function]] = {}
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
-        """The section is called "Examples:" by griffe, which takes any other for a note."""
+        """Rename the section "Example:" to griffe's name for it; griffe takes it for a note."""
         if obj.docstring is not None:
             obj.docstring.value = re.sub(
-                r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE
+                r"^Example:$",
+                "Examples:",
+                obj.docstring.value,
+                flags=re.MULTILINE,
             )
 
     def on_function_instance(
@@ -32,12 +35,19 @@ class Source(griffe.Extension):
         func: griffe.Function,
         **_: Any,
     ) -> None:
-        """Our `overload` is typing's only for a type checker; griffe goes by where a decorator comes from."""
-        if any(str(decorator.value) == "overload" for decorator in func.decorators):
+        """Collect overloads by name: griffe knows only an `overload` imported from typing."""
+        if any(
+            str(decorator.value) == "overload"
+            for decorator in func.decorators
+        ):
             self.overloads.setdefault(func.path, []).append(func)
         elif func.path in self.overloads:
             func.overloads = self.overloads.pop(func.path)
-            for parameter in func.parameters:  # a private default is for the code below them
+            for parameter in (
+                func.parameters
+            ):  # a private default is for the code below them
                 for overload in func.overloads:
                     if parameter.name in overload.parameters:
-                        parameter.default = overload.parameters[parameter.name].default
+                        parameter.default = overload.parameters[
+                            parameter.name
+                        ].default

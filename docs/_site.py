@@ -1,7 +1,8 @@
-"""What mkdocs does besides rendering docs/: pages out of the README and its companions, and the navigation.
+"""Add pages for the README and its companions to the site, and make the navigation.
 
-No text is written twice. The README is the front page, but for its tutorial, which is a page of its own; links are made to
-fit. The navigation takes whatever pages there are, so a new one only has to be put into docs/.
+No text is written twice: README.md is the front page, and links between the repository's files
+become links between the site's pages. The navigation takes all pages that exist, so a new one
+only has to be put into docs/.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from markdown.extensions.toc import slugify
-from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 if TYPE_CHECKING:
@@ -19,45 +18,72 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
 
-TUTORIAL = "Tutorial"
 COOKBOOK = [
-    "files",
     "clean-ups",
+    "errors",
+    "files",
     "locks-and-threads",
     "sqlite",
     "postgresql",
     "processes-and-sockets",
+    "cancellation",
+    "trio-and-anyio",
 ]  # first, and then all others
-HOW_TO = [
-    "exitstack.md",
-    "checker.md",
-    "shipping.md",
-]  # after the cookbook, whose pages are those of its folder
-REFERENCE = ["reference.md", "rules.md", "go-cases.md"]
-EXPLANATION = [
-    "how-it-works.md",
-    "go-runtime.md",
-    "comparison.md",
+START = ["index.md", "tutorial.md", "faq.md"]
+HOW_TO = ["types.md", "exitstack.md", "checker.md", "shipping.md"]
+REFERENCE = [
+    "reference.md",
+    "rules.md",
+    "limits.md",
+    "costs.md",
     "benchmarks.md",
+]
+EXPLANATION = [
+    "comparison.md",
+    "how-it-works.md",
+    "lowered-code.md",
+    "runtime.md",
+    "go-runtime.md",
 ]  # first, and then all others
-PROJECT = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
+TESTS = ["go-cases.md", "exitstack-tests.md"]
+GENERATED = {
+    "index.md": "README.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "changelog.md": "CHANGELOG.md",
+}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put each page where its kind is: tutorial, how-to, reference, and explanation for all others."""
+    """Put each page into its section; a page that no list names is an explanation."""
     docs = Path(config.docs_dir)
-    pages = sorted(path.relative_to(docs).as_posix() for path in docs.rglob("*.md"))
+    pages = sorted(
+        path.relative_to(docs).as_posix() for path in docs.rglob("*.md")
+    )
     cookbook = [page for page in pages if page.startswith("cookbook/")]
-    first = [f"cookbook/{name}.md" for name in COOKBOOK if f"cookbook/{name}.md" in pages]
-    how_to = [*first, *(page for page in cookbook if page not in first), *HOW_TO]
-    others = [page for page in pages if page not in {*how_to, *REFERENCE, *EXPLANATION}]
+    first = [
+        f"cookbook/{name}.md"
+        for name in COOKBOOK
+        if f"cookbook/{name}.md" in pages
+    ]
+    recipes = [*first, *(page for page in cookbook if page not in first)]
+    named = {*recipes, *START, *HOW_TO, *REFERENCE, *EXPLANATION, *TESTS}
     config.nav = [
-        {"Overview": "index.md"},
-        {TUTORIAL: "tutorial.md"},
-        {"How-to": how_to},
-        {"Explanation": [*EXPLANATION, *others]},
+        {"Start": START},
+        {"Cookbook": recipes},
+        {"How-to": HOW_TO},
         {"Reference": REFERENCE},
-        {"Project": list(PROJECT)},
+        {
+            "Explanation": [
+                *EXPLANATION,
+                *(page for page in pages if page not in named),
+            ]
+        },
+        {
+            "Project": [
+                *(page for page in GENERATED if page != "index.md"),
+                *TESTS,
+            ]
+        },
     ]
     return config
 
@@ -65,64 +91,34 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in docs/."""
     root = Path(config.config_file_path).parent
-    front, tutorial = split(root.joinpath("README.md").read_text(encoding="utf-8"))
-    texts = {
-        page: root.joinpath(name).read_text(encoding="utf-8") for page, name in PROJECT.items()
-    }
-    for name, text in {"index.md": front, "tutorial.md": tutorial, **texts}.items():
+    for name, source in GENERATED.items():
+        text = root.joinpath(source).read_text(encoding="utf-8")
         files.append(File.generated(config, name, content=text))
-    in_tutorial.update(
-        slugify(heading, "-") for heading in re.findall(r"^#+ (.*)$", tutorial, re.MULTILINE)
-    )
     return files
 
 
-in_tutorial: set[str] = set()  # the README's headings that are on the tutorial's page
-
-
-def split(readme: str) -> tuple[str, str]:
-    """The README without its section "Tutorial", in whose place a link stands; and that section, its headings raised by one level."""
-    found = re.search(rf"^## {TUTORIAL}\n(.*?)(?=^## )", readme, re.DOTALL | re.MULTILINE)
-    if found is None:
-        msg = f"README.md has no section {TUTORIAL!r}"
-        raise PluginError(msg)
-    # Its first example stays, so that the front page shows what all this is.
-    example = re.search(
-        r"^```python\n.*?^```\n(\n```text\n.*?^```\n)?", found[1], re.DOTALL | re.MULTILINE
-    )
-    if example is None:
-        msg = f"the section {TUTORIAL!r} of README.md has no code"
-        raise PluginError(msg)
-    link = "[The tutorial](tutorial.md) goes on from here, to databases, recovering and asyncio, with code that runs."
-    front = (
-        f"{readme[: found.start()]}## {TUTORIAL}\n\n{example[0]}\n{link}\n\n{readme[found.end() :]}"
-    )
-    raised = re.sub(r"^###(?=#* )", "##", found[1], flags=re.MULTILINE)
-    return front, f"# {TUTORIAL}\n{raised}"
-
-
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: object) -> str:
-    """Links between the repository's files become links between the site's pages."""
+def on_page_markdown(
+    markdown: str, page: Page, config: MkDocsConfig, **_: object
+) -> str:
+    """Turn links between the repository's files into links between the site's pages."""
     # The tests are no pages: they are shown where the repository is, or named if it has no address.
-    shown = rf"[\1]({config.repo_url}/blob/main/\2)" if config.repo_url else r"`\1`"
-    markdown = re.sub(r"\[([^][]+)\]\((?:\.\./)+(tests/[^()]+)\)", shown, markdown)
+    shown = (
+        rf"[\1]({config.repo_url}/blob/main/\2)"
+        if config.repo_url
+        else r"`\1`"
+    )
+    markdown = re.sub(
+        r"\[([^][]+)\]\((?:\.\./)+(tests/[^()]+)\)", shown, markdown
+    )
     up = "../" * page.file.src_uri.count("/")
     if page.file.generated_by is not None:
         to_root, markdown = "", markdown.replace("](docs/", "](")
     else:
         to_root = f"{up}../"
-    for name, target in {
-        "README.md": "index.md",
-        **{name: page for page, name in PROJECT.items()},
-    }.items():
-        pattern = rf"\]\({re.escape(to_root + name)}(?:#([\w-]+))?(?=\))"
+    for target, name in GENERATED.items():
         markdown = re.sub(
-            pattern, lambda found, target=target: _link(up, target, found[1]), markdown
+            rf"\]\({re.escape(to_root + name)}(?=[#)])",
+            f"]({up}{target}",
+            markdown,
         )
     return markdown
-
-
-def _link(up: str, target: str, place: str | None) -> str:
-    if target == "index.md" and place in in_tutorial:
-        target = "tutorial.md"
-    return f"]({up}{target}" + (f"#{place}" if place else "")

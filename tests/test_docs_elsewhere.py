@@ -29,7 +29,7 @@ CHAINS = {
         "from contextlib import ExitStack\n",
     ],
     "docs/exitstack.md": ["def fail(name):\n"],
-    "docs/how-it-works.md": ["def fail(name):\n"],
+    "docs/runtime.md": ["def fail(name):\n"],
 }
 
 

@@ -204,7 +204,7 @@ def test_random_scopes_inside_of_a_handler(way):
 
     for body, calls in drives(2, 1500):
         if body is body_returns:
-            body = body_fails  # a block that returns here is among the limits: docs/how-it-works.md
+            body = body_fails  # a block that returns here is among the limits: docs/limits.md
         expected = outcome(handling(by_hand, body, calls))
         assert outcome(handling(scoped, body, calls)) == expected, described(body, calls)
         assert outcome(handling(run, body, calls)) == expected, described(body, calls)

@@ -1,6 +1,6 @@
 """What CPython's tests ask of ExitStack and AsyncExitStack, asked of defer_scope in our words (section S).
 
-docs/exitstack.md lists each of their tests with ours.
+docs/exitstack-tests.md lists each of their tests with ours.
 """
 
 import ast
@@ -16,7 +16,7 @@ from godefer import defer_scope, recover
 from tests.helpers import chain, drive, pause, raise_it, run
 
 TESTS = Path(__file__).parent
-PAGE = TESTS.parent / "docs" / "exitstack.md"
+PAGE = TESTS.parent / "docs" / "exitstack-tests.md"
 
 
 def messages(error):

@@ -312,7 +312,7 @@ def test_logging(way, log):
 def test_logging_by_a_deferred_call(way, log):
     """A message logged by `defer(log.info, ...)` itself carries the line of the `defer` statement on the normal exit (A).
 
-    Elsewhere the caller of `log.info` is the runtime, which docs/how-it-works.md says: defer a function that logs.
+    Elsewhere the caller of `log.info` is the runtime, which docs/limits.md says: defer a function that logs.
     """
     logger, records = log
 
@@ -490,7 +490,7 @@ def test_coverage(way, tmp_path):
     """Coverage finds the same lines and branches, run and missing, in a decorated module as in the plain one (A).
 
     But for the branches that end the function: in an open-coded one they lead through the line of the `defer`, which
-    tracebacks need there (docs/how-it-works.md).
+    tracebacks need there (docs/limits.md).
     """
     plain, decorated = (covered(decoration, way, tmp_path) for decoration in ("plain", "godefer"))
     first = line_of("def cleanup", COVERED)
