@@ -33,7 +33,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from godefer import _errors
+from godefer._errors import not_in_time
 from godefer._runtime.exceptions import raise_again, set_context, set_traceback
 
 TYPE_CHECKING = False
@@ -63,6 +63,7 @@ class _Waiter(asyncio.Future[None]):
 
     def __init__(self, fn: Callable[..., Any], call: Awaitable[Any], seconds: float | None) -> None:
         super().__init__(loop=asyncio.get_running_loop())
+        self._limit = fn, seconds
         self._coroutine = self._run(fn, call, seconds, sys.exception())
 
     def cancel(self, msg: Any = None) -> bool:
@@ -71,7 +72,13 @@ class _Waiter(asyncio.Future[None]):
         Returns:
             True: the task need not be cancelled by other means.
         """
-        if self.cancelled_error is None:
+        if self.task is not None and self.task.cancelling() and not self.done():
+            # The call waits for the caller. Its limit has expired, and the cancellation has come
+            # back here, so neither would ever end.
+            fn, seconds = self._limit
+            self.error = asyncio.CancelledError() if seconds is None else not_in_time(fn, seconds)
+            self.set_result(None)
+        elif self.cancelled_error is None:
             self.cancelled_error = asyncio.CancelledError(*(() if msg is None else (msg,)))
         return True
 
@@ -113,10 +120,11 @@ class _Waiter(asyncio.Future[None]):
                     self.returned = await _limited(fn, call, seconds)
         except BaseException as exc:
             set_traceback(exc, _without_our_frames(exc.__traceback__))
-            self.error = exc
+            if not self.done():
+                self.error = exc
         finally:
             handled = None
-            if not self.get_loop().is_closed():
+            if not self.done() and not self.get_loop().is_closed():
                 self.set_result(None)
 
 
@@ -130,7 +138,7 @@ async def _limited(fn: Callable[..., Any], call: Awaitable[Any], seconds: float 
             return await call
     except TimeoutError as exc:
         if limit.expired() and not exc.args:
-            exc.args = _errors.not_in_time(fn, seconds).args
+            exc.args = not_in_time(fn, seconds).args
         raise
 
 

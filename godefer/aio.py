@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 from godefer import _errors
-from godefer._runtime.results import awaitable
+from godefer._runtime.results import awaits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ async def shielded(  # noqa: F811
         cancelled: True
     """
     result = fn(*args, **kwargs)
-    return await _to_the_end(fn, result, None) if awaitable(result) else result
+    return await _to_the_end(fn, result, None) if awaits(result, fn, args) else result
 
 
 @overload
@@ -129,7 +129,7 @@ async def shielded_for(  # noqa: F811
         sleep did not end within 0.01 seconds and was cancelled
     """
     result = fn(*args, **kwargs)
-    return await _to_the_end(fn, result, seconds) if awaitable(result) else result
+    return await _to_the_end(fn, result, seconds) if awaits(result, fn, args) else result
 
 
 def _to_the_end(

@@ -215,3 +215,38 @@ def test_closed_while_it_waits(events):
 
     asyncio.run(main())
     assert events == ["interrupted"]
+
+
+def test_what_a_container_hands_back_is_dropped(way):
+    """A future, or the task itself, that a container hands back is not waited for (X, D6)."""
+    running = {}
+
+    @way
+    async def work():
+        running["me"] = asyncio.current_task()
+        running["never"] = asyncio.get_running_loop().create_future()
+        for name in ("me", "never"):
+            defer(shielded_for, 5, running.pop, name)
+            running[name + " again"] = running[name]
+            defer(shielded, running.pop, name + " again")
+        return 5
+
+    assert asyncio.run(asyncio.wait_for(work(), 2)) == 5
+    assert running == {}
+
+
+def test_a_call_that_waits_for_its_own_caller_ends_at_its_limit(way):
+    """A call that waits for the task that has deferred it is given up at its limit (X)."""
+    tasks = []
+
+    async def drain():
+        for task in tasks:
+            await task
+
+    @way
+    async def work():
+        tasks.append(asyncio.current_task())
+        defer(shielded_for, 0.05, drain)
+
+    with pytest.raises(TimeoutError, match="drain did not end within 0.05 seconds"):
+        asyncio.run(asyncio.wait_for(work(), 2))

@@ -85,7 +85,13 @@ def test_pdb_steps_into_the_body(way, tmp_path):
     """`step` in pdb goes from the call through the body, line by line, into the deferred call, and back (A)."""
     script = tmp_path / "stepped.py"
     script.write_text(STEPPED)
-    commands = [f"break {line_of('# the call', STEPPED)}", "continue", *["step"] * 600, "quit", ""]
+    commands = [
+        f"break {line_of('# the call', STEPPED)}",
+        "continue",
+        *["step"] * 2_000,
+        "quit",
+        "",
+    ]
     done = run("-m", "pdb", script, way=way, cwd=tmp_path, stdin="\n".join(commands))
     marked = {n for n, line in enumerate(STEPPED.splitlines(), 1) if "# " in line}
     # A line at which pdb stops again, as when the function exits, counts once.

@@ -2,8 +2,9 @@
 
 A function compiled by Cython or mypyc has no frame. If it calls `defer`, the caller of `defer` is
 the Python function around it, which is at another call: that of the compiled function. So the
-instruction under way tells. It is a call; the instructions before it have put the callee on the
-stack; and if those load a name, that name must mean a statement.
+instruction under way tells. It is a call, and the instructions before it have put the callee on
+the stack. They must load a name, with or without attributes, that means a statement or may do so:
+an attribute that is made up when it is asked for, or an object that can hold a statement.
 
 Each call in a body is looked at once, when it first defers. After that the record knows it.
 
@@ -20,7 +21,13 @@ from __future__ import annotations
 
 import sys
 from _weakref import ref
-from types import FunctionType, ModuleType
+from types import (
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,18 +75,17 @@ def calls_statement(
         return True
     names = _Names(frame, statement)
     if not _CPYTHON:  # its code is of another kind: no call of a statement goes without its name
-        return any(names.mean_statement((name,)) for name in (*code.co_names, *names.variables))
+        return any(names.may_mean((name,)) for name in (*code.co_names, *names.variables))
     try:
         instructions = _instructions_of(code)
     except ImportError:  # of `opcode`, while the interpreter is shutting down
         return True
     called = instructions.callee(pc)
-    for path in (called, *instructions.values()) if called else instructions.values():
-        if names.mean_statement(path):
-            if known is not None and names.lasting(path, closure=frame is body):
-                known.add(key)
-            return True
-    return False
+    if called is not None and names.may_mean(called):
+        if known is not None and names.lasting(called, closure=frame is body):
+            known.add(key)
+        return True
+    return any(names.means(path) for path in instructions.values())
 
 
 class _Names:
@@ -95,9 +101,14 @@ class _Names:
         """The local and closure variables."""
         if self._variables is None:
             found = self._frame.f_locals
+            code = self._frame.f_code
+            if sys.version_info >= (3, 13) and code.co_flags & _OPTIMIZED:
+                self._variables = found  # no copy
+                return found
             self._variables = dict(found)
-            # Before 3.13 the frame would keep this copy of all locals (D9).
-            if sys.version_info < (3, 13) and self._frame.f_code.co_flags & _OPTIMIZED:
+            # The frame would keep its copy of all locals (D9). The program may hold that, if it
+            # has asked for it.
+            if code.co_flags & _OPTIMIZED and not _FRAME_READERS & {*code.co_names}:
                 found.clear()
         return self._variables
 
@@ -107,46 +118,82 @@ class _Names:
         own = (*code.co_varnames, *code.co_cellvars, *(() if closure else code.co_freevars))
         return path[0] not in own
 
-    def mean_statement(self, path: tuple[str, ...]) -> bool:
-        """Return whether *path* leads to a statement, or is a bare mention of one."""
+    def may_mean(self, path: tuple[str, ...]) -> bool:
+        """Return whether *path* leads to a statement, or may do so."""
+        value = self._value(path)
+        return value is _UNKNOWN or self._is_statement(value)
+
+    def means(self, path: tuple[str, ...]) -> bool:
+        """Return whether *path* is certain to lead to a statement, or to godefer."""
+        value = self._value(path)
+        return value is not _UNKNOWN and self._is_statement(value)
+
+    def _value(self, path: tuple[str, ...]) -> object:
+        """Return the object that *path* leads to, or `_UNKNOWN`."""
         first, *attributes = path
-        if not first:  # an attribute of an unknown object
-            return attributes[-1] in _STATEMENTS
+        if not first:  # an attribute of the result of an expression
+            return _UNKNOWN if attributes[-1] in _STATEMENTS else None
         frame = self._frame
         code = frame.f_code
         own = {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
+        value: object = _UNKNOWN
         if first in own or not code.co_flags & _OPTIMIZED:
-            value = self.variables.get(first)
-        else:
-            value = None
+            value = self.variables.get(first, _UNKNOWN)
         for names in (frame.f_globals, frame.f_builtins):
-            if value is None and first not in own:
-                value = names.get(first)
+            if value is _UNKNOWN and first not in own:
+                value = names.get(first, _UNKNOWN)
         for name in attributes:
-            value = _attribute(value, name)
-        return self._is_statement(value)
+            if value is not _UNKNOWN:
+                value = _attribute(value, name)
+        return value
 
     def _is_statement(self, value: Any) -> bool:
-        functools = sys.modules.get("functools")
-        while functools is not None and type(value) is functools.partial:
-            value = value.func
-        if type(value) is FunctionType:
+        """Return whether *value* is a statement or godefer, or an object that may hold one."""
+        functools: Any = sys.modules.get("functools")
+        while True:
+            kind = type(value)
+            if kind in {MethodType, classmethod, staticmethod}:
+                value = value.__func__
+            elif functools is not None and issubclass(kind, functools.partial):
+                value = functools.partial.func.__get__(value)
+            elif functools is not None and kind is functools._lru_cache_wrapper:
+                value = value.__wrapped__
+            else:
+                break
+        if kind is FunctionType:
             return value.__globals__ is self._globals and value.__name__ in _STATEMENTS
-        return type(value) is ModuleType and value.__name__ == "godefer"
+        if kind is ModuleType:
+            return bool(value.__name__ == "godefer")
+        return kind.__name__ in _PROXIES or kind.__module__.partition(".")[0] == "wrapt"
+
+
+_UNKNOWN = object()
+_FRAME_READERS = frozenset({"locals", "vars", "dir", "eval", "exec"})
+_PROXIES = frozenset({"weakproxy", "weakcallableproxy"})
 
 
 def _attribute(thing: object, name: str) -> object:
-    """Return an attribute as it is stored, without running any code; None if there is none."""
+    """Return an attribute as it is stored, without running any code, or `_UNKNOWN`."""
     if type(thing) is ModuleType:
-        return thing.__dict__.get(name)
+        return thing.__dict__.get(name, _UNKNOWN)
     owner = thing if isinstance(thing, type) else type(thing)
     places = [base.__dict__ for base in type.__dict__["__mro__"].__get__(owner)]
-    own = next((p["__dict__"] for p in places if "__dict__" in p and thing is not owner), None)
-    for names in ([own.__get__(thing)] if own is not None else []) + places:
+    own = next((p["__dict__"] for p in places if "__dict__" in p), None)
+    if type(own) is GetSetDescriptorType and thing is not owner:
+        places.insert(0, own.__get__(thing))
+    for names in places:
         if name in names:
             found = names[name]
-            return found.__func__ if isinstance(found, staticmethod) else found
-    return None
+            if type(found) is MemberDescriptorType and thing is not owner:  # of `__slots__`
+                try:
+                    return found.__get__(thing)
+                except AttributeError:
+                    return _UNKNOWN
+            if isinstance(found, (classmethod, staticmethod)):
+                return found.__func__
+            made = hasattr(type(found), "__get__") and not callable(found)  # as by a property
+            return _UNKNOWN if made else found
+    return _UNKNOWN
 
 
 _cache: dict[int, tuple[ref[CodeType], _Instructions]] = {}
@@ -214,12 +261,16 @@ class _Instructions:
         The offset may lie in the caches behind the instruction.
         """
         if pc not in self._callees:
-            index = len(self._offsets) - 1
-            while index > 0 and self._offsets[index] > pc:
-                index -= 1
-            span = self._callee(index)
+            span = self._callee(self._index(pc))
             self._callees[pc] = None if span is None else self._path(*span)
         return self._callees[pc]
+
+    def _index(self, pc: int) -> int:
+        """Return the index of the instruction at *pc*."""
+        index = len(self._offsets) - 1
+        while index > 0 and self._offsets[index] > pc:
+            index -= 1
+        return index
 
     def values(self) -> list[tuple[str, ...]]:
         """Return the names that are loaded, in parts, but not to be called right away."""

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from functools import partial
     from typing import Any, TypeGuard
 else:
-    from _functools import partial  # functools would import collections
+    try:
+        from _functools import partial  # functools would import collections
+    except ImportError:  # PyPy's is written in Python
+        from functools import partial
 
 # The methods by which a container hands back an object that was stored in it.
 HAND_BACK = frozenset({"__getitem__", "get", "pop", "popitem", "popleft", "setdefault"})
