@@ -8,6 +8,7 @@ that could be one of the two.
 
 from __future__ import annotations
 
+from _collections import deque  # type: ignore[import-not-found]  # as in `record`
 from _collections_abc import (  # collections.abc would import all of collections
     Coroutine,
     MutableMapping,
@@ -42,7 +43,24 @@ else:
 
 # The methods by which a container hands back an object that was stored in it.
 HAND_BACK = frozenset({"__getitem__", "get", "pop", "popitem", "popleft", "setdefault"})
-_CONTAINERS = (MutableMapping, MutableSequence, MutableSet, tuple, MappingProxyType)
+# By identity, among the bases of a class: the check of an abstract class crashes some interpreters
+# where memory is out.
+_CONTAINERS = frozenset(
+    map(
+        id,
+        (
+            MutableMapping,
+            MutableSequence,
+            MutableSet,
+            MappingProxyType,
+            deque,
+            dict,
+            list,
+            set,
+            tuple,
+        ),
+    )
+)
 
 
 def drop(result: object, callee: Any, arguments: tuple[Any, ...]) -> None:
@@ -131,20 +149,36 @@ def _handed_back(result: object, callee: Any, arguments: tuple[Any, ...]) -> boo
         kind = type(callee)
     if kind is not MethodType and kind is not FunctionType:  # all of these are on PyPy
         if kind is BuiltinMethodType or kind is MethodWrapperType:
-            return callee.__name__ in HAND_BACK and issubclass(type(callee.__self__), _CONTAINERS)
+            return callee.__name__ in HAND_BACK and _is_container(type(callee.__self__))
         if kind is MethodDescriptorType or kind is WrapperDescriptorType:  # dict.pop
-            return callee.__name__ in HAND_BACK and issubclass(callee.__objclass__, _CONTAINERS)
+            return callee.__name__ in HAND_BACK and _is_container(callee.__objclass__)
     if kind is MethodType:
         owner, callee = type(callee.__self__), callee.__func__
     elif arguments:  # MutableMapping.pop
         owner = type(arguments[0])
     else:
         return False
-    return (
-        issubclass(owner, _CONTAINERS)
-        and any(base.__dict__.get(name) is callee for base in owner.__mro__ for name in HAND_BACK)
-        and not _is_body_of(result, callee)
-    )
+    return _is_container(owner) and _is_hand_back(owner, callee) and not _is_body_of(result, callee)
+
+
+# In the next two a generator would crash 3.12 and 3.13 where memory is out.
+def _is_container(kind: type) -> bool:
+    for base in type.__dict__["__mro__"].__get__(kind):
+        if id(base) in _CONTAINERS or (base.__module__, base.__name__) == _WEAK_SET:
+            return True
+    return False
+
+
+def _is_hand_back(owner: type, callee: object) -> bool:
+    """Return whether *callee* is a method of *owner* by which it hands back an object."""
+    for base in type.__dict__["__mro__"].__get__(owner):
+        for name in HAND_BACK:
+            if base.__dict__.get(name) is callee:
+                return True
+    return False
+
+
+_WEAK_SET = ("_weakrefset", "WeakSet")  # whose module need not be imported
 
 
 def _generator_error(result: Any, callee: Any) -> TypeError | None:
