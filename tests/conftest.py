@@ -14,7 +14,7 @@ WAYS = ["open-coded", "runtime"]
 
 
 class Way:
-    """`@way` is `@with_defers`, made to run the function the way that `name` says."""
+    """`@way` is `@with_defers`, but makes the function run the way that `name` says."""
 
     def __init__(self, name, monkeypatch):
         self.name = name
@@ -42,7 +42,7 @@ def way(request, monkeypatch):
 
 @pytest.fixture
 def events():
-    """What happens, in order."""
+    """Events in the order in which they happen."""
     return []
 
 
@@ -68,7 +68,7 @@ def load(tmp_path):
 
 @pytest.fixture(autouse=True)
 def tracer():
-    """Coverage's tracer, or a debugger's, goes on after a test that has set its own."""
+    """Restore the tracer of coverage or of a debugger after a test that has set its own."""
     before = sys.gettrace()
     yield
     if sys.gettrace() is not before:
@@ -89,13 +89,16 @@ def pytest_itemcollected(item):
 
 
 def pytest_collection_finish():
-    """What is there before the first test is never garbage: the many tests that look for some need not look through it."""
+    """Keep all objects that exist before the first test out of garbage collection.
+
+    They are never garbage, and many tests call the collector.
+    """
     if hasattr(gc, "freeze"):  # PyPy has none
         gc.collect()
         gc.freeze()
 
 
 def pytest_sessionfinish():
-    """The heap is whole again for those who still look through it, such as other plugins."""
+    """Thaw the heap for plugins that still look through it."""
     if hasattr(gc, "unfreeze"):
         gc.unfreeze()

@@ -1,4 +1,4 @@
-"""Faults: exceptions injected at every line, interrupts at every instruction, signals at random moments, no memory, no stack.
+"""Faults at every line, interrupts at every instruction, random signals, no memory, no stack.
 
-Run `python -m tests.faults --help` for more of them than the tests take time for.
+`python -m tests.faults --help` shows how to inject more faults than the tests have time for.
 """

@@ -1,4 +1,4 @@
-"""python -m tests.faults: faults in every place, and signals at random moments; more of them than the tests take time for."""
+"""python -m tests.faults: more faults, and more random signals, than the tests have time for."""
 
 import argparse
 import sys
@@ -33,7 +33,7 @@ def main(arguments=None):
         help="before each instruction, not only where signals are handled",
     )
     options = parser.parse_args(arguments)
-    # A coroutine that an interrupt keeps from being started is nothing to warn of here.
+    # A coroutine that an interrupt keeps from starting deserves no warning here.
     warnings.simplefilter("ignore", RuntimeWarning)
     began = time.monotonic()
     failed = False

@@ -1,4 +1,6 @@
-"""The process that `tests.faults.signals` interrupts: ``python -m tests.faults.interrupted WAY SIGNALS SEED``."""
+"""The process that `tests.faults.signals` interrupts:
+``python -m tests.faults.interrupted WAY SIGNALS SEED``.
+"""
 
 import json
 import random
@@ -11,12 +13,13 @@ from tests.faults.shapes import SHAPES
 
 SHORTEST, LONGEST = 2e-6, 300e-6  # until the next signal, in seconds
 
-# What runs the generators and coroutines, and closes them after an interrupt. A second one in there says nothing about godefer.
+# The code that runs generators and coroutines, and closes them after an interrupt. A second
+# interrupt in there says nothing about godefer.
 DRIVERS = {"exhaust", "abandon", "drive", "aexhaust", "finish"}
 
 
 class Timer:
-    """Lets signals come after random times."""
+    """Lets signals come at random times."""
 
     def __init__(self, seed, again):
         self.again = again

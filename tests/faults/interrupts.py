@@ -1,10 +1,12 @@
-"""An interrupt that is pending at a given instruction, so that it lands where the interpreter would really have handled it.
+"""A pending interrupt at a given instruction, so that the interpreter itself handles it.
 
-The interpreter looks for signals at a few places only (when a function is entered, at a jump backwards, after a call of C), and which these are
-differs between versions. So nothing is guessed: a trace function written in C, `PyErr_SetInterruptEx` itself, marks the signal as
-arrived just before an instruction, as the C part of a signal handler does, and runs no bytecode of its own after that.
-Where the interpreter then calls the Python handler, KeyboardInterrupt is raised. Doing so before every instruction finds all
-places where a signal can land, without waiting for chance to hit the rare ones.
+The interpreter looks for signals at a few places only (when a function is entered, at a backward
+jump, after a call of C), and these differ between versions. So nothing is guessed: a trace function
+written in C, `PyErr_SetInterruptEx` itself, marks the signal as arrived just before an instruction,
+as the C part of a signal handler does. It runs no bytecode of its own after that.
+
+Where the interpreter then calls the Python handler, KeyboardInterrupt is raised. Doing so before
+every instruction finds every place where a signal can land, rare ones too.
 """
 
 import ctypes
@@ -36,7 +38,7 @@ _codes = {}
 
 
 def _may_check(frame):
-    """Is the instruction about to run of a kind at which the interpreter handles signals, in any version?"""
+    """Return whether some version of the interpreter may handle signals at the next instruction."""
     ops = _codes.get(frame.f_code)
     if ops is None:
         code = frame.f_code.co_code
@@ -47,7 +49,7 @@ def _may_check(frame):
 
 
 class Interrupts:
-    """Runs functions, with signals pending at given instructions of theirs and of godefer's."""
+    """Runs functions while signals are pending at given instructions of theirs and of godefer's."""
 
     def __init__(self, files, *, every=False):
         self.files = set(files)
@@ -78,13 +80,13 @@ class Interrupts:
             def from_param(_):
                 return ctypes.c_int(0)
 
-        # A prototype of its own: the one in pythonapi is shared by all who use it.
+        # A prototype of its own: all users of pythonapi share the one in there.
         prototype = ctypes.PYFUNCTYPE(None, ctypes.c_int, ctypes.c_int, ctypes.c_int)
         self.interrupt = prototype(("PyErr_SetInterruptEx", ctypes.pythonapi))
         self.interrupt.argtypes = [Instruction, Ignored, Ignored]
 
     def turn(self, frame):
-        """Is this one of the first times that the instruction runs?"""
+        """Return whether the instruction runs for one of the first times."""
         key = frame.f_code, frame.f_lasti
         self.turns[key] = self.turns.get(key, 0) + 1
         return self.turns[key] <= _TURNS
@@ -107,12 +109,17 @@ class Interrupts:
         raise KeyboardInterrupt
 
     def warm_up(self, fn, arguments):
-        """Run *fn* twice: from 3.12 on, the events of a code object's instructions begin with its second run."""
+        """Run *fn* twice: since 3.12, instruction events of a code object
+        begin with its second run.
+        """
         for _ in range(2):
             self.run((), fn, *arguments())
 
     def run(self, at, fn, *args):
-        """Run *fn* with signals arriving before those instructions; what it raised. `landed` tells where they were handled."""
+        """Run *fn* with signals arriving before those instructions, and return its exception.
+
+        `landed` tells where the signals were handled.
+        """
         self.count, self.at, self.landed, self.postponed, self.turns = (
             0,
             frozenset(at),
@@ -151,7 +158,7 @@ def _problems(shape, ledger, error, landed):
 
 
 def sweep(shape, way, *, every=False):
-    """An interrupt before each instruction that can be interrupted, one at a time."""
+    """Interrupt the function before each instruction that can be interrupted, one at a time."""
     result = Sweep()
     fn = shape.decorated(way)
     interrupts = Interrupts(FILES, every=every)
@@ -173,7 +180,7 @@ def sweep(shape, way, *, every=False):
 
 
 def pairs(shape, way, count, seed):
-    """Two interrupts in one invocation, in *count* places drawn at random."""
+    """Interrupt each invocation twice, in *count* pairs of places drawn at random."""
     result = Sweep()
     fn = shape.decorated(way)
     interrupts = Interrupts(FILES)
@@ -193,10 +200,10 @@ def pairs(shape, way, count, seed):
 
 
 def _outside_of_every_try(fn, where):
-    """Is this a jump backwards of the body that CPython 3.13 or 3.14 has left out of the table of handlers?
+    """Return whether CPython 3.13 or 3.14 left this backward jump out of the handler table.
 
-    It makes one of its own at the end of a loop whose last statement is a condition, and forgets to say which `try` that is in.
-    A hand-written `finally` is skipped by an interrupt there, too.
+    They add such a jump to a loop whose last statement is a condition, and forget the `try` around
+    it. An interrupt there skips a hand-written `finally`, too.
     """
     file, name, _, instruction = where
     if (

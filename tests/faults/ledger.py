@@ -1,11 +1,11 @@
-"""What an invocation has noted, and the judgement on it."""
+"""The notes of an invocation, and the judgement on them."""
 
 import threading
 from collections import deque
 
 SIZE = 16
 
-# The index in *done* that says: the body is over, and nothing but the exit is left.
+# Index in *done*: the body is over, only the exit is left.
 BODY_ENDED = SIZE - 1
 
 # The kinds of statement by their name in a shape's *calls*.
@@ -13,7 +13,7 @@ ALWAYS, FAILING, RETURNING = "defer", "errdefer", "okdefer"
 
 
 class Fault(BaseException):
-    """What is injected."""
+    """An injected exception."""
 
 
 # The deferred functions that are written in Python, with the number that they note.
@@ -21,7 +21,7 @@ CALLEES = {"__init__": 1}
 
 
 class Ledger:
-    """What one invocation has noted, and the judgement on it."""
+    """The notes of one invocation, and the judgement on them."""
 
     def __init__(self, shape):
         self.shape = shape
@@ -30,14 +30,15 @@ class Ledger:
         self.locks = [threading.Lock() for _ in range(2)]
 
     def problems(self, struck=None):
-        """What is wrong, as a list of sentences; called when the invocation is over.
+        """Return the problems of a finished invocation, as sentences.
 
-        *struck* is the name of the function that the fault struck. If that is one of CALLEES, its call had begun: it ran, though it left no
-        note.
+        *struck* is the name of the function that the fault struck. If that is one of CALLEES, its
+        call had begun: it ran, though it left no note.
 
-        A call whose statement had ended must have run exactly once; one whose statement had been begun may have, once. Those that ran
-        did so last in, first out. An `okdefer` and an `errdefer` may each be left out, but if the fault struck before the exit began,
-        every `errdefer` ran and no `okdefer`.
+        A call must have run exactly once if its statement had ended, and at most once if its
+        statement had only begun. Calls run last in, first out. An `okdefer` and an
+        `errdefer` may each be left out, but if the fault struck before the exit began, every
+        `errdefer` ran and no `okdefer`.
         """
         wrong = []
         ran, done = list(self.ran), self.done
@@ -70,10 +71,11 @@ class Ledger:
 
 
 class Sweep:
-    """What injecting faults one after another has shown."""
+    """The outcome of injecting faults one after another."""
 
     def __init__(self):
         self.positions = 0  # faults injected
         self.places = set()  # where they struck
         self.wrong = []
-        self.as_by_hand = []  # the faults that a hand-written `finally` does not survive either; the callers check which
+        # faults that a hand-written `finally` does not survive either; the callers check the kind
+        self.as_by_hand = []

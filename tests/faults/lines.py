@@ -1,4 +1,4 @@
-"""An exception raised by a trace function, at a given line event of given functions: faults at every line, one after another."""
+"""An exception raised by a trace function, at each line event of given functions in turn."""
 
 import linecache
 import sys
@@ -30,7 +30,7 @@ class Lines:
         return self._line
 
     def run(self, at, fn, *args):
-        """Run *fn* with a fault at that line event; what it raised."""
+        """Run *fn* with a fault at that line event, and return its exception."""
         self.count, self.at, self.where, self.lines = 0, at, None, []
         sys.settrace(self._called)
         try:
@@ -44,18 +44,19 @@ class Lines:
 
 
 def _watched(decorated):
-    """The code of a decorated function's body, and of what it defers."""
+    """Return the code of a decorated function's body and of its deferred functions."""
     body = getattr(decorated, "__wrapped__", decorated)
     inside = (shapes.fail, shapes.caught, shapes.Awaited.__init__, shapes.Awaited.__await__)
     return {fn.__code__ for fn in (body, *inside, shapes.ALock.__aenter__, shapes.ALock.__aexit__)}
 
 
 def sweep(shape, way):
-    """A fault at each line that the function executes, one at a time.
+    """Inject a fault at each line that the function executes, one at a time.
 
-    Two kinds of line event, of an open-coded function only, are set apart in `as_by_hand`. At the exit the line of a `defer` statement is executed
-    again, and that *is* the deferred call: a fault there takes its place. And at the line ``try:`` itself the interpreter looks for
-    handlers as if there were no `try` around it at all.
+    `as_by_hand` collects two kinds of line event, of open-coded functions only. At the exit the
+    line of a `defer` statement is executed again, and that *is* the deferred call: a fault there
+    replaces the call. And at the line ``try:`` itself the interpreter looks for handlers as if
+    there were no `try` around it at all.
     """
     result = Sweep()
     fn = shape.decorated(way)

@@ -1,4 +1,7 @@
-"""The process in which allocations fail: ``python -m tests.faults.memory WAY``; it prints the figures as JSON."""
+"""Run functions while allocations fail: ``python -m tests.faults.memory WAY``.
+
+The process prints its figures as JSON.
+"""
 
 import _testcapi
 import json
@@ -7,18 +10,17 @@ import sys
 from tests.faults import shapes
 from tests.faults.ledger import Ledger
 
-ENOUGH = (
-    30  # allocations whose failure nobody saw: there were none any more, or a call has recovered it
-)
+ENOUGH = 30  # allocations without a visible failure: none were left, or a call has recovered it
 
-# Calls that need memory themselves, for an object or a coroutine: that they fail is their own affair.
+# Calls that need memory themselves, for an object or a coroutine, may fail.
 OWN = {
     "coroutine": ["call 1 (defer) is lost"],
     "async_generator": ["call 1 (defer) is lost"],
     "failing_coroutine": ["lock 0 was not released"],
 }
 
-# On 3.11, `co_lines`, by which the runtime way finds the line of a call that raised, crashes the interpreter when memory is out.
+# On 3.11 `co_lines` crashes the interpreter when memory is out. The runtime way uses it to find the
+# line of a call that raised.
 CRASHING = {"recovering", "recovering_in_a_loop"}
 
 
@@ -63,7 +65,7 @@ def main(way):
 
 
 def shape_run(shape, fn):
-    """Run it undisturbed; what is wrong."""
+    """Run it undisturbed, and return the problems."""
     ledger = Ledger(shape)
     try:
         shape.run(fn, ledger)
@@ -73,14 +75,14 @@ def shape_run(shape, fn):
 
 
 def out_of_memory(error):
-    """Is it, or what it came in the place of, a MemoryError?"""
+    """Return whether *error* is, or has replaced, a MemoryError."""
     while error is not None and not isinstance(error, MemoryError):
         error = error.__context__
     return error is not None
 
 
 def innermost(error):
-    """The name of the function in which it was raised."""
+    """Return the name of the function in which it was raised."""
     tb = error and error.__traceback__
     while tb is not None and tb.tb_next is not None:
         tb = tb.tb_next

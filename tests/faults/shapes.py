@@ -1,9 +1,11 @@
-"""Decorated functions of every shape, which note what they have deferred and what has run.
+"""Decorated functions of every shape, which note each `defer` statement and each call.
 
-Each is called with *done*, a list of zeros, and *ran*, a deque. A function defers `ran.append` with the numbers 0, 1, 2 … in this order, and
-after each statement stores a 1 in *done* at its number. Both are done by the interpreter without a place where a signal could be
-handled: appending to a deque is C, and storing into a list has no such place, so a call that was made cannot have been left
-out of *ran*, and no interrupt can come between the end of a `defer` statement and the note that it has ended.
+Each is called with *done*, a list of zeros, and *ran*, a deque. A function defers `ran.append` with
+the numbers 0, 1, 2 … in this order, and after each statement stores a 1 in *done* at its number.
+
+The interpreter handles no signal in between: appending to a deque is C, and storing into a list has
+no place for one. So *ran* has every call that was made, and no interrupt can come between the end
+of a `defer` statement and its note.
 
 Neither of the two needs memory, nor more stack than a call takes.
 """
@@ -18,7 +20,7 @@ WAYS = ["open-coded", "runtime"]
 
 
 def decorate(fn, way, **options):
-    """*fn*, decorated so that it is run that way."""
+    """Decorate *fn* so that it runs that way."""
     before = os.environ.pop("GODEFER_OPEN_CODED", None)
     os.environ["GODEFER_OPEN_CODED"] = "1" if way == "open-coded" else "0"
     try:
@@ -33,7 +35,7 @@ def decorate(fn, way, **options):
 
 
 class Shape:
-    """A function, what it defers, and how it is run to its end."""
+    """A function, its deferred calls, and the driver that runs it to its end."""
 
     def __init__(self, fn, calls, run, *, locks, options):
         self.fn = fn
@@ -48,11 +50,11 @@ class Shape:
 
     @property
     def ways(self):
-        """The ways in which it can be run: named results need the source."""
+        """Return the ways in which it can run: named results need the source."""
         return WAYS[:1] if self.options else WAYS
 
     def decorated(self, way):
-        """The function, decorated so that it is run that way."""
+        """Return the function, decorated so that it runs that way."""
         return decorate(self.fn, way, **self.options)
 
 
@@ -65,7 +67,7 @@ def call(fn, ledger, *more):
 
 
 def exhaust(fn, ledger):
-    """Run a generator to its end; if something comes between, it is closed."""
+    """Run a generator to its end; close it if something comes between."""
     generator = fn(ledger, ledger.done, ledger.ran)
     try:
         for _ in generator:
@@ -84,7 +86,7 @@ def abandon(fn, ledger):
 
 
 def drive(fn, ledger):
-    """Run a coroutine to its end, as an event loop would; if something comes between, it is closed."""
+    """Run a coroutine to its end, as an event loop would; close it if something comes between."""
     coroutine = fn(ledger, ledger.done, ledger.ran)
     try:
         while True:
@@ -96,7 +98,7 @@ def drive(fn, ledger):
 
 
 def aexhaust(fn, ledger):
-    """Run an async generator to its end; if something comes between, it is closed, as an event loop would see to."""
+    """Run an async generator to its end; close it, as a loop would, if something comes between."""
     generator = fn(ledger, ledger.done, ledger.ran)
     try:
         while True:
@@ -108,7 +110,7 @@ def aexhaust(fn, ledger):
 
 
 def finish(awaitable):
-    """Run a step of an async generator to its end; what comes between is thrown into it."""
+    """Run a step of an async generator to its end; throw every interruption into it."""
     try:
         while True:
             awaitable.send(None)
@@ -140,7 +142,7 @@ class Pause:
 
 
 class Awaited:
-    """Can be awaited, and suspends once; *ran* gets *number* first."""
+    """An awaitable that suspends once; *ran* gets *number* first."""
 
     def __init__(self, ran, number):
         ran.append(number)

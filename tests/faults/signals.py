@@ -1,4 +1,4 @@
-"""Signals at random moments: a process of its own runs decorated functions, and a timer interrupts them."""
+"""Signals at random moments: a process runs decorated functions, and a timer interrupts them."""
 
 import json
 import subprocess
@@ -11,12 +11,12 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Result:
-    """What came of it."""
+    """The figures of one run."""
 
     signals: int  # that were handled
     struck: int  # of them, while a decorated function was running
     invocations: int
-    registered: int  # calls whose statement had ended
+    registered: int  # calls whose statement had ended by then
     unfinished: int  # calls that ran though an interrupt kept their statement from ending
     lost: int
     twice: int
@@ -24,14 +24,15 @@ class Result:
 
     def __str__(self):
         return (
-            f"{self.signals} signals, {self.struck} of them inside of a decorated function; {self.invocations} invocations, "
-            f"{self.registered} calls registered, {self.lost} lost, {self.twice} run twice"
+            f"{self.signals} signals, {self.struck} of them inside of a decorated function; "
+            f"{self.invocations} invocations, {self.registered} calls registered, "
+            f"{self.lost} lost, {self.twice} run twice"
             + "".join(f"\n  {example}" for example in self.examples)
         )
 
 
 def run(way, signals, seed, again=0.0):
-    """Send so many, and, with that probability, another one right after each."""
+    """Send that many signals, and another one right after each with that probability."""
     command = [
         sys.executable,
         "-W",

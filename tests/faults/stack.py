@@ -1,4 +1,7 @@
-"""The process in which the stack ends: ``python -m tests.faults.stack WAY``; it prints the figures as JSON."""
+"""Run functions where the stack ends: ``python -m tests.faults.stack WAY``.
+
+The process prints its figures as JSON.
+"""
 
 import json
 import sys
@@ -32,7 +35,7 @@ def main(way):
             overflows += isinstance(error, RecursionError)
             if isinstance(error, RecursionError) and lost_by_hand(shape, left):
                 continue  # there is no room for a call of C either
-            # A deferred call for which there was no room has failed; those of C need none.
+            # A deferred Python call may find no room and fail; C calls need none.
             problems = ledger.problems(
                 "__init__" if shape.name in {"coroutine", "async_generator"} else None
             )
@@ -89,7 +92,9 @@ BY_HAND = {
 
 
 def lost_by_hand(shape, left):
-    """Does a hand-written function of this kind lose its clean-up with so many frames left?"""
+    """Return whether a hand-written function of this kind loses its
+    clean-up with so few frames left.
+    """
     ledger = Ledger(shape)
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(DEPTH + left)
@@ -103,7 +108,7 @@ def lost_by_hand(shape, left):
 
 
 def depth():
-    """How deep the caller is."""
+    """Return the caller's depth."""
     frame, n = sys._getframe(1), 0
     while frame is not None:
         frame, n = frame.f_back, n + 1

@@ -1,4 +1,7 @@
-"""A program that ends with functions suspended: ``python -m tests.faults.suspended WAY WHAT``; WAY may be "by hand"."""
+"""End a program with functions suspended: ``python -m tests.faults.suspended WAY KIND``.
+
+WAY may be "by hand".
+"""
 
 import asyncio
 import atexit
@@ -79,7 +82,7 @@ def function_deferring(wait):
 
 
 def of(kind, way):
-    """A function of that kind."""
+    """Return a function of that kind."""
     if way == "by hand":
         return globals()[f"{kind}_by_hand"]
     return shapes.decorate(globals()[f"{kind}_deferring"], way)
@@ -176,7 +179,7 @@ def stream_pending(way):
 
 
 def loop_closed(way):
-    """A loop that is closed while a task is pending, without cancelling it; the interpreter says so."""
+    """Close a loop while a task is pending, without cancelling it; the interpreter says so."""
     loop = asyncio.new_event_loop()
     task = loop.create_task(of("waiting", way)(Waiting()))
     loop.call_soon(loop.stop)

@@ -1,1 +1,4 @@
-"""Functions that belong to frameworks: decorated in the order that users write, and run by each framework's own test client."""
+"""Decorated functions under frameworks, stacked as users write them.
+
+Each framework's own test client runs them.
+"""

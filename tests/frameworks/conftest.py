@@ -1,1 +1,1 @@
-"""What the tests of all frameworks share."""
+"""Fixtures that the tests of all frameworks share."""

@@ -1,4 +1,4 @@
-"""Click: commands, groups, and what they end by (A, D2)."""
+"""Click: commands, groups, and the ways in which they end (A, D2)."""
 
 import sys
 
@@ -20,7 +20,7 @@ def invoke():
 
 @pytest.mark.parametrize("order", ["at the def", "in the middle", "in both places"])
 def test_command(way, invoke, events, order):
-    """@with_defers stands next to the `def`, or anywhere below `@click.command`: options and help are found as ever (A)."""
+    """@with_defers works next to the `def` and anywhere below `@click.command` (A)."""
 
     def at(place, fn):
         return way(fn) if order in {place, "in both places"} else fn
@@ -81,7 +81,9 @@ def test_pass_decorators(way, invoke, events, pass_it, below):
 
 
 def test_group(way, invoke, events):
-    """A group's function exits before the command does begin; a clean-up for both belongs to the context (A, D2)."""
+    """A group's function exits before its command begins; the context does the
+    clean-up for both (A, D2).
+    """
 
     @click.group
     @click.pass_context
@@ -115,7 +117,9 @@ def test_group(way, invoke, events):
     ],
 )
 def test_every_way_to_end(way, invoke, events, leave, code):
-    """However a command ends the program, its deferred calls run; each way but a return is an exception (D2, D10)."""
+    """Deferred calls run however a command ends the program; every way but
+    a return fails (D2, D10).
+    """
 
     @click.command
     @way
@@ -130,7 +134,9 @@ def test_every_way_to_end(way, invoke, events, leave, code):
 
 
 def test_recovering_from_how_click_ends(way, invoke, events):
-    """The exceptions by which Click ends a program are `Exception`s: `recover` takes them, if its types do not tell them apart (P3)."""
+    """`recover` takes Click's own exceptions, which are `Exception`s, unless
+    its types exclude them (P3).
+    """
 
     def command(types):
         @click.command
@@ -166,7 +172,7 @@ def test_callbacks_of_options(way, invoke, events):
 
 
 def test_invoking_a_command_from_another(way, invoke, events):
-    """A command that invokes another has its own deferred calls, and so has that one (D4)."""
+    """A command that invokes another has its own deferred calls, and so has the other (D4)."""
 
     @click.command
     @click.option("--n", default=3)

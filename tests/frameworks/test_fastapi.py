@@ -1,4 +1,4 @@
-"""FastAPI and Starlette: endpoints, dependencies, streams, sockets, middleware and the lifespan of an application (A, D2)."""
+"""FastAPI and Starlette: endpoints, dependencies, streams, sockets, middleware, lifespan (A, D2)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ class Order(BaseModel):
 
 
 def test_parameters_of_an_endpoint(way, app, client):
-    """FastAPI finds the parameters of a decorated endpoint, their types, and its docstring, where it finds those of a plain one (A)."""
+    """FastAPI finds the parameters, types and docstring of a decorated
+    endpoint as of a plain one (A).
+    """
 
     def plain(customer: int, order: Order, q: str = "none", limit: int = 3):
         """Order something."""
@@ -87,7 +89,9 @@ def test_parameters_of_an_endpoint(way, app, client):
 
 
 def test_endpoint(way, app, client, events):
-    """The deferred calls of an endpoint have run, in the worker thread that ran it, before the client has its response (D2)."""
+    """An endpoint's deferred calls run in its worker thread, before the
+    client has its response (D2).
+    """
 
     @app.get("/")
     @way
@@ -104,7 +108,7 @@ def test_endpoint(way, app, client, events):
 
 
 def test_async_endpoint(way, app, client, events):
-    """The deferred calls of an async endpoint are awaited before the client has its response (D2, D6)."""
+    """An async endpoint awaits its deferred calls before the client has its response (D2, D6)."""
 
     async def close(name):
         await asyncio.sleep(0)
@@ -128,7 +132,7 @@ def test_async_endpoint(way, app, client, events):
 
 
 def test_below_a_decorator_of_its_own(way, app, client, events):
-    """Under a decorator between the route and @with_defers each request has its own deferred calls (A, D4)."""
+    """Below another decorator @with_defers gives each request its own deferred calls (A, D4)."""
 
     def authorised(fn):
         @functools.wraps(fn)
@@ -155,7 +159,9 @@ def test_below_a_decorator_of_its_own(way, app, client, events):
 
 
 def test_above_the_route(app, client, events):
-    """Above the route @with_defers comes too late: FastAPI calls the function below, and `defer` says where to put it (A, D3)."""
+    """Above the route @with_defers comes too late: FastAPI calls the function below, and `defer`
+    says where to put it (A, D3).
+    """
 
     @with_defers
     @app.get("/")
@@ -174,7 +180,7 @@ def test_above_the_route(app, client, events):
 
 @pytest.mark.parametrize("kind", ["middleware", "exception_handler"])
 def test_above_what_else_the_application_calls(app, client, events, kind):
-    """Above `@app.middleware` or `@app.exception_handler` it comes too late just as well (A, D3)."""
+    """Above `@app.middleware` or `@app.exception_handler` it comes too late as well (A, D3)."""
 
     @with_defers
     @getattr(app, kind)("http" if kind == "middleware" else LookupError)
@@ -195,7 +201,9 @@ def test_above_what_else_the_application_calls(app, client, events, kind):
 
 @pytest.mark.parametrize("error", [HTTPException(404, "no such thing"), ValueError("broken")])
 def test_an_endpoint_that_fails(way, app, events, error):
-    """`errdefer` runs for an HTTPException, as for any other exception, before the client has its response (D10)."""
+    """`errdefer` runs for an HTTPException, as for any other, before the
+    client has its response (D10).
+    """
 
     @app.get("/sync")
     @way
@@ -220,7 +228,7 @@ def test_an_endpoint_that_fails(way, app, events, error):
 
 
 def test_an_endpoint_that_recovers(app, client):
-    """An endpoint can recover, and gives the response that its named result is (P4, N)."""
+    """An endpoint can recover, and responds with its named result (P4, N)."""
 
     @app.get("/{n}")
     @with_defers(result="response")
@@ -244,7 +252,9 @@ def test_an_endpoint_that_recovers(app, client):
 
 
 def test_background_tasks_run_after_the_deferred_calls(way, app, client, events):
-    """A background task runs when the response is sent, when the endpoint has exited; it can be decorated as well (D2)."""
+    """A background task runs after the endpoint has exited and the response is sent;
+    it may be decorated (D2).
+    """
 
     @way
     def task():
@@ -294,7 +304,9 @@ def test_requests_at_the_same_time(way, app, client):
 
 
 def test_dependencies_with_yield(way, app, client, events):
-    """A dependency's deferred calls run when the request is over, after those of what depends on it (A, D2)."""
+    """A dependency's deferred calls run after the request, and after those
+    of its dependants (A, D2).
+    """
 
     @way
     def connection(host: str = "localhost"):
@@ -366,7 +378,9 @@ def test_dependency_as_a_callable_object(way, app, client, events):
 
 
 def test_an_error_in_a_deferred_call_of_a_dependency_after_the_response(way, app, events):
-    """When a dependency's deferred call fails, the response is sent already: the client has it, the server the error (D5)."""
+    """If a dependency's deferred call fails after the response, the client has the response and
+    the server the error (D5).
+    """
 
     def fail():
         raise OSError("cannot commit")
@@ -392,7 +406,7 @@ def test_an_error_in_a_deferred_call_of_a_dependency_after_the_response(way, app
 
 
 def test_streaming_response(way, app, client, events):
-    """A generator that is streamed exits when the client has all of it: long after the endpoint did (D2)."""
+    """A streamed generator exits when the client has all of it, long after the endpoint (D2)."""
 
     @way
     def numbers():
@@ -450,7 +464,9 @@ def test_generator_endpoint(way, app, client, events):
 
 
 def test_a_stream_that_fails_when_the_response_has_begun(way, app, events):
-    """An exception in the middle of a stream runs `errdefer`, though its client has the beginning already (D10)."""
+    """An exception in the middle of a stream runs `errdefer`, though the
+    client has the beginning (D10).
+    """
 
     @way
     async def letters():
@@ -470,7 +486,7 @@ def test_a_stream_that_fails_when_the_response_has_begun(way, app, events):
 
 @contextlib.contextmanager
 def served(app):
-    """A real server for *app*; yields the address."""
+    """Run a real server for *app*, and yield its address."""
     uvicorn = pytest.importorskip(
         "uvicorn", reason="uvicorn is not installed (the extra 'frameworks' has it)"
     )
@@ -495,7 +511,7 @@ def wait_for(condition):
 
 
 def leave_in_the_middle(address):
-    """Be a client that goes away when it has the beginning of a stream."""
+    """Be a client that leaves after the beginning of a stream."""
     with socket.create_connection(address, 10) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         received = b""
@@ -504,14 +520,14 @@ def leave_in_the_middle(address):
 
 
 def test_a_client_that_goes_away(way, app, events):
-    """The deferred calls of an async stream run when its client goes away: it is cancelled, and a shielded clean-up is awaited (D2, D6)."""
+    """A client that leaves cancels the async stream: its deferred calls run, and a shielded
+    clean-up is awaited (D2, D6).
+    """
 
     @way
     async def endless():
         async def close():
-            with anyio.CancelScope(
-                shield=True
-            ):  # anyio interrupts each await of what it has cancelled
+            with anyio.CancelScope(shield=True):  # anyio interrupts each await in a cancelled scope
                 await asyncio.sleep(0.001)
             events.append("exits")
 
@@ -532,7 +548,9 @@ def test_a_client_that_goes_away(way, app, events):
 
 
 def test_a_client_that_goes_away_from_a_sync_stream(way, app, events):
-    """Starlette drops a sync generator, and never closes it: its deferred calls run when it is collected, as a `finally` does (D2)."""
+    """Starlette drops a sync generator without closing it: its deferred calls run when it is
+    collected, as a `finally` does (D2).
+    """
 
     @way
     def endless():
@@ -616,7 +634,9 @@ def test_starlette_endpoints(way, events):
 
 
 def test_middleware_and_exception_handler(way, app, client, events):
-    """A middleware's deferred calls run when the response comes by, and a handler's when it has made one (A, D2)."""
+    """A middleware's deferred calls run when the response passes, a handler's
+    when it has made one (A, D2).
+    """
 
     @app.middleware("http")
     @way
@@ -643,7 +663,7 @@ def test_middleware_and_exception_handler(way, app, client, events):
 
 
 def test_a_middleware_that_recovers(way, events):
-    """A method of a middleware class can recover from what the application raises (P2, P4)."""
+    """A method of a middleware class can recover from the application's exceptions (P2, P4)."""
 
     class Rescuing(BaseHTTPMiddleware):
         @way
@@ -671,7 +691,7 @@ def test_a_middleware_that_recovers(way, events):
 
 @pytest.mark.parametrize("above", [True, False])
 def test_lifespan(way, events, above):
-    """The lifespan of an application is an async context manager, above or below which @with_defers may stand (A, D2)."""
+    """The lifespan of an application may have @with_defers above or below its decorator (A, D2)."""
 
     async def lifespan(app):
         async def stop():
@@ -701,7 +721,9 @@ def test_lifespan(way, events, above):
 
 @pytest.mark.parametrize("leaves", ["the client", "the server", "by an error"])
 def test_websocket(way, events, leaves):
-    """The deferred calls of a socket's endpoint run when the client leaves, the server does, or something fails (D2, D10)."""
+    """A socket endpoint's deferred calls run when the client leaves, the server does,
+    or a step fails (D2, D10).
+    """
 
     @way
     async def talk(socket):

@@ -39,7 +39,7 @@ def test_view(way, app, client, events):
 
 
 def test_views_of_a_blueprint(way, app, client, events):
-    """A view of a blueprint is found by the name of its function, which decorating does not change (A)."""
+    """Decorating keeps the function name, by which Flask finds the view of a blueprint (A)."""
     blueprint = flask.Blueprint("admin", "admin", url_prefix="/admin")
 
     @blueprint.get("/users")
@@ -54,7 +54,7 @@ def test_views_of_a_blueprint(way, app, client, events):
 
 
 def login_required(fn):
-    """A decorator as those of Flask's documentation are."""
+    """Refuse anonymous users, like the decorator in Flask's documentation."""
 
     @functools.wraps(fn)
     def wrapper(*args, **kwargs):
@@ -66,7 +66,7 @@ def login_required(fn):
 
 
 def test_below_a_decorator_of_its_own(way, app, client, events):
-    """Between the route and @with_defers other decorators may stand; what they do not let through defers nothing (A)."""
+    """@with_defers works below other decorators; a request that they refuse defers nothing (A)."""
 
     @app.route("/next")
     @login_required
@@ -91,7 +91,9 @@ def test_below_a_decorator_of_its_own(way, app, client, events):
 
 
 def test_above_the_route(app, client, events):
-    """Above the route @with_defers comes too late: Flask calls the function below, and `defer` says where to put it (A, D3)."""
+    """Above the route @with_defers comes too late: Flask calls the function below, and `defer`
+    says where to put it (A, D3).
+    """
 
     @with_defers
     @app.route("/")
@@ -112,7 +114,9 @@ def test_above_the_route(app, client, events):
 
 @pytest.mark.parametrize("kind", ["before_request", "errorhandler", "command"])
 def test_above_what_else_the_application_calls(app, client, events, kind):
-    """Above `@app.before_request`, `@app.errorhandler` or `@app.cli.command` it comes too late just as well (A, D3)."""
+    """Above `@app.before_request`, `@app.errorhandler` or `@app.cli.command` it comes
+    too late as well (A, D3).
+    """
     register = {
         "before_request": app.before_request,
         "errorhandler": app.errorhandler(404),
@@ -137,7 +141,9 @@ def test_above_what_else_the_application_calls(app, client, events, kind):
 
 @pytest.mark.parametrize("fail", [lambda: flask.abort(404), lambda: {}[0]])
 def test_a_view_that_fails(way, app, client, events, fail):
-    """`errdefer` runs when a view aborts, as for any other exception, before the error's handler does (D10)."""
+    """`errdefer` runs when a view aborts, as for any other exception,
+    before the error handler (D10).
+    """
 
     @app.errorhandler(404)
     @app.errorhandler(KeyError)
@@ -159,7 +165,7 @@ def test_a_view_that_fails(way, app, client, events, fail):
 
 
 def test_a_view_that_recovers(app, client):
-    """A view can recover, and gives the response that its named result is (P4, N)."""
+    """A view can recover, and responds with its named result (P4, N)."""
 
     @app.route("/<int:n>")
     @with_defers(result="response")
@@ -183,7 +189,7 @@ def test_a_view_that_recovers(app, client):
 
 
 def test_streamed_view(way, app, client, events):
-    """A generator that is streamed exits when the client has all of it, or closes the response (D2)."""
+    """A streamed generator exits when the client has all of it, or closes the response (D2)."""
 
     @way
     def lines(n):
@@ -210,7 +216,7 @@ def test_streamed_view(way, app, client, events):
 
 
 def test_decorated_with_stream_with_context(way, app, client, events):
-    """A generator view under `stream_with_context`, as its documentation writes it, is decorated next to its `def` (A)."""
+    """A generator view under `stream_with_context` is decorated next to its `def` (A)."""
 
     @app.route("/")
     @flask.stream_with_context
@@ -252,7 +258,9 @@ def test_async_view(way, app, client, events):
 
 
 def test_class_based_views(way, app, client, events):
-    """The methods of a class-based view are decorated, and so are all of its views by its `decorators` (A)."""
+    """The methods of a class-based view can be decorated, and its
+    `decorators` decorate all views (A).
+    """
 
     class Things(MethodView):
         decorators = [login_required]
@@ -313,7 +321,7 @@ def test_hooks(way, app, client, events):
 
 
 def test_command(way, app, events):
-    """A command of the application runs in the application's context, and so do its deferred calls (A, D2)."""
+    """A command and its deferred calls run in the application's context (A, D2)."""
 
     @app.cli.command("import")
     @way

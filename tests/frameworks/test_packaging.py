@@ -48,7 +48,7 @@ EXPECTED = "1\n0\nmain\nFalse\ntill\nprogram\nopen-coded\nopen-coded\n"
 
 
 def run(folder, *arguments, **environment):
-    """Run a program in a folder; what it printed."""
+    """Run a program in a folder, and return its output."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
         arguments,
@@ -119,7 +119,7 @@ def copied(project, folder):
 
 
 def test_shiv(project, elsewhere):
-    """The first start is warm, and what the next start finds is the same (C4, C5)."""
+    """The first start is warm, and the next start prints the same (C4, C5)."""
     pytest.importorskip("shiv", reason=MISSING.format("shiv"))
     site = copied(project, elsewhere / "site")
     archive, root = elsewhere / "program.pyz", str(elsewhere / "root")
@@ -136,7 +136,7 @@ def test_shiv(project, elsewhere):
 
 
 def test_pex(project, elsewhere):
-    """The first start is warm, and what the next start finds is the same (C4, C5)."""
+    """The first start is warm, and the next start prints the same (C4, C5)."""
     pytest.importorskip("pex", reason="pex is not installed (it is large: no extra has it)")
     site = copied(project, elsewhere / "site")
     archive, root = elsewhere / "program.pex", str(elsewhere / "root")

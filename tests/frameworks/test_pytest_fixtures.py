@@ -1,4 +1,6 @@
-"""pytest: fixtures, tests, and the plugin's own report of them, by runs of pytest inside of pytest (A, D2)."""
+"""pytest: fixtures, tests, and pytest's own report of them, by runs of
+pytest inside pytest (A, D2).
+"""
 
 import re
 
@@ -26,7 +28,10 @@ assert explain(probe).way == "{way}"
 
 @pytest.fixture
 def run(pytester, way, monkeypatch):
-    """Run pytest on a file, all functions of which are run in that way; the lines that the file printed, and the result."""
+    """Run pytest on a file whose functions all run in that way.
+
+    Return the lines that the file printed, and the result.
+    """
     monkeypatch.setenv("GODEFER_OPEN_CODED", "1" if way.name == "open-coded" else "0")
     monkeypatch.setenv(
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1"
@@ -44,7 +49,9 @@ ORDERS = ["@pytest.fixture{}\n@with_defers", "@with_defers\n@pytest.fixture{}"]
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_fixture(run, order):
-    """@with_defers may stand below or above `@pytest.fixture`: the calls run at teardown, or before the test if it returns (A, D2)."""
+    """Below or above `@pytest.fixture`, the deferred calls run at teardown, or before the test if
+    the fixture returns (A, D2).
+    """
     result = run(
         f"""
 {order.format("")}
@@ -72,7 +79,7 @@ def test_after():
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_parametrised_and_wider_fixtures(run, order):
-    """Scopes, parameters and other names of fixtures are what they are without the decorator (A, D4)."""
+    """Scopes, parameters and names of fixtures are the same as without the decorator (A, D4)."""
     result = run(
         f"""
 {order.format('(scope="module", params=["a", "b"], name="letter")')}
@@ -132,7 +139,9 @@ def test_after():
 
 
 def test_a_fixture_whose_clean_up_fails(run):
-    """A deferred call that fails at teardown is an error of pytest's, which shows the `defer` statement; the rest have run (D5, P6)."""
+    """A deferred call that fails at teardown is a pytest error that shows the `defer`
+    line; the rest run (D5, P6).
+    """
     result = run(
         """
 def fail():
@@ -159,7 +168,9 @@ def test_after():
 
 
 def test_a_fixture_that_fails(run):
-    """A fixture that fails, or skips, before it has a value runs `errdefer`; the test is an error, or skipped (D10)."""
+    """A fixture that fails, or skips, before it has a value runs `errdefer`; the test is
+    an error, or skipped (D10).
+    """
     result = run(
         """
 @pytest.fixture(params=[OSError, pytest.skip.Exception])
@@ -181,7 +192,9 @@ def test_after():
 
 
 def test_a_test(run):
-    """A test's calls run before its fixtures are torn down; marks may stand above or below, and a failing `assert` is explained (A, D2)."""
+    """A test's calls run before its fixtures are torn down; marks may be above or below, and pytest
+    explains a failing `assert` (A, D2).
+    """
     result = run(
         """
 @pytest.fixture
@@ -203,7 +216,9 @@ def test_above(file, n):
 
 def test_after():
     assert events == [
-        "1 exits", "file is torn down", "2 fails", "2 exits", "file is torn down", "3 exits", "file is torn down",
+        "1 exits", "file is torn down",
+        "2 fails", "2 exits", "file is torn down",
+        "3 exits", "file is torn down",
     ]
 """
     )
@@ -213,7 +228,9 @@ def test_after():
 
 @pytest.mark.parametrize("outcome", ["skip", "xfail", "fail"])
 def test_an_outcome_that_is_raised(run, outcome):
-    """`pytest.skip`, `xfail` and `fail` are exceptions: `errdefer` runs, and `recover()` stops none of them without its type (D10, P3)."""
+    """`pytest.skip`, `xfail` and `fail` raise: `errdefer` runs, and only `recover()` with their
+    type stops them (D10, P3).
+    """
     result = run(
         f"""
 @with_defers
@@ -231,7 +248,9 @@ def test_after():
 
 
 def test_what_a_test_expects_to_be_raised(run):
-    """`pytest.raises` and `monkeypatch` around or in a decorated function do as ever; a deferred call undoes at the function's end (D2)."""
+    """`pytest.raises` and `monkeypatch` work around and in a decorated function; a deferred
+    call undoes at its end (D2).
+    """
     result = run(
         """
 import os
@@ -257,7 +276,9 @@ def test_it(monkeypatch):
 
 
 def test_usefixtures_plugins_and_reports(run):
-    """`--fixtures`, `--collect-only` and `--setup-show` name decorated fixtures, with their lines and docs, as they do others (A)."""
+    """`--fixtures`, `--collect-only` and `--setup-show` list decorated fixtures with
+    their lines and docs (A).
+    """
     text = """
 @pytest.fixture
 @with_defers

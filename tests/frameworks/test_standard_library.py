@@ -1,7 +1,7 @@
-"""The decorators and classes of the standard library, and how they are stacked on decorated functions (A).
+"""Decorators and classes of the standard library, stacked on decorated functions (A).
 
-What stands alone with @with_defers (a cache, `contextmanager`, `singledispatch`) is in tests/test_under_other_decorators.py and
-tests/test_what_can_be_decorated.py; here they meet each other, and classes.
+tests/test_under_other_decorators.py and tests/test_what_can_be_decorated.py test each one alone (a
+cache, `contextmanager`, `singledispatch`); here they meet each other, and classes.
 """
 
 import abc
@@ -25,7 +25,7 @@ from godefer import DeferError, ausing, defer, errdefer, okdefer, recover, with_
 
 @pytest.fixture(params=["below", "above"])
 def put(request, way):
-    """Put another decorator on a function, below which, or above which, @with_defers stands."""
+    """Put *decorator* on a function, with @with_defers below or above it."""
     return lambda other, fn: other(way(fn)) if request.param == "below" else way(other(fn))
 
 
@@ -36,7 +36,9 @@ def put(request, way):
     "cache", [functools.cache, functools.lru_cache(maxsize=None), functools.lru_cache(typed=True)]
 )
 def test_cached_method(put, events, cache):
-    """A cached method runs, and defers, once for each object and argument; what fails is not kept (A)."""
+    """A cached method runs, and defers, once for each object and argument; a
+    failure is not cached (A).
+    """
 
     class Thing:
         def load(self, n):
@@ -56,7 +58,9 @@ def test_cached_method(put, events, cache):
 
 
 def test_cached_property(put, events):
-    """A cached property is kept when it returned; when it failed or its deferred call did, it is tried again (A)."""
+    """A cached property is kept if it returned; after a failure, its own or a deferred
+    call's, it is tried again (A).
+    """
 
     class Thing:
         fails = 2
@@ -83,7 +87,9 @@ def test_cached_property(put, events):
 
 
 def test_singledispatch(way, put, events):
-    """Each implementation of a generic function is decorated, below `register`, and calls others (A, D4)."""
+    """Each implementation of a generic function is decorated below `register`,
+    and can call others (A, D4).
+    """
 
     def show(x):
         defer(events.append, "object exits")
@@ -108,7 +114,9 @@ def test_singledispatch(way, put, events):
 
 
 def test_above_register(events):
-    """`register` returns what it was given: above it @with_defers comes too late, and `defer` says where to put it (A, D3)."""
+    """`register` returns its argument, so above it @with_defers comes too late: `defer`
+    says where to put it (A, D3).
+    """
 
     @functools.singledispatch
     def show(x):
@@ -150,7 +158,9 @@ def test_singledispatchmethod(way, events):
 
 
 def test_above_singledispatchmethod():
-    """Its object is none that can be called, so above it @with_defers is a TypeError that names it and says what to write (A)."""
+    """A `singledispatchmethod` object is not callable, so above it @with_defers is a TypeError
+    that says what to write (A).
+    """
     with pytest.raises(TypeError) as caught:
 
         class Thing:
@@ -162,8 +172,8 @@ def test_above_singledispatchmethod():
     message = str(caught.value)
     assert "singledispatchmethod" in message
     assert (
-        "write @with_defers (or @with_defers(result='name')) on the line right above a `def`, below any other decorator"
-        in message
+        "write @with_defers (or @with_defers(result='name')) on the line right above a `def`, "
+        "below any other decorator" in message
     )
 
 
@@ -200,7 +210,9 @@ def test_total_ordering_and_cmp_to_key(way, events):
 
 
 def test_asynccontextmanager(put, events):
-    """`asynccontextmanager` may stand below or above: the calls are awaited when the block ends, and may recover (A, D6, P4)."""
+    """`asynccontextmanager` works below or above: the calls are awaited at the block's end,
+    and may recover (A, D6, P4).
+    """
 
     async def note(text):
         await asyncio.sleep(0)
@@ -231,7 +243,9 @@ def test_asynccontextmanager(put, events):
 
 
 def test_context_managers_as_decorators(put, events):
-    """A context manager that decorates a decorated function leaves after its deferred calls; below it, within (A, D2)."""
+    """A context manager as decorator exits after the deferred calls if it is above,
+    and before if below (A, D2).
+    """
 
     @contextlib.contextmanager
     def logged():
@@ -247,7 +261,7 @@ def test_context_managers_as_decorators(put, events):
 
 
 def test_an_async_context_manager_as_a_decorator(put, events):
-    """So does an async one on a coroutine function (A, D2)."""
+    """An async context manager does the same on a coroutine function (A, D2)."""
 
     @contextlib.asynccontextmanager
     async def logged():
@@ -265,7 +279,9 @@ def test_an_async_context_manager_as_a_decorator(put, events):
 
 
 def test_callbacks_of_an_exit_stack(way, events):
-    """Decorated functions can be what an ExitStack calls, by `callback` and by `push`, which may stand above (A)."""
+    """An ExitStack can call decorated functions, by `callback` and by `push`,
+    used as decorators above (A).
+    """
     with contextlib.ExitStack() as stack:
 
         @stack.push
@@ -285,7 +301,9 @@ def test_callbacks_of_an_exit_stack(way, events):
 
 @pytest.mark.parametrize("kind", ["push", "callback"])
 def test_above_a_callback_of_an_exit_stack(events, kind):
-    """Both return what they were given: above them @with_defers comes too late, and `defer` says where to put it (A, D3)."""
+    """Both return their argument, so above them @with_defers comes too late: `defer`
+    says where to put it (A, D3).
+    """
     with (
         pytest.raises(
             DeferError,
@@ -350,7 +368,9 @@ def test_dataclass(way, events, options):
 
 @pytest.mark.parametrize("decorator", ["way", "none"])
 def test_super_in_a_dataclass_with_slots(way, decorator):
-    """A dataclass with slots is another class than the one its methods were made in: `super()` knows as much as without @with_defers (A)."""
+    """In a dataclass with slots, which is a new class, `super()` works as well as
+    without @with_defers (A).
+    """
 
     @dataclasses.dataclass
     class Base:
@@ -380,7 +400,9 @@ def test_super_in_a_dataclass_with_slots(way, decorator):
 
 
 def test_abstract_methods(put, events):
-    """Abstract methods, class methods and properties stay abstract and keep a body that is called by `super()` (A)."""
+    """Abstract methods, class methods and properties stay abstract, and `super()`
+    can call their bodies (A).
+    """
 
     class Store(abc.ABC):
         def save(self, x):
@@ -422,7 +444,9 @@ def test_abstract_methods(put, events):
 
 
 def test_protocol(way, events):
-    """A decorated method makes its class an instance of a protocol; a protocol's own methods may be decorated, and inherited (A)."""
+    """A decorated method can satisfy a protocol; a protocol's own methods may be
+    decorated and inherited (A).
+    """
 
     @typing.runtime_checkable
     class Closing(typing.Protocol):
@@ -458,7 +482,7 @@ def test_protocol(way, events):
 
 
 def test_decorators_of_typing(put, events):
-    """Those that only mark a function leave their mark on the decorated one, in either order (A)."""
+    """Decorators that only mark a function mark the decorated one, in either order (A)."""
 
     class Thing:
         def method(self):
@@ -491,7 +515,9 @@ def test_deprecated(put, events):
 
 
 def test_enum(way, events):
-    """A method of an enumeration is decorated, and a function that is no method stays none of its members (A)."""
+    """A method of an enumeration can be decorated, and a plain function
+    does not become a member (A).
+    """
 
     class Colour(enum.Enum):
         RED = 1
@@ -514,7 +540,7 @@ def test_enum(way, events):
 
 
 def test_methods_of_class_creation(way, events):
-    """What Python calls when a class is made or subscripted may be decorated as well (A)."""
+    """The methods that Python calls when a class is made or subscripted may be decorated (A)."""
 
     class Field:
         @way
@@ -555,7 +581,9 @@ def test_methods_of_class_creation(way, events):
 
 
 def test_unittest(way, events):
-    """Test methods are decorated, under `patch` and `skipIf`, and their calls run before `tearDown` and clean-ups (A, D2)."""
+    """Test methods are decorated, under `patch` and `skipIf`, and their calls run before
+    `tearDown` and clean-ups (A, D2).
+    """
 
     class Case(unittest.IsolatedAsyncioTestCase):
         def tearDown(self):
@@ -628,8 +656,10 @@ def wrong():
 
 
 def test_atexit(way, tmp_path):
-    """`atexit.register` returns what it was given, so it stands above; below it, the error at the program's end says so (A, D3)."""
-    assert atexit.register  # what the program below uses
+    """`atexit.register` returns its argument, so it goes above; below it, the error at the
+    program's end says so (A, D3).
+    """
+    assert atexit.register  # names that the program below uses
     (tmp_path / "program.py").write_text(AT_EXIT)
     env = {
         "GODEFER_OPEN_CODED": "1" if way.name == "open-coded" else "0",

@@ -1,4 +1,4 @@
-"""tenacity, which calls a function again when it fails: each try has its own deferred calls (A, D4)."""
+"""tenacity calls a failing function again: each try has its own deferred calls (A, D4)."""
 
 import asyncio
 import inspect
@@ -39,12 +39,14 @@ EVENTS_OF_THREE_TRIES = [
 
 @pytest.fixture(params=["below", "above"])
 def decorated(request, way):
-    """A function under a retrying decorator and @with_defers, which stands below, or above."""
+    """Return a function with @with_defers below, or above, a retrying decorator."""
     return lambda again, fn: again(way(fn)) if request.param == "below" else way(again(fn))
 
 
 def test_each_try(decorated, events):
-    """The deferred calls of a try run at its end, before the next one begins; `errdefer` for those that failed (A, D4, D10)."""
+    """A try's deferred calls run before the next try begins; `errdefer` runs for
+    failed tries (A, D4, D10).
+    """
     tries = iter([1, 2, 3])
 
     def connect(host):
@@ -64,7 +66,7 @@ def test_each_try(decorated, events):
 
 
 def test_each_try_of_a_coroutine_function(decorated, events):
-    """A coroutine function is tried again with its clean-ups awaited between (A, D4, D6)."""
+    """The clean-ups of a coroutine function are awaited before the next try (A, D4, D6)."""
     tries = iter([1, 2, 3])
 
     async def note(text):
@@ -88,7 +90,9 @@ def test_each_try_of_a_coroutine_function(decorated, events):
 
 
 def test_the_last_try_fails(decorated, events):
-    """When no try succeeds, each has run its calls, and the last exception is the cause of tenacity's (D2)."""
+    """When no try succeeds, each has run its calls, and tenacity's error has the last
+    exception as its cause (D2).
+    """
 
     def connect():
         errdefer(events.append, "fails")
@@ -101,7 +105,7 @@ def test_the_last_try_fails(decorated, events):
 
 
 def test_what_is_not_tried_again(decorated, events):
-    """An exception that is not to be tried again leaves at once, after the calls of the one try (D2)."""
+    """An exception without a retry leaves at once, after the calls of the one try (D2)."""
 
     def connect():
         defer(events.append, "exits")
@@ -113,7 +117,9 @@ def test_what_is_not_tried_again(decorated, events):
 
 
 def test_an_exception_of_a_deferred_call_is_tried_again(decorated, events):
-    """A deferred call that fails makes its try fail: it is what the retrying decorator sees (D5)."""
+    """A deferred call that fails makes its try fail: the retrying decorator sees its exception
+    (D5).
+    """
     failures = [ConnectionError("not flushed")]
 
     def flush():
@@ -131,7 +137,9 @@ def test_an_exception_of_a_deferred_call_is_tried_again(decorated, events):
 
 
 def test_a_try_that_recovers_is_not_tried_again(decorated, events):
-    """A function that recovers returns, so there is nothing to try again; it may ask for another try by its result (P4)."""
+    """A function that recovers returns, so it is not tried again unless its result asks for it
+    (P4).
+    """
     again = retry(stop=stop_after_attempt(3), retry=retry_if_result(lambda result: result is None))
     tries = iter([1, 2, 3])
 
@@ -151,7 +159,9 @@ def test_a_try_that_recovers_is_not_tried_again(decorated, events):
 
 
 def test_asking_for_another_try(decorated, events):
-    """tenacity's own exception, by which a function asks to be called again, is one as any other (P1)."""
+    """tenacity's own exception TryAgain, which asks for another try, is an
+    exception like any other (P1).
+    """
     tries = iter([1, 2])
 
     def poll():
@@ -166,7 +176,7 @@ def test_asking_for_another_try(decorated, events):
 
 
 def test_another_policy_for_the_same_function(decorated, events):
-    """`retry_with` makes a function with another policy, whose tries have their own calls too (A)."""
+    """Tries of a function made by `retry_with` have their own calls too (A)."""
 
     def connect():
         defer(events.append, "exits")
@@ -178,7 +188,9 @@ def test_another_policy_for_the_same_function(decorated, events):
 
 
 def test_tries_as_a_loop(way, events):
-    """In tenacity's loop of `with` blocks the tries are no calls: their defers are the function's, and run when it exits (D2, D8)."""
+    """The `with` blocks of tenacity's loop are not calls: their defers belong
+    to the function (D2, D8).
+    """
 
     @way
     def connect():

@@ -1,4 +1,4 @@
-"""Tools that make functions anew: typeguard, beartype, line_profiler (docs/cookbook/frameworks.md)."""
+"""Tools that rebuild functions: typeguard, beartype, line_profiler (docs/cookbook/frameworks.md)."""
 
 import importlib.util
 import io
@@ -124,7 +124,9 @@ def test_typechecked_below(load):
 
 @pytest.mark.parametrize("name", ["above", "class's method", "class's static", "class's property"])
 def test_typechecked_above(load, name):
-    """Above it, `@typechecked` drops the defers of an open-coded function: the error names typeguard, and the order (D3)."""
+    """Above it, `@typechecked` drops the defers of an open-coded function: the error names
+    typeguard and the order (D3).
+    """
     pytest.importorskip(
         "typeguard", reason="typeguard is not installed (the extra 'frameworks' has it)"
     )
@@ -188,7 +190,7 @@ def test_beartype(load):
 
 
 def test_beartype_import_hook(load, tmp_path, monkeypatch):
-    """`beartype.claw` decorates what a module defines, outside of `@with_defers`: both work (A)."""
+    """`beartype.claw` decorates a module's definitions, outside of `@with_defers`: both work (A)."""
     roar = pytest.importorskip(
         "beartype.roar", reason="beartype is not installed (the extra 'frameworks' has it)"
     )
@@ -213,7 +215,9 @@ def test_beartype_import_hook(load, tmp_path, monkeypatch):
 
 
 def test_line_profiler(load):
-    """line_profiler goes above and below, and counts the lines of the function with its deferred calls (A)."""
+    """line_profiler works above and below, and counts the lines of the function
+    with its deferred calls (A).
+    """
     pytest.importorskip(
         "line_profiler", reason="line_profiler is not installed (the extra 'frameworks' has it)"
     )
