@@ -33,7 +33,9 @@ def test_the_function_returns_to_its_caller(way):
 
 @pytest.mark.parametrize("kind", ["function", "coroutine"])
 def test_the_value_after_a_recovery(way, kind):
-    """The value is what a `return` had already evaluated, else None; a failing `finally` discards it first (P4)."""
+    """The function returns the value that a `return` had evaluated, else None; a failing
+    `finally` discards it first (P4).
+    """
     seen = Seen()
 
     @way
@@ -74,7 +76,7 @@ def test_the_value_after_a_recovery(way, kind):
 @pytest.mark.parametrize("kind", ["function", "generator", "coroutine", "async generator"])
 @pytest.mark.parametrize("inside_except", [False, True], ids=["", "inside an except of the caller"])
 def test_the_remaining_calls_run_as_on_a_normal_return(way, kind, inside_except):
-    """The calls that remain see what the caller sees as `sys.exception()`, and chain to no recovered exception (P4)."""
+    """Later calls see the caller's `sys.exception()`, and chain to no recovered exception (P4)."""
     seen = []
 
     def note():
@@ -144,7 +146,9 @@ def test_the_remaining_calls_run_as_on_a_normal_return(way, kind, inside_except)
 
 
 def test_a_new_exception_after_a_recovery_is_not_chained(way):
-    """A deferred call that fails after a recovery leaves with no trace of the recovered exception (P4, D5)."""
+    """If a deferred call fails after a recovery, no trace of the recovered exception
+    is in its chain (P4, D5).
+    """
 
     @way
     def f():
@@ -158,7 +162,9 @@ def test_a_new_exception_after_a_recovery_is_not_chained(way):
 
 
 def test_a_context_manager_after_a_recovery(way):
-    """A context manager of `using` whose turn comes after a recovery gets None three times (P4, D11)."""
+    """A context manager of `using` whose turn comes after a recovery gets
+    None three times (P4, D11).
+    """
     seen = []
 
     class Manager:
@@ -179,7 +185,9 @@ def test_a_context_manager_after_a_recovery(way):
 
 
 def test_the_recovered_exception_is_left_alone(way):
-    """A recovered exception keeps its context, cause and notes, and can be raised again later (P4, D5)."""
+    """A recovered exception keeps its context, cause and notes, and can be
+    raised again later (P4, D5).
+    """
     seen = []
 
     @way

@@ -23,7 +23,9 @@ from tests.systems.conftest import backend, interruptible, run  # fixtures
 
 @pytest.mark.parametrize("limit", [None, 60])
 def test_result(run, limit):
-    """The call gets its arguments and its result comes back, be the function async, sync, or one with an awaitable result (X)."""
+    """The call gets its arguments and returns its result, for a function that is async, sync, or
+    returns an awaitable (X).
+    """
     shield = shielded if limit is None else lambda *a, **k: shielded_for(limit, *a, **k)
 
     async def add(a, b=0):
@@ -52,7 +54,9 @@ def test_result(run, limit):
 @pytest.mark.parametrize("times", [0, 1, 100])
 @pytest.mark.parametrize("at_once", [False, True])
 def test_cancelled_while_it_waits(run, events, times, at_once):
-    """The call ends however often its task is cancelled, which is cancelled then: with its count, and the first message (X)."""
+    """The call ends however often its task is cancelled; then the task is, with its count
+    and the first message (X).
+    """
 
     async def main():
         clean_up = CleanUp(events)
@@ -75,7 +79,9 @@ def test_cancelled_while_it_waits(run, events, times, at_once):
 
 
 def test_cancelled_when_the_call_has_just_ended(run, events):
-    """A cancellation between the end of the call and the next step of its task is delivered, too (X)."""
+    """A cancellation between the end of the call and the next step of its
+    task is delivered, too (X).
+    """
 
     async def main():
         async def clean_up():
@@ -91,7 +97,9 @@ def test_cancelled_when_the_call_has_just_ended(run, events):
 
 
 def test_cancelled_by_the_call_itself(run, events):
-    """The task that a cancellation names counts, not who asked for it: the caller's does not interrupt the call, the call's own does (X)."""
+    """Cancelling the caller's task spares the call, cancelling the call's own interrupts it,
+    whichever code cancels (X).
+    """
 
     async def main():
         async def cancels_the_caller():
@@ -116,7 +124,9 @@ def test_cancelled_by_the_call_itself(run, events):
 
 
 def test_cancelled_before_it_waits(run, events):
-    """A cancellation that the task has yet to be told of when the call begins is delivered after it, as one that comes later (X)."""
+    """A cancellation that the task has not been told of when the call begins is
+    delivered after the call (X).
+    """
 
     async def main():
         async def work():
@@ -138,7 +148,9 @@ def test_cancelled_before_it_waits(run, events):
 
 @pytest.mark.parametrize("way_of_limit", ["timeout", "wait_for"])
 def test_a_timeout_around_it(run, events, way_of_limit):
-    """A timeout around the call raises its TimeoutError when the call has ended, and leaves no cancellation behind (X)."""
+    """A timeout around the call raises its TimeoutError when the call has ended, and
+    leaves no cancellation (X).
+    """
 
     async def clean_up():
         await asyncio.sleep(0.03)
@@ -160,7 +172,9 @@ def test_a_timeout_around_it(run, events, way_of_limit):
 
 @pytest.mark.parametrize("cancelled", [False, True])
 def test_a_timeout_in_the_call(run, events, cancelled):
-    """The call's own timeouts work as they do without a shield, also when the task was cancelled meanwhile (X)."""
+    """The call's own timeouts work as without a shield, also if the task
+    was cancelled meanwhile (X).
+    """
 
     async def close():
         begun.append(True)
@@ -190,7 +204,7 @@ def test_a_timeout_in_the_call(run, events, cancelled):
 
 @pytest.mark.parametrize("cancelled", [False, True])
 def test_a_task_group_in_the_call(run, events, cancelled):
-    """A task group in the call cancels the call's body when a task of it fails, and nothing else (X)."""
+    """A task group in the call cancels only the call's body when one of its tasks fails (X)."""
 
     async def fails():
         await asyncio.sleep(0.002)
@@ -219,7 +233,9 @@ def test_a_task_group_in_the_call(run, events, cancelled):
 
 
 def test_a_sibling_that_fails(run, events):
-    """A task group whose task fails waits for the shielded calls of the others, and of its own body (X)."""
+    """A task group with a failed task waits for the shielded calls of its other
+    tasks, and of its body (X).
+    """
 
     async def clean_up(name):
         await failed.wait()
@@ -249,7 +265,9 @@ def test_a_sibling_that_fails(run, events):
 
 @pytest.mark.parametrize("limit", [None, 60])
 def test_the_end_of_the_loop(run, events, limit):
-    """`asyncio.run` cancels every task when its main function ends, and the shielded calls of those finish before it returns (X)."""
+    """`asyncio.run` cancels every task when its main function ends, and their
+    shielded calls finish first (X).
+    """
 
     async def clean_up():
         begun.append(True)
@@ -275,7 +293,9 @@ def test_the_end_of_the_loop(run, events, limit):
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c(run, events, times):
-    """Ctrl-C cancels the main task, whose shielded call finishes; the second raises KeyboardInterrupt in the loop, and the call still finishes (X)."""
+    """Ctrl-C cancels the main task, whose shielded call finishes; it still does when a second one
+    raises KeyboardInterrupt in the loop (X).
+    """
 
     async def clean_up():
         loop = asyncio.get_running_loop()
@@ -295,7 +315,9 @@ def test_ctrl_c(run, events, times):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_the_call_ends_the_program(run, events, error):
-    """KeyboardInterrupt and SystemExit from the call leave the loop once, as they do when a task raises them: other tasks can end (X)."""
+    """KeyboardInterrupt and SystemExit from the call leave the loop once, as from a
+    task: other tasks can end (X).
+    """
 
     async def clean_up():
         await asyncio.sleep(0.001)
@@ -320,7 +342,7 @@ def test_the_call_ends_the_program(run, events, error):
 
 
 def test_no_further_task_is_seen(run):
-    """`asyncio.all_tasks()` shows the task that waits, and no task of godefer's (X)."""
+    """`asyncio.all_tasks()` shows the waiting task, and no task of godefer's (X)."""
 
     async def main():
         async def look():
@@ -333,7 +355,9 @@ def test_no_further_task_is_seen(run):
 
 
 def test_context_variables(run):
-    """The call has the context of its caller, the object itself: it can reset the caller's tokens, and its changes are seen (X)."""
+    """The call shares its caller's context: it can reset the caller's tokens, and
+    its changes are seen (X).
+    """
     variable = contextvars.ContextVar("variable", default="default")
 
     async def main():
@@ -352,7 +376,9 @@ def test_context_variables(run):
 
 
 def test_exception_in_flight(run):
-    """The call sees the exception that is being handled, whose traceback and context stay as they are (X, D10)."""
+    """The call sees the caller's handled exception, and leaves its traceback and
+    context as they are (X, D10).
+    """
 
     async def look():
         first = sys.exception()
@@ -377,7 +403,9 @@ def test_exception_in_flight(run):
 @pytest.mark.parametrize("handling", [False, True])
 @pytest.mark.parametrize("own_context", [False, True])
 def test_chains_of_a_call_that_fails(run, handling, own_context):
-    """An exception of the call has the chain that it has without a shield; its traceback leads to the call (X, D5)."""
+    """An exception of the call has the same chain as without a shield; its traceback
+    leads to the call (X, D5).
+    """
 
     async def fails():
         await asyncio.sleep(0)
@@ -416,7 +444,9 @@ def test_chains_of_a_call_that_fails(run, handling, own_context):
 
 @pytest.mark.parametrize("own_context", [False, True])
 def test_a_call_that_fails_in_a_cancelled_task(run, events, own_context):
-    """The error of the call is raised, and below its own chain is the cancellation that came meanwhile (X, D5)."""
+    """The error of the call is raised; below its own chain is the cancellation
+    that came meanwhile (X, D5).
+    """
 
     async def main():
         clean_up = CleanUp(events)
@@ -479,7 +509,9 @@ def test_a_shield_in_a_shield(run, events):
 
 
 def test_time_limit(run, events):
-    """After its seconds the call is cancelled, and a TimeoutError says what has not ended; one of the call's own stays as it is (X)."""
+    """After its seconds the call is cancelled, and a TimeoutError names the call; the call's own
+    TimeoutError is left alone (X).
+    """
 
     async def hangs():
         try:
@@ -507,7 +539,7 @@ def test_time_limit(run, events):
 
 
 def test_time_limit_in_a_cancelled_task(run, events):
-    """The TimeoutError comes also when the task was cancelled meanwhile, and that is its context (X)."""
+    """If the task was cancelled meanwhile, the cancellation is the context of the TimeoutError (X)."""
 
     async def main():
         clean_up = CleanUp(events)
@@ -530,12 +562,14 @@ def test_time_limit_in_a_cancelled_task(run, events):
 
 
 def core(used, seconds):
-    """The share of a core."""
+    """Return the share of a core."""
     return used / seconds
 
 
 def test_cpu_time_on_asyncio(run):
-    """Waiting in a cancelled task takes less than 5 % of a core, be it cancelled a hundred times (X)."""
+    """Waiting in a cancelled task takes less than 5 % of a core, even after a
+    hundred cancellations (X).
+    """
 
     async def main():
         task = asyncio.create_task(shielded(asyncio.sleep, 0.5))
@@ -576,10 +610,11 @@ def test_cpu_time_under_anyio(backend):
 
 
 def imported(code):
-    """The modules, of those that matter, that a program has imported in the end."""
+    """Return the relevant modules that a program has imported in the end."""
     script = textwrap.dedent(code) + textwrap.dedent("""
         import sys
-        print(*sorted(sys.modules.keys() & {"asyncio", "trio", "anyio", "sniffio", "typing", "godefer.aio"}))
+        relevant = {"asyncio", "trio", "anyio", "sniffio", "typing", "godefer.aio"}
+        print(*sorted(sys.modules.keys() & relevant))
     """)
     path = str(Path(godefer.__file__).parent.parent)
     done = subprocess.run(
@@ -592,7 +627,9 @@ def imported(code):
 
 
 def test_imports_nothing_that_the_program_has_not():
-    """Neither importing the module nor using it imports an event loop, anyio or typing; godefer does not import it (X)."""
+    """Neither importing nor using the module imports an event loop, anyio or typing;
+    godefer does not import it (X).
+    """
     assert imported("import godefer") == []
     by_hand = """
         from godefer.aio import shielded, shielded_for
@@ -610,7 +647,8 @@ def test_imports_nothing_that_the_program_has_not():
         before = set(sys.modules)
         from godefer.aio import shielded
         asyncio.run(shielded(asyncio.sleep, 0))
-        assert not [name for name in set(sys.modules) - before if "godefer" not in name and name[0] != "_"]
+        new = set(sys.modules) - before
+        assert not [name for name in new if "godefer" not in name and name[0] != "_"]
     """
     assert [name for name in imported(on_asyncio) if name != "typing"] == ["asyncio", "godefer.aio"]
 

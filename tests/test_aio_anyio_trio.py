@@ -34,13 +34,18 @@ def later(events):
 
 
 def cancelling(backend):
-    """How many cancellations asyncio still holds against the task: none when all scopes have taken theirs."""
+    """Return the number of cancellations that asyncio still holds against the task.
+
+    It is 0 when all scopes have taken theirs.
+    """
     return asyncio.current_task().cancelling() if backend.name == "asyncio" else 0
 
 
 @pytest.mark.parametrize("scopes", [1, 100])
 def test_cancelled_scopes(way, backend, events, later, scopes):
-    """Scopes that are cancelled while the call waits do not interrupt it, and take their cancellation when it has ended (X)."""
+    """Scopes cancelled while the call waits do not interrupt it, and take their
+    cancellation after it (X).
+    """
     import anyio
 
     async def wait(name):
@@ -81,7 +86,7 @@ def test_cancelled_scopes(way, backend, events, later, scopes):
 
 
 def test_a_scope_cancelled_before(way, backend, events, later):
-    """In a cancelled scope shielded calls finish one after the other, with their results: the cancellation is delivered already (X)."""
+    """In a cancelled scope shielded calls finish one after the other, with their results (X)."""
     import anyio
 
     async def clean_up():
@@ -127,7 +132,9 @@ def test_fail_after_around_it(backend, events, later):
 
 
 def test_scopes_in_the_call(backend, events, later):
-    """The call's own scopes, task groups and locks work, also when the scope around is cancelled (X)."""
+    """The call's own scopes, task groups and locks work, also when the
+    scope around is cancelled (X).
+    """
     import anyio
 
     async def close(around):
@@ -154,7 +161,7 @@ def test_scopes_in_the_call(backend, events, later):
 
 
 def test_a_sibling_that_fails_in_anyio(backend, events, later):
-    """A task group of anyio's whose task fails waits for the shielded calls (X)."""
+    """An anyio task group with a failed task waits for the shielded calls (X)."""
     import anyio
 
     async def wait(group, name):
@@ -181,7 +188,9 @@ def test_a_sibling_that_fails_in_anyio(backend, events, later):
 
 
 def test_time_limit_in_a_cancelled_scope(way, backend, events, later):
-    """The limit holds in a cancelled scope, and its TimeoutError can be recovered; the cancellation goes on (X, P3)."""
+    """The limit holds in a cancelled scope, and its TimeoutError can be recovered; the
+    cancellation goes on (X, P3).
+    """
     import anyio
 
     @way
@@ -223,7 +232,9 @@ def test_an_error_in_a_cancelled_scope(backend, events, later):
 
 
 def test_natively_cancelled_under_anyio(run, events):
-    """On asyncio, `task.cancel()` does not interrupt the call either, alone or together with a scope (X)."""
+    """On asyncio, `task.cancel()` does not interrupt the call either, alone or
+    together with a scope (X).
+    """
     anyio = pytest.importorskip(
         "anyio", reason="anyio is not installed (the extra 'systems' has it)"
     )
@@ -261,7 +272,9 @@ def test_natively_cancelled_under_anyio(run, events):
 
 
 def test_trio(way, events):
-    """On trio, too, the call finishes in a scope that is cancelled meanwhile, and Cancelled is raised then; other tasks go on (X)."""
+    """On trio the call finishes in a scope cancelled meanwhile, then Cancelled is
+    raised; other tasks go on (X).
+    """
     trio = pytest.importorskip("trio", reason="trio is not installed (the extra 'systems' has it)")
 
     async def later(scope):
@@ -288,7 +301,9 @@ def test_trio(way, events):
 
 
 def test_trio_as_a_guest(events):
-    """A trio that is a guest in the loop of asyncio has trio's shield, and asyncio's tasks beside it have theirs (X)."""
+    """A trio that is a guest in asyncio's loop has trio's shield, and asyncio's tasks
+    beside it have theirs (X).
+    """
     trio = pytest.importorskip("trio", reason="trio is not installed (the extra 'systems' has it)")
 
     async def later(scope):

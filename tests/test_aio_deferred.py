@@ -14,7 +14,9 @@ from tests.systems.conftest import backend, interruptible, run  # fixtures
 
 
 def test_deferred(way, run, events):
-    """`defer(shielded, …)` finishes in its turn, the others are made, and the function exits by the cancellation (X, D5, D10)."""
+    """`defer(shielded, …)` finishes in its turn, the other calls run, and the function exits by the
+    cancellation (X, D5, D10).
+    """
 
     @way
     async def work(clean_up):
@@ -40,7 +42,9 @@ def test_deferred(way, run, events):
 
 
 def test_deferred_in_a_cancelled_function(way, run, events):
-    """In a function that was cancelled before, shielded calls finish one after the other, and the cancellation goes on (X, D5)."""
+    """In a cancelled function, shielded calls finish one after the other, and the
+    cancellation goes on (X, D5).
+    """
 
     async def later(name):
         await asyncio.sleep(0.002)
@@ -66,7 +70,9 @@ def test_deferred_in_a_cancelled_function(way, run, events):
 
 
 def test_time_limit_that_is_recovered(way, run, events):
-    """The TimeoutError of a deferred call can be recovered, and a cancellation that came before goes on (X, P3)."""
+    """The TimeoutError of a deferred call can be recovered, and an earlier
+    cancellation goes on (X, P3).
+    """
 
     @way
     async def work():
@@ -87,7 +93,7 @@ def test_time_limit_that_is_recovered(way, run, events):
 
 
 def test_deferred_in_a_scope(run, events):
-    """It is the same in `async with defer_scope()` (X, S)."""
+    """The same holds in `async with defer_scope()` (X, S)."""
 
     async def work(clean_up):
         async with defer_scope() as scope:
@@ -190,7 +196,7 @@ def test_no_cycles(run):
 
 
 def test_closed_while_it_waits(events):
-    """A coroutine that is closed while it waits cancels the call, which nobody waits for any more (X, D2)."""
+    """Closing a coroutine while it waits cancels the call, which nobody awaits any more (X, D2)."""
 
     async def main():
         clean_up = CleanUp(events)

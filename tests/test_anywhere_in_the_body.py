@@ -14,7 +14,7 @@ from tests.helpers import Log
 
 
 def test_loops(way):
-    """A statement in a loop defers one call for each time round, with the values of that round (D8)."""
+    """A statement in a loop defers one call for each turn, with the values of that turn (D8)."""
     log = Log()
 
     @way
@@ -106,7 +106,9 @@ def test_try_star(way):
 
 
 def test_with(way):
-    """A statement in a `with` block defers to the exit of the function, which is after the block's (D8)."""
+    """A statement in a `with` block defers to the exit of the function,
+    after the block's exit (D8).
+    """
     log = Log()
 
     @way
@@ -125,7 +127,9 @@ def test_with(way):
     [([1, 2], ["pair 1 2"]), ({"k": 3}, ["key 3"]), ("x", ["other x"]), (7, [])],
 )
 def test_match(way, subject, expected):
-    """A statement in a `case` block defers with what the pattern bound, if that case was taken (D8)."""
+    """A statement in a `case` block defers with the values bound by the pattern,
+    if the case is taken (D8).
+    """
     log = Log()
 
     @way
@@ -143,7 +147,9 @@ def test_match(way, subject, expected):
 
 
 def test_async_for_and_async_with(way):
-    """Statements in `async for` and `async with` blocks defer to the exit of the async function (D8)."""
+    """Statements in `async for` and `async with` blocks defer to the exit
+    of the async function (D8).
+    """
     log = Log()
 
     async def numbers():
@@ -168,7 +174,7 @@ def test_async_for_and_async_with(way):
 
 
 def test_one_statement_executed_twice_runs_twice_with_the_values_of_each_time(way):
-    """A statement that control comes back to in a retry loop defers once more, and each call runs once (D8)."""
+    """A statement that a retry loop executes again defers once more, and each call runs once (D8)."""
     log = Log()
 
     @way
@@ -224,7 +230,9 @@ def _pending(way):
 @pytest.mark.parametrize("kind", ["function", "generator", "coroutine"])
 @pytest.mark.parametrize("error", [False, True], ids=["returns", "raises"])
 def test_a_million_pending_calls(way, kind, error):
-    """A million calls pending in one invocation all run, in order, without recursion, whatever its kind and exit (D8)."""
+    """A million pending calls in one invocation run in order, without recursion, for
+    every kind and exit (D8).
+    """
     run = _pending(way)[kind]
     n = (
         1_000_000 if kind == "function" and not error else 50_000
@@ -237,7 +245,9 @@ def test_a_million_pending_calls(way, kind, error):
 
 @pytest.mark.parametrize("error", [False, True], ids=["returns", "raises"])
 def test_time_is_linear_in_the_pending_calls(way, error):
-    """Ten times the pending calls take about ten times as long, far from the hundred of quadratic time (D8)."""
+    """Ten times the pending calls take about ten times as long, not the
+    hundred of quadratic time (D8).
+    """
     run = _pending(way)["function"]
 
     def seconds(n):
@@ -265,7 +275,7 @@ def test_memory_is_flat_per_pending_call(way, error):
     run = _pending(way)["function"]
 
     def traced(n):
-        """Bytes at the peak, and after."""
+        """Return the bytes at the peak, and after."""
         tracemalloc.start()
         try:
             before, _ = tracemalloc.get_traced_memory()
@@ -285,7 +295,9 @@ def test_memory_is_flat_per_pending_call(way, error):
 
 
 def test_many_pending_calls_that_all_fail_do_not_recurse(way):
-    """Thousands of calls that all raise still all run, each seeing the one before it in flight (D8, D5)."""
+    """Thousands of calls that all raise still run, each with the previous
+    exception in flight (D8, D5).
+    """
     n = 3_000
     seen = []
 

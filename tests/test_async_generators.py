@@ -1,4 +1,6 @@
-"""A decorated async generator function runs its deferred calls when the generator ends, in every way it can end (D2, A)."""
+"""A decorated async generator function runs its deferred calls at every end
+of its generator (D2, A).
+"""
 
 import asyncio
 import contextlib
@@ -14,7 +16,7 @@ from tests.helpers import pause
 
 @pytest.fixture
 def agen(way, events):
-    """An async generator function that yields 1 and 2, awaiting in between, and notes how it exits."""
+    """Yield 1 and 2, await in between, and note how the async generator exits."""
 
     async def cleanup():
         await asyncio.sleep(0)
@@ -34,7 +36,9 @@ def agen(way, events):
 
 
 def test_exhaustion(agen, events):
-    """The deferred calls of an async generator run, awaited, when it is exhausted, and not at a `yield` (D2, D6)."""
+    """The deferred calls of an async generator are awaited when it is exhausted,
+    not at a `yield` (D2, D6).
+    """
 
     async def main():
         g = agen()
@@ -47,7 +51,7 @@ def test_exhaustion(agen, events):
 
 
 def test_asend(agen, events):
-    """What is sent to a decorated async generator arrives at its `yield` (A)."""
+    """A value sent to a decorated async generator arrives at its `yield` (A)."""
 
     async def main():
         g = agen()
@@ -61,7 +65,9 @@ def test_asend(agen, events):
 
 
 def test_asend_before_the_start(agen, events):
-    """A value sent to an async generator that has not started is Python's own error, and starts nothing (A)."""
+    """A value sent to an async generator before its start is Python's own
+    error, and starts nothing (A).
+    """
 
     async def main():
         g = agen()
@@ -76,7 +82,9 @@ def test_asend_before_the_start(agen, events):
 
 
 def test_aclose(agen, events):
-    """Closing an async generator exits it by GeneratorExit: its deferred calls run, awaited (D2, D6, D10)."""
+    """Closing an async generator exits it by GeneratorExit: its deferred calls
+    are awaited (D2, D6, D10).
+    """
 
     async def main():
         g = agen()
@@ -91,7 +99,9 @@ def test_aclose(agen, events):
 
 
 def test_athrow(agen, events):
-    """An exception thrown into an async generator that does not catch it exits the generator, and comes out (D2)."""
+    """An exception thrown into an async generator, and not caught, exits the
+    generator and leaves it (D2).
+    """
     thrown = KeyError("thrown")
 
     async def main():
@@ -171,7 +181,9 @@ def test_aclose_that_the_body_answers_by_returning(way, events):
 
 
 def test_aclose_that_the_body_ignores(way, events):
-    """An async generator that goes on after GeneratorExit has not exited: aclose() complains, its calls wait (D2)."""
+    """An async generator that yields after GeneratorExit has not exited: aclose()
+    complains, its calls wait (D2).
+    """
 
     @way
     async def agen():
@@ -198,7 +210,9 @@ def test_aclose_that_the_body_ignores(way, events):
 
 
 def test_aclose_when_a_deferred_call_raises(way, events):
-    """What a deferred call raises while the async generator is being closed comes out of aclose() (D5)."""
+    """If a deferred call raises while the async generator is being closed, aclose()
+    raises its exception (D5).
+    """
 
     async def bad():
         await asyncio.sleep(0)
@@ -222,7 +236,9 @@ def test_aclose_when_a_deferred_call_raises(way, events):
 
 
 def test_break_out_of_a_loop(agen, events):
-    """After `break`, the deferred calls run at the end of the `aclosing` block around the loop (D2)."""
+    """After `break`, the deferred calls run at the end of the `aclosing`
+    block around the loop (D2).
+    """
 
     async def main():
         async with contextlib.aclosing(agen()) as g:
@@ -237,7 +253,9 @@ def test_break_out_of_a_loop(agen, events):
 
 
 def test_dropped_half_way(agen, events):
-    """An async generator dropped half-way is closed by the event loop, and its deferred calls are awaited (D2)."""
+    """The event loop closes an async generator dropped half-way, and awaits its deferred calls
+    (D2).
+    """
 
     async def main():
         g = agen()
@@ -252,7 +270,9 @@ def test_dropped_half_way(agen, events):
 
 
 def test_dropped_without_an_event_loop(way, events):
-    """An async generator dropped where no event loop looks after it is closed at once, as far as it need not wait (D2)."""
+    """Without an event loop a dropped async generator is closed at once, as far
+    as it need not wait (D2).
+    """
 
     @way
     async def agen():
@@ -268,14 +288,14 @@ def test_dropped_without_an_event_loop(way, events):
 
 
 def test_never_started(agen, events):
-    """An async generator that is dropped before its first step runs nothing and warns of nothing (D2)."""
+    """An async generator dropped before its first step runs nothing and warns of nothing (D2)."""
     agen()
     gc.collect()
     assert events == []
 
 
 def test_shutdown_asyncgens(agen, events):
-    """An async generator left suspended is closed by the loop when it shuts down, its deferred calls awaited (D2)."""
+    """A loop that shuts down closes a suspended async generator and awaits its deferred calls (D2)."""
     kept = []
 
     async def main():
@@ -288,7 +308,7 @@ def test_shutdown_asyncgens(agen, events):
 
 
 def test_the_loop_knows_one_generator(agen, events):
-    """The event loop is told of the generator that the caller holds, once, and of no other (A)."""
+    """The event loop learns of the caller's generator, once, and of no other (A)."""
     told = []
 
     async def main():
@@ -315,7 +335,9 @@ def test_the_loop_knows_one_generator(agen, events):
 
 
 def test_nested_async_generators(way, events):
-    """Of two decorated async generators, one iterating the other, each exits at its own end (D2, D4)."""
+    """Of two decorated async generators, one iterating the other, each
+    exits at its own end (D2, D4).
+    """
 
     @way
     async def inner():
@@ -338,7 +360,9 @@ def test_nested_async_generators(way, events):
 
 
 def test_raise(way, events):
-    """An exception raised in the body of an async generator runs its deferred calls, and comes out of the step (D2)."""
+    """An exception in the body of an async generator runs its deferred calls,
+    and leaves the step (D2).
+    """
     error = KeyError("body")
 
     @way
@@ -360,7 +384,7 @@ def test_raise(way, events):
 
 
 def test_recover(way, events):
-    """An async generator whose exception is recovered ends (P4)."""
+    """An async generator that recovers ends (P4)."""
 
     async def rescue():
         events.append(type(recover()))
@@ -381,7 +405,9 @@ def test_recover(way, events):
 
 @pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration])
 def test_stop_iteration_raised_in_the_body(way, events, kind):
-    """The deferred calls see the Stop(Async)Iteration that the body raised, the caller a RuntimeError (PEP 479, D10)."""
+    """The deferred calls see the body's own Stop(Async)Iteration, the caller a
+    RuntimeError (PEP 479, D10).
+    """
     stop = kind("mine")
 
     @way
@@ -402,7 +428,7 @@ def test_stop_iteration_raised_in_the_body(way, events, kind):
 
 
 def test_cancel(way, events):
-    """A task cancelled while an async generator awaits exits the generator by CancelledError (D2, D10)."""
+    """Cancelling a task exits the async generator that it awaits by CancelledError (D2, D10)."""
 
     async def cleanup():
         await asyncio.sleep(0)
@@ -432,7 +458,9 @@ def test_cancel(way, events):
 
 
 def test_async_context_manager(way, events):
-    """Under `contextlib.asynccontextmanager`, a decorated async generator runs its calls at the block's end (A, D2)."""
+    """Under `contextlib.asynccontextmanager` an async generator runs its calls
+    at the block's end (A, D2).
+    """
 
     @contextlib.asynccontextmanager
     @way
@@ -453,7 +481,7 @@ def test_async_context_manager(way, events):
 
 
 def test_two_steps_at_once(way, events):
-    """A second step while the first is under way is Python's own error, and the first goes on (A)."""
+    """A second step during the first is Python's own error, and the first goes on (A)."""
 
     @way
     async def agen():
@@ -495,7 +523,9 @@ def test_names(agen):
 
 
 def test_collected_in_a_cycle(way):
-    """An async generator that is collected with a cycle is closed by its event loop, `finally` blocks that await included (D2)."""
+    """The event loop closes an async generator collected in a cycle, and awaits its
+    `finally` blocks too (D2).
+    """
     events = []
 
     @way

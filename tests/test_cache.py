@@ -1,4 +1,4 @@
-"""Compiled code on disk (section C): when it is read, when written, and what it survives."""
+"""Compiled code on disk (section C): when it is read, when written, and which damage it survives."""
 
 import contextlib
 import hashlib
@@ -79,7 +79,7 @@ def project(tmp_path):
 
 
 def run(project, *options, program="main.py", python=sys.executable, status=0, **environment):
-    """Run the program; what it printed."""
+    """Run the program, and return its output."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     env |= {"PYTHONPATH": PARENT, "PYTHONHASHSEED": "0", **environment}
     done = subprocess.run(
@@ -100,7 +100,7 @@ def caches(project, pattern="module.*"):
 
 
 def test_a_module_has_one_file(project):
-    """What was compiled for a module is in one file beside its `.pyc` (C1)."""
+    """All compiled code of a module is in one file beside its `.pyc` (C1)."""
     assert run(project) == EXPECTED
     (file,) = caches(project)
     assert file.name == f"module.{sys.implementation.cache_tag}.godefer"
@@ -108,7 +108,7 @@ def test_a_module_has_one_file(project):
 
 
 def test_a_warm_cache_needs_no_compiler(project):
-    """With a warm cache nothing of the compiler is imported, and the functions do the same (C5)."""
+    """With a warm cache no part of the compiler is imported, and the functions do the same (C5)."""
     run(project)
     before = caches(project)[0].stat()
     (project / "main.py").write_text(
@@ -123,7 +123,9 @@ def test_a_warm_cache_needs_no_compiler(project):
 
 
 def test_explain_names_the_file(project):
-    """`explain` says of each open-coded function which file its code came from, once it was compiled (C6)."""
+    """`explain` names the file from which the code of an open-coded function came,
+    once it is compiled (C6).
+    """
     (project / "main.py").write_text(MAIN.replace("explain(fn).way", "explain(fn).cached"))
     cold, warm = (run(project).splitlines() for _ in range(2))
     (file,) = caches(project)
@@ -303,7 +305,7 @@ def test_a_notebook(project):
 
 
 def other_python():
-    """Another version of Python, on the PATH or installed beside this one; None if there is none."""
+    """Return another version of Python, on the PATH or beside this one, or None."""
     for minor in range(11, 16):
         name = f"python3.{minor}"
         beside = Path(sys.base_prefix).parent.glob(f"*/bin/{name}")
@@ -350,7 +352,7 @@ def test_two_versions_of_godefer(project):
 
 
 def test_each_byte_of_a_file(project):
-    """Data of which any byte is changed, or that ends too early anywhere, is as none (C2)."""
+    """Data with any byte changed, or truncated anywhere, is ignored (C2)."""
     run(project)
     whole = caches(project)[0].read_bytes()
     assert len(_cache._parse(whole)[1]) == 6  # and a wrapper's template
@@ -542,7 +544,7 @@ def test_a_script_in_safe_mode(project):
 
 
 def test_a_result_that_cannot_be_kept(project):
-    """A named result of a class of one's own is compiled each time, in silence (C2)."""
+    """A named result of a user's class is compiled each time, in silence (C2)."""
     text = MODULE.replace('result="found"', "result=Names('found')").replace(
         "import godefer\n",
         "import godefer, collections\nNames = collections.namedtuple('Names', 'one')\n",
@@ -552,7 +554,9 @@ def test_a_result_that_cannot_be_kept(project):
 
 
 def test_the_digest_of_the_compiler():
-    """The file is for this very compiler: after a change of it, write its digest to `_cache.COMPILER` (C2)."""
+    """The file is for this very compiler: after changing it, write its digest
+    to `_cache.COMPILER` (C2).
+    """
     package = Path(godefer.__file__).parent
     texts = [path.read_bytes() for path in sorted((package / "_compiler").glob("*.py"))]
     texts += [(package / "_runtime" / name).read_bytes() for name in ("constants.py", "wrapper.py")]

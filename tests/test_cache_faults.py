@@ -1,4 +1,4 @@
-"""The cache where a disk is full, a folder cannot be written, a file is damaged, a process dies: C1, C2, C3.
+"""The cache on a full disk, in a read-only folder, damaged, or after a crash (C1, C2, C3).
 
 Every start must do the same as ever and say nothing; and once a file can be written, it is whole.
 """
@@ -29,7 +29,7 @@ def project(tmp_path):
 
 @pytest.fixture
 def mount():
-    """`mounted`, in a test that is skipped where this process may not mount."""
+    """Return `mounted`, or skip the test where this process may not mount."""
 
     def attempt(stack, folder, *options):
         try:
@@ -55,7 +55,7 @@ def pages(path):
 
 
 def test_a_disk_of_any_size(project, mount):
-    """On a disk of any size nothing is said, and a file that does not fit is none (C1, C3)."""
+    """On a disk of any size nothing is said, and a file that does not fit is ignored (C1, C3)."""
     assert not project.wrong()
     # The interpreter leaves a broken .pyc where there is room for a part of it, so it is there.
     (pyc,) = project.pycache.glob("module.*.pyc")
@@ -87,7 +87,9 @@ def test_a_disk_without_room_for_names(project, mount):
 
 
 def test_a_disk_that_was_full(project, mount):
-    """A file from before the disk was full stays whole; it is replaced as soon as there is room (C3)."""
+    """A file from before the disk was full stays whole, and is replaced as
+    soon as there is room (C3).
+    """
     project.pycache.mkdir()
     with contextlib.ExitStack() as stack:
         mount(stack, project.pycache, *tmpfs("256k"))
@@ -110,7 +112,7 @@ def test_a_disk_that_was_full(project, mount):
 
 
 def test_a_file_may_not_grow(project):
-    """Where no file may have more than so many bytes, one that would is none (RLIMIT_FSIZE; C1, C3)."""
+    """A cache file over the size limit of the process is ignored (RLIMIT_FSIZE; C1, C3)."""
     resource = pytest.importorskip("resource")
     assert not project.wrong()
     size = project.file.stat().st_size
@@ -132,7 +134,7 @@ def test_a_file_may_not_grow(project):
 
 @pytest.fixture(params=["mode", "mount"])
 def read_only(request, project, mount):
-    """Make a folder one that cannot be written, for the time of a `with`; gives the words to put before a command."""
+    """Make a folder read-only for the time of a `with`; yield words to put before a command."""
 
     @contextlib.contextmanager
     def read_only(folder):
@@ -143,7 +145,7 @@ def read_only(request, project, mount):
                 yield []
             return
         before = []
-        if os.geteuid() == 0:  # to whom modes mean nothing, unless it gives up that right
+        if os.geteuid() == 0:  # root ignores modes unless it gives up that right
             before = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
             if shutil.which("setpriv") is None:
                 pytest.skip("needs setpriv to test modes as root")
@@ -158,7 +160,7 @@ def read_only(request, project, mount):
 
 @pytest.mark.parametrize("there", ["nothing", "whole", "stale", "damaged"])
 def test_a_read_only_folder(project, read_only, there):
-    """What is in a folder that cannot be written is used if it counts, and is left as it is (C1)."""
+    """A file in a read-only folder is used if it is valid, and is left as it is (C1)."""
     project.pycache.mkdir()
     if there != "nothing":
         assert not project.wrong()
@@ -279,7 +281,7 @@ def a_pyc(project, tmp_path):
     ],
 )
 def test_the_file_of_another(project, tmp_path, make):
-    """A file that was written for something else is as none, and is replaced (C2)."""
+    """A file that was written for something else is ignored, and replaced (C2)."""
     foreign = make(project, tmp_path)
     project.pycache.mkdir(exist_ok=True)
     project.file.write_bytes(foreign)
@@ -293,7 +295,7 @@ def test_the_file_of_another(project, tmp_path, make):
     "what", ["a link to itself", "a link to a device", "a socket", "too large"]
 )
 def test_something_else_in_its_place(project, what):
-    """What cannot be read, or has no end, is as none, and is replaced (C2)."""
+    """An unreadable or endless file is ignored, and replaced (C2)."""
     assert not project.wrong()
     project.file.unlink()
     if what == "a link to itself":
@@ -318,7 +320,7 @@ def test_something_else_in_its_place(project, what):
 
 
 def test_a_file_that_cannot_be_read(project):
-    """A file that may not be read is as none, and is replaced (C2)."""
+    """A file without read permission is ignored, and replaced (C2)."""
     assert not project.wrong()
     project.file.write_bytes(b"")
     project.file.chmod(0)
@@ -336,13 +338,13 @@ def test_a_file_that_cannot_be_read(project):
 
 @slow
 def test_processes_that_write_at_once(tmp_path):
-    """Processes of two trees that share a folder, and write its file again and again, are each right (C2, C3)."""
+    """Processes of two trees that write one shared file again and again are each right (C2, C3)."""
     assert cache_faults.writers(tmp_path, 8, 6) == []
 
 
 @slow
 def test_processes_that_are_killed_while_they_write(tmp_path):
-    """A process that is killed while it writes leaves the file as it was, or as it was to be (C3)."""
+    """A process killed while it writes leaves the file as it was, or as it was to be (C3)."""
     wrong, writing = cache_faults.killed(tmp_path / "project", 30, SEED)
     assert wrong == []
     assert writing
@@ -350,12 +352,12 @@ def test_processes_that_are_killed_while_they_write(tmp_path):
 
 @slow
 def test_starts_that_are_killed(tmp_path):
-    """A program that is killed at any moment of its start leaves nothing that a later one minds (C3)."""
+    """A program killed at any moment of its start leaves nothing that disturbs a later one (C3)."""
     assert cache_faults.killed_starts(tmp_path / "project", 10, SEED) == []
 
 
 def test_what_a_killed_process_leaves_is_not_in_the_way(project):
-    """Half-written files of processes that were killed are in nobody's way (C3)."""
+    """Half-written files of killed processes disturb nobody (C3)."""
     assert not project.wrong()
     data = project.file.read_bytes()
     project.file.unlink()
@@ -367,7 +369,7 @@ def test_what_a_killed_process_leaves_is_not_in_the_way(project):
 
 @pytest.mark.project
 def test_the_long_form(capsys):
-    """`python -m tests.cache_faults` tells its seed, and what went wrong."""
+    """`python -m tests.cache_faults` prints its seed and its failures."""
     few = ["--damages=7", "--kills=2", "--killed-starts=1", "--processes=2", "--starts=1"]
     assert cache_faults.main(["--seed=4", *few]) == 0
     printed = capsys.readouterr().out

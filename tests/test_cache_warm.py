@@ -1,4 +1,4 @@
-"""A process whose functions are all in the cache: it imports nothing of the compiler (C5)."""
+"""A process with all its functions in the cache imports no part of the compiler (C5)."""
 
 import compileall
 import json
@@ -247,7 +247,7 @@ def project(tmp_path):
 
 
 def run(folder, *, identity=False):
-    """Run the program, without site-packages and their start-up hooks; what it found."""
+    """Run the program, without site-packages and their start-up hooks, and return its findings."""
     values = f"FOLDER, PARENT, IDENTITY = {str(folder)!r}, {PARENT!r}, {identity}\n"
     command = [sys.executable, "-I", "-S", "-c", values + PROGRAM]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -274,7 +274,7 @@ def test_a_warm_process_imports_nothing_of_the_compiler(project):
 
 
 def test_calling_what_was_cached_imports_nothing_of_the_compiler(project):
-    """Calls of these functions, which return, fail and recover, import none of them either (C5)."""
+    """Calling these functions, which return, fail and recover, imports none of it either (C5)."""
     run(project)
     warm = run(project)
     undecorated = set(run(project, identity=True)["imported"])
@@ -294,7 +294,9 @@ def test_a_warm_process_does_the_same(project):
 
 @pytest.mark.parametrize("keep_folder", [True, False], ids=["in place", "moved"])
 def test_modules_without_their_source(project, tmp_path_factory, keep_folder):
-    """A `.pyc`-only copy of the modules is open-coded, has named results, and imports no compiler (C5)."""
+    """A `.pyc`-only copy of the modules is open-coded, has named results, and
+    imports no compiler (C5).
+    """
     cold = run(project)
     assert compileall.compile_dir(project, quiet=1, legacy=True, force=True)
     folder = project

@@ -1,4 +1,4 @@
-"""The instruction under way tells which name is called (D3): against the source of the standard library."""
+"""The next instruction tells the called name (D3), checked on the standard library's source."""
 
 import ast
 import os
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def dotted(node):
-    """The parts of a name; None if the expression is none."""
+    """Return the parts of a dotted name; None for other expressions."""
     if isinstance(node, ast.Name):
         return (node.id,)
     inner = dotted(node.value) if isinstance(node, ast.Attribute) else None
@@ -46,7 +46,7 @@ def code_objects(code):
 
 
 def same(found, expected):
-    """Whether they are the same names, but for what the compiler does to private ones."""
+    """Return whether both are the same names, allowing for the compiler's mangling."""
     return len(found) == len(expected) and all(
         a == b or a.endswith(b) for a, b in zip(found, expected, strict=True)
     )
@@ -54,7 +54,7 @@ def same(found, expected):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_names_of_calls(module):
-    """A call of a name is known by that name, and a call of an expression by none (D3)."""
+    """A call of a name is known by that name; a call of another expression has no name (D3)."""
     text = (LIBRARY / f"{module}.py").read_text(encoding="utf-8")
     tree = ast.parse(text)
     calls = {}
@@ -73,7 +73,7 @@ def test_names_of_calls(module):
             if not name.startswith("CALL") or "INTRINSIC" in name or len(here) != 1:
                 continue
             [call] = here
-            # The results of these are called as well, with the same place.
+            # Their results are called as well, at the same place.
             if id(call) in decorators or any(isinstance(a, ast.GeneratorExp) for a in call.args):
                 continue
             found, expected = instructions.callee(offset), dotted(call.func)

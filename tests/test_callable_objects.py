@@ -1,4 +1,4 @@
-"""A decorated callable object is that object, but each of its calls has its own deferred calls (A)."""
+"""A decorated callable object is that object, but each call has its own deferred calls (A)."""
 
 import asyncio
 import copy
@@ -58,7 +58,7 @@ def test_callable_object_in_every_other_use(way):
 
 
 def test_callable_object_called_on_itself(way):
-    """In its `__call__`, `self` is the object itself, which no `is` can tell from what others hold (A)."""
+    """In `__call__`, `self` is the object itself: `is` finds it identical to other references (A)."""
 
     class Self:
         def __call__(self):
@@ -77,7 +77,7 @@ def test_callable_object_is_left_alone(way):
 
 
 def test_callable_object_pickled(way):
-    """A callable object that can be pickled can still be when it is decorated, and comes back decorated (A)."""
+    """A decorated callable object can be pickled if the object can, and comes back decorated (A)."""
     counter = way(Counter(1))
     counter()
     again = pickle.loads(pickle.dumps(counter))
@@ -88,7 +88,7 @@ def test_callable_object_pickled(way):
 
 
 def test_callable_object_with_an_async_call(way):
-    """An object whose `__call__` is a coroutine function can be decorated (A)."""
+    """An object with a coroutine function as `__call__` can be decorated (A)."""
     events = []
 
     class Worker:

@@ -18,7 +18,7 @@ def arguments(error):
 
 
 class Recorder:
-    """Every exception that one run made, in order, so that two runs can be compared exception by exception."""
+    """Records every exception of one run, in order, so that two runs can be compared one by one."""
 
     def __init__(self):
         self.made = []
@@ -150,7 +150,7 @@ FLAVORS = {
 
 
 def by_hand(flavor, n):
-    """A function with *n* nested `try` statements, the first clean-up in the outermost `finally`."""
+    """Return a function with *n* nested `try`s, the first clean-up in the outermost `finally`."""
     define, pause = FLAVORS[flavor]
     lines = [f"{define} hand(cleanups, new, error):"]
     for depth in range(n):
@@ -193,7 +193,7 @@ def deferred(way, flavor):
 
 
 def call(flavor, function, *args):
-    """Run *function* to its end, in this very context: a chain ends at what the caller is handling."""
+    """Run *function* to its end in this very context: chains end at the caller's handled exception."""
     if flavor == "function":
         function(*args)
     elif flavor == "generator":
@@ -209,7 +209,7 @@ def call(flavor, function, *args):
 
 
 def run(flavor, function, cleanups, raises, inside_except):
-    """What left, and all exceptions there were."""
+    """Return the exception that left, and all exceptions there were."""
     new = Recorder()
     error = raises("body") if raises else None
     left = None
@@ -233,7 +233,7 @@ def run(flavor, function, cleanups, raises, inside_except):
 
 
 def shape(left, made):
-    """Everything that two runs must agree on, objects being told apart by when they are first met."""
+    """Return everything that two runs must agree on, with objects numbered in order of first sight."""
     met = []
 
     def number(error):
@@ -285,7 +285,7 @@ BODY = pytest.mark.parametrize("raises", [None, LookupError, StopIteration])
 @BODY
 @pytest.mark.parametrize("cleanup", CLEANUPS, ids=lambda cleanup: cleanup.__name__)
 def test_ten_calls_that_fail_alike(way, flavor, inside_except, raises, cleanup):
-    """Ten clean-ups that fail in the same way leave the chain that ten nested `finally` blocks leave (D5)."""
+    """Ten clean-ups that fail in the same way leave the chain of ten nested `finally` blocks (D5)."""
     compare(
         flavor, deferred(way, flavor), by_hand(flavor, 10), [cleanup] * 10, raises, inside_except
     )
@@ -295,13 +295,14 @@ def test_ten_calls_that_fail_alike(way, flavor, inside_except, raises, cleanup):
 @WHERE
 @BODY
 def test_ten_calls_that_fail_differently(way, flavor, inside_except, raises):
-    """Any mixture of ten clean-ups leaves the chain that ten nested `finally` blocks leave (D5)."""
+    """Any mixture of ten clean-ups leaves the chain of ten nested `finally` blocks (D5)."""
     deferring, hand = deferred(way, flavor), by_hand(flavor, 10)
     choose = random.Random(10)
     cleanups = CLEANUPS
     if sys.implementation.name == "pypy" and way.name == "runtime" and flavor != "function":
-        # Once a `__context__` was assigned None, PyPy sets none there any more. The runtime way has to assign it to a StopIteration
-        # that it takes back from PEP 479's RuntimeError; the difference shows if a later clean-up raises that very object again.
+        # Once a `__context__` was assigned None, PyPy sets none there any more. The runtime way has
+        # to assign it to a StopIteration that it takes back from PEP 479's RuntimeError; the
+        # difference shows if a later clean-up raises that very object again.
         cleanups = [
             cleanup
             for cleanup in CLEANUPS
@@ -314,7 +315,7 @@ def test_ten_calls_that_fail_differently(way, flavor, inside_except, raises):
 @WHERE
 @BODY
 def test_all_ways_in_which_three_calls_can_fail(way, inside_except, raises):
-    """Every combination of three clean-ups leaves the chain that three nested `finally` blocks leave (D5)."""
+    """Every combination of three clean-ups leaves the chain of three nested `finally` blocks (D5)."""
     deferring, hand = deferred(way, "function"), by_hand("function", 3)
     for cleanups in itertools.product(CLEANUPS, repeat=3):
         compare("function", deferring, hand, cleanups, raises, inside_except)
@@ -323,7 +324,7 @@ def test_all_ways_in_which_three_calls_can_fail(way, inside_except, raises):
 @WHERE
 @BODY
 def test_calls_that_cut_a_chain(way, inside_except, raises):
-    """No `__context__` changes but by the clean-ups themselves, also where these have cut a chain in two (D5)."""
+    """Only the clean-ups change a `__context__`, also where they have cut a chain in two (D5)."""
     deferring, hand = deferred(way, "function"), by_hand("function", 3)
     for cleanups in itertools.product([*CLEANUPS, cuts_the_context_of_the_one_in_flight], repeat=3):
         if cuts_the_context_of_the_one_in_flight in cleanups:
@@ -342,7 +343,9 @@ async def stopping_coroutine():
 @pytest.mark.parametrize("flavor", ["generator", "coroutine"])
 @pytest.mark.parametrize("where", ["its own", "of what it waits for"])
 def test_a_stop_iteration_that_leaves_a_body(way, flavor, where):
-    """Deferred calls see what a `finally` sees: the body's own StopIteration, or another's as a RuntimeError (D5)."""
+    """Deferred calls see the exception that a `finally` sees: the body's own StopIteration, or
+    another's as RuntimeError (D5).
+    """
 
     def note(seen):
         seen.append((type(sys.exception()), str(sys.exception())))
@@ -406,7 +409,9 @@ def test_the_whole_chain_of_ten_failing_calls_on_the_normal_exit(way):
 
 
 def test_the_whole_chain_of_ten_failing_calls_on_an_exceptional_exit(way):
-    """When a function raises and ten calls fail, the last has the nine others and the body's exception behind it (D5)."""
+    """When a function raises and ten calls fail, the last has the nine others and the body's
+    exception behind it (D5).
+    """
 
     @way
     def f():
@@ -454,7 +459,7 @@ def test_the_chain_goes_on_through_the_callers_deferred_calls(way):
 
 
 def test_what_the_caller_handles_ends_the_chain(way):
-    """Inside an `except` of the caller, the chain ends with what the caller is handling (D5)."""
+    """Inside an `except` of the caller, the chain ends with the caller's handled exception (D5)."""
 
     @way
     def f():
@@ -476,7 +481,7 @@ def test_what_the_caller_handles_ends_the_chain(way):
 
 
 def test_an_exception_that_leaves_a_function_keeps_its_own_context(way):
-    """An exception that no deferred call replaces keeps the context it was raised with, None included (D5)."""
+    """An exception that no deferred call replaces keeps its original context, None included (D5)."""
     ran = []
 
     @way
@@ -511,7 +516,9 @@ def test_an_exception_that_leaves_a_function_keeps_its_own_context(way):
 
 
 def test_async_calls_chain_while_they_are_awaited(way):
-    """A deferred coroutine that fails after it was suspended has what was in flight as its context (D5, D6)."""
+    """A deferred coroutine that fails after a suspension has the exception in
+    flight as its context (D5, D6).
+    """
 
     async def fail_later(name):
         await asyncio.sleep(0)
@@ -531,7 +538,7 @@ def test_async_calls_chain_while_they_are_awaited(way):
 
 
 def test_async_generators_chain_likewise(way):
-    """The clean-ups of an async generator leave the chain that nested `finally` blocks leave (D5)."""
+    """The clean-ups of an async generator leave the chain of nested `finally` blocks (D5)."""
 
     async def fail_later(name):
         await asyncio.sleep(0)
@@ -555,7 +562,9 @@ def test_async_generators_chain_likewise(way):
 
 
 def test_a_caller_that_handles_a_cycle(way):
-    """A chain of the caller's that leads back to itself, as only an assignment can make it, keeps no exit from ending (D5)."""
+    """An exit ends even if the caller's chain leads back to itself, as an
+    assignment can make it (D5).
+    """
     ran = []
 
     @way

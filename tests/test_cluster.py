@@ -1,8 +1,8 @@
-"""Decorated functions on the workers of a dask.distributed cluster: deferred calls run there, when a task fails or is cancelled too (A, D2).
+"""Decorated functions on dask.distributed workers run their deferred calls there (A, D2).
 
-What a cancellation is to a worker: when a client cancels a future, its worker is told to forget the task, and does so when the task has
-ended by itself. distributed interrupts no function for it, not an async one either; only a worker that closes cancels the
-async functions which it runs. Each of these is a test here.
+When a client cancels a future, its worker is told to forget the task, and does so when the task has
+ended by itself. distributed interrupts no function for it, not even an async one; only a worker
+that closes cancels its running async functions. Each of these is a test here.
 """
 
 import asyncio
@@ -13,12 +13,23 @@ import pytest
 
 distributed = pytest.importorskip("distributed", reason="needs the extra 'cluster'")
 
-from godefer import Panic, defer, errdefer, explain, okdefer, panic, recover, with_defers  # noqa: E402
+from godefer import (  # noqa: E402
+    Panic,
+    defer,
+    errdefer,
+    explain,
+    okdefer,
+    panic,
+    recover,
+    with_defers,
+)
 
 
 @pytest.fixture(scope="module")
 def client():
-    """A cluster of one worker, in a process of its own, that can be reached from this machine alone, and leaves no process."""
+    """Start a cluster of one worker process, reachable from this machine only,
+    and end it with the test.
+    """
     with (
         distributed.LocalCluster(
             n_workers=1,
@@ -45,7 +56,10 @@ def alive(pid):
 
 @pytest.fixture
 def notes(tmp_path):
-    """A function that notes something in a file, and one that gives all notes; each note tells whether it was made in another process."""
+    """Return a function that notes something in a file, and one that returns all notes.
+
+    Each note tells whether another process made it.
+    """
     path = tmp_path / "notes"
     path.touch()
 
@@ -72,7 +86,9 @@ def test_calls_are_made_on_the_worker(way, client, notes):
 
 
 def test_a_task_that_fails(way, client, notes):
-    """The calls of a task that fails run on the worker; the exception comes back as itself (D2, P1)."""
+    """The calls of a task that fails run on the worker; the client gets the same exception
+    (D2, P1).
+    """
     note, noted = notes
 
     @way
@@ -122,7 +138,10 @@ def test_explain_and_decorating_again_on_the_worker(way, client):
 
 @pytest.fixture
 def task(way, notes):
-    """Two tasks, of a thread and of the worker's event loop, that run until their argument says that it is time to end."""
+    """Return two tasks, for a thread and for the worker's event loop.
+
+    They run until their argument says that it is time to end.
+    """
     note, _ = notes
 
     @way
@@ -169,7 +188,7 @@ def exists(path):
 
 
 def state_on_the_worker(client, key):
-    """What the worker takes the task for; None when it has forgotten it."""
+    """Return the task's state on the worker; None when the worker has forgotten it."""
 
     def state(dask_worker):
         task = dask_worker.state.tasks.get(key)
@@ -181,7 +200,9 @@ def state_on_the_worker(client, key):
 
 @KINDS
 def test_a_task_that_is_cancelled_runs_to_its_end(client, task, notes, tmp_path, kind):
-    """The worker that has heard of a cancellation lets the function run, and makes its calls when it ends by itself (D2)."""
+    """After a cancellation the worker lets the function run to its end, and
+    then makes its calls (D2).
+    """
     _, noted = notes
     future = client.submit(task[kind], exists(tmp_path / "go"), pure=False)
     wait_for(lambda: noted() == ["begins"])
@@ -195,7 +216,9 @@ def test_a_task_that_is_cancelled_runs_to_its_end(client, task, notes, tmp_path,
 
 
 def test_a_task_in_a_thread_that_heeds_its_cancellation(way, client, notes):
-    """A function that looks at an event of the cluster's can end itself by an exception, and is failing (D2, D10)."""
+    """A function that looks at an event of the cluster can end by an
+    exception, and fails (D2, D10).
+    """
     note, noted = notes
 
     @way
@@ -224,7 +247,7 @@ def test_a_task_in_a_thread_that_heeds_its_cancellation(way, client, notes):
 
 
 def test_an_async_task_that_heeds_its_cancellation(way, client, notes):
-    """An async function that is interrupted on the worker's loop awaits its clean-ups there (D2, D6, P3)."""
+    """An async function interrupted on the worker's loop awaits its clean-ups there (D2, D6, P3)."""
     note, noted = notes
 
     @way
@@ -259,7 +282,7 @@ def test_an_async_task_that_heeds_its_cancellation(way, client, notes):
 
 
 def test_a_task_that_is_cancelled_before_it_begins(way, client, notes, tmp_path):
-    """A task that waits for a free thread of the worker and is cancelled has deferred nothing (D2)."""
+    """A task cancelled while it waits for a free thread of the worker has deferred nothing (D2)."""
     note, noted = notes
 
     @way
@@ -290,7 +313,9 @@ def test_a_task_that_is_cancelled_before_it_begins(way, client, notes, tmp_path)
 
 
 def test_a_worker_that_is_restarted(client, task, notes):
-    """A worker that closes cancels its async tasks and waits for its threads: the calls of both run before the process ends (D2, D6, P3)."""
+    """A closing worker cancels its async tasks and waits for its threads; the calls of both run
+    before the process ends (D2, D6, P3).
+    """
     _, noted = notes
     (before,) = client.run(os.getpid).values()
 
@@ -320,7 +345,9 @@ def test_a_worker_that_is_restarted(client, task, notes):
 
 
 def test_a_worker_that_is_retired(task, notes):
-    """An async task is cancelled on a worker that is retired, whose calls run there, and called again on another (D2, D4)."""
+    """A retired worker cancels an async task and runs its calls; another
+    worker calls it again (D2, D4).
+    """
     _, noted = notes
 
     def ends(noted=noted):
@@ -378,7 +405,7 @@ def test_a_generator_and_a_method(way, client, notes):
 
 
 def wait_for(condition):
-    """Wait until *condition* is true; it is another process that makes it so."""
+    """Wait until *condition* is true; another process makes it so."""
     deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline

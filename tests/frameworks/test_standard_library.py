@@ -243,9 +243,7 @@ def test_asynccontextmanager(put, events):
 
 
 def test_context_managers_as_decorators(put, events):
-    """A context manager as decorator exits after the deferred calls if it is above,
-    and before if below (A, D2).
-    """
+    """A context manager above or below @with_defers exits after the deferred calls (A, D2)."""
 
     @contextlib.contextmanager
     def logged():

@@ -1,4 +1,4 @@
-"""What runs the asynchronous tests: each event loop that is installed."""
+"""The runners of the asynchronous tests: each event loop that is installed."""
 
 import asyncio
 import importlib.util
@@ -15,7 +15,7 @@ def needs(name):
 
 @pytest.fixture(autouse=True)
 def interruptible():
-    """Ctrl-C is heard, by the processes that a test starts too: a shell has it ignored in what it runs in the background."""
+    """Make Ctrl-C reach the test and its processes: a shell's background jobs ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -27,7 +27,7 @@ def eager_loop():
     return loop
 
 
-# Python 3.11 has no eager tasks. That uvloop is missing is said by the tests that need it.
+# Python 3.11 has no eager tasks. The tests that need uvloop say that it is missing.
 LOOPS = ["asyncio"]
 if sys.version_info >= (3, 12):
     LOOPS.append("eager tasks")
@@ -37,7 +37,7 @@ if importlib.util.find_spec("uvloop") is not None:
 
 @pytest.fixture(params=LOOPS)
 def run(request):
-    """`asyncio.run` on one of the loops, and with tasks that begin to run when they are made."""
+    """Run a coroutine on one of the loops, and with tasks that begin to run when they are made."""
     if request.param == "uvloop":
         import uvloop
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the tests: on loopback, in a temporary folder, started when it is first asked for."""
+"""A PostgreSQL server for the tests: on loopback, in a temporary folder, started on first use."""
 
 import contextlib
 import os
@@ -13,7 +13,8 @@ from pathlib import Path
 
 START_SECONDS = 30
 
-# Ends the server and removes its folder ($0) when this process is gone, also if it was killed: its end of the pipe is closed by then.
+# Ends the server and removes its folder ($0) when this process has ended, even by SIGKILL: its end
+# of the pipe is closed by then.
 GUARD = """
     read -r _
     pid=$(head -n 1 "$0/data/postmaster.pid" 2>/dev/null)
@@ -26,7 +27,7 @@ WHERE_DEBIAN_PUTS_IT = Path("/usr/lib/postgresql")
 
 
 class NotHere(Exception):
-    """What is missing on this machine, in a line."""
+    """The name of a missing program or user, in a line."""
 
 
 def programs():
@@ -41,14 +42,15 @@ def programs():
 
 
 def unprivileged():
-    """What makes a process of ours another user's: the server refuses to be run by root."""
+    """Return options that run a process as another user: the server refuses to run as root."""
     if os.geteuid() != 0:
         return {}
     try:
         pwd.getpwnam("postgres")
     except KeyError:
         raise NotHere(
-            "there is no user 'postgres', which Debian's package makes, and root may not run PostgreSQL"
+            "there is no user 'postgres', which Debian's package makes, "
+            "and root may not run PostgreSQL"
         ) from None
     return {"user": "postgres", "group": "postgres", "extra_groups": []}
 
@@ -60,7 +62,7 @@ def free_port():
 
 
 def children(parent):
-    """The processes that *parent* has started, which need not be in a group of its own."""
+    """Return the processes that *parent* has started, in whatever process group."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             _, ppid = path.read_text().rpartition(")")[2].split()[:2]
@@ -69,7 +71,7 @@ def children(parent):
 
 
 class Server:
-    """A server of its own, with an empty database. Its data are gone when it is closed."""
+    """A server of its own, with an empty database. Closing it deletes its data."""
 
     def __init__(self):
         import psycopg
@@ -116,7 +118,7 @@ class Server:
 
     @property
     def environment(self):
-        """What a client finds it by, as psql does."""
+        """Return the environment by which a client such as psql finds the server."""
         return {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(self.port),
@@ -129,10 +131,13 @@ class Server:
         return f"host=127.0.0.1 port={self.port} user=bank dbname=postgres connect_timeout=10"
 
     def start(self):
-        """Start it, again on the same data if it was killed. The port is another one: the old one may be taken by now."""
+        """Start the server, or start it again on the same data if it was killed.
+
+        The port is new each time: another process may have taken the old one.
+        """
         for attempt in range(3):
             self.port = free_port()
-            # Safe against every death of a process, which is all that is tried here, and far faster.
+            # Faster, and it survives the death of processes, the only failure in these tests.
             options = [
                 "-c",
                 "fsync=off",
@@ -177,9 +182,10 @@ class Server:
         return False
 
     def kill(self):
-        """SIGKILL to every process of it, as when memory runs out: no farewell to its clients, nothing more written.
+        """Send SIGKILL to each of its processes, as when memory runs out.
 
-        Killed alone, the first process leaves those that serve a client time for a commit.
+        None takes leave of its clients or writes anything more. Killing only the first process
+        would leave time for a commit to those that serve a client.
         """
         others = list(children(self.process.pid))
         self.process.kill()

@@ -1,4 +1,4 @@
-"""anyio, on asyncio, on uvloop and on trio: scopes, task groups, threads and streams, with one behaviour on all of them."""
+"""anyio on asyncio, uvloop and trio: scopes, task groups, threads and streams behave the same."""
 
 import asyncio
 import contextlib
@@ -34,12 +34,17 @@ def shielded(later):
 
 
 def cancelling(backend):
-    """How many cancellations asyncio still holds against the task: none when all scopes have taken theirs."""
+    """Return the number of cancellations that asyncio still holds against the task.
+
+    It is 0 when all scopes have taken theirs.
+    """
     return asyncio.current_task().cancelling() if backend.name == "asyncio" else 0
 
 
 def test_cancelled_in_the_body(way, backend, events, later, shielded):
-    """Each clean-up is interrupted at its first checkpoint unless it is shielded, and the scope takes the cancellation in the end (D5, P3)."""
+    """Each clean-up is interrupted at its first checkpoint unless shielded; the scope takes the
+    cancellation in the end (D5, P3).
+    """
 
     @way
     async def work():
@@ -61,7 +66,9 @@ def test_cancelled_in_the_body(way, backend, events, later, shielded):
 
 
 def test_cancelled_in_a_deferred_call(way, backend, events, later, shielded):
-    """A scope that is cancelled while a clean-up is awaited interrupts it, and from then on the function fails (D5, D10)."""
+    """A scope cancelled during an awaited clean-up interrupts it, and the function
+    fails from then on (D5, D10).
+    """
 
     @way
     async def work(scope):
@@ -82,7 +89,9 @@ def test_cancelled_in_a_deferred_call(way, backend, events, later, shielded):
 
 
 def test_cancelled_twice(way, backend, events, later, shielded):
-    """Two scopes that are cancelled one after the other, the second during the clean-up of the first, each take their own (D5)."""
+    """If a second scope is cancelled during the clean-up of the first, each takes
+    its own cancellation (D5).
+    """
 
     @way
     async def work(outer):
@@ -108,7 +117,9 @@ def test_cancelled_twice(way, backend, events, later, shielded):
 
 
 def test_a_clean_up_with_a_deadline_of_its_own(way, backend, events, later):
-    """A shield that ends when its own time is up interrupts its clean-up alone, and is no exception; the cancellation goes on (D5)."""
+    """A shield whose time is up interrupts its own clean-up only, and raises nothing; the
+    cancellation goes on (D5).
+    """
 
     async def at_most(seconds, fn, *args):
         with anyio.move_on_after(seconds, shield=True) as scope:
@@ -133,7 +144,9 @@ def test_a_clean_up_with_a_deadline_of_its_own(way, backend, events, later):
 
 
 def test_a_scope_for_the_end_of_the_function(way, backend, events, later):
-    """A scope of the function that is shielded when the body ends lets every clean-up below it finish (D2, D11)."""
+    """If the function's scope is shielded when the body ends, every clean-up
+    below it finishes (D2, D11).
+    """
 
     @way
     async def work():
@@ -156,7 +169,9 @@ def test_a_scope_for_the_end_of_the_function(way, backend, events, later):
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_async_generators(way, backend, events, later, shielded, closed):
-    """Closed by `aclosing`, or by the loop that shuts down, a generator makes all its deferred calls, and shielded ones finish (D2, D5)."""
+    """A generator closed by `aclosing`, or by the loop's shutdown, makes all its calls;
+    shielded ones finish (D2, D5).
+    """
 
     @way
     async def numbers():
@@ -183,7 +198,9 @@ def test_async_generators(way, backend, events, later, shielded, closed):
 
 
 def test_recover_and_cancellation(way, backend, events):
-    """`recover()` leaves a cancellation alone; named, `anyio.get_cancelled_exc_class()`, it is stopped and the function returns (P3, P4)."""
+    """`recover()` leaves a cancellation alone; `recover(anyio.get_cancelled_exc_class())` stops it,
+    and the function returns (P3, P4).
+    """
 
     @way
     async def work(*types):
@@ -205,7 +222,9 @@ def test_recover_and_cancellation(way, backend, events):
 
 
 def test_an_error_that_is_recovered_in_a_cancelled_function(way, backend, events):
-    """An error in the clean-up has the cancellation as its context; once it is recovered, the cancellation goes on (P3, P5)."""
+    """An error in the clean-up has the cancellation as context; after its recovery the
+    cancellation goes on (P3, P5).
+    """
 
     @way
     async def work():
@@ -229,7 +248,9 @@ def test_an_error_that_is_recovered_in_a_cancelled_function(way, backend, events
 
 
 def test_scopes_of_the_function(way, backend, events, later):
-    """`using(anyio.move_on_after(…))` makes the function return when time is up, `fail_after` makes it a TimeoutError (D11, P4)."""
+    """With `using(anyio.move_on_after(…))` the function returns when time is up; `fail_after` makes
+    it a TimeoutError (D11, P4).
+    """
 
     @way
     async def gives_up():
@@ -255,7 +276,9 @@ def test_scopes_of_the_function(way, backend, events, later):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_task_group(way, backend, events, later, shielded, fails):
-    """A task group waits for its tasks and their clean-ups before what was deferred earlier; its ExceptionGroup can be recovered (D11, P2)."""
+    """A task group waits for its tasks and their clean-ups before earlier deferred calls run;
+    `recover` takes its ExceptionGroup (D11, P2).
+    """
 
     @way
     async def child(n):
@@ -290,7 +313,9 @@ def test_a_task_group(way, backend, events, later, shielded, fails):
 
 
 def test_a_service_that_is_started_and_stopped(way, backend, events, shielded):
-    """`await group.start(…)` returns when a decorated function says so; cancelling the group's scope cleans it up (D2, D11)."""
+    """`await group.start(…)` returns when the decorated function says so; cancelling the group's
+    scope cleans it up (D2, D11).
+    """
 
     @way
     async def service(task_status):
@@ -310,7 +335,9 @@ def test_a_service_that_is_started_and_stopped(way, backend, events, shielded):
 
 
 def test_streams(way, backend, events):
-    """`aclose` as a deferred call closes a stream although the function was cancelled, and the other side sees the end (D2, D6)."""
+    """A deferred `aclose` closes a stream although the function was cancelled, and the other
+    side sees the end (D2, D6).
+    """
 
     served = []
 
@@ -333,7 +360,7 @@ def test_streams(way, backend, events):
 
     @way
     async def main():
-        # The listener first: it is closed when the group's tasks, which use it, have ended.
+        # The listener is closed last, after the group's tasks, which use it.
         listener = await ausing(await anyio.create_tcp_listener(local_host="127.0.0.1"))
         group = await ausing(anyio.create_task_group())
         defer(group.cancel_scope.cancel)
@@ -351,7 +378,9 @@ def test_streams(way, backend, events):
 
 
 def test_locks(way, backend, events):
-    """anyio's locks and limiters are free again after a cancellation, whether it came while holding or while waiting (D2, D8, D11)."""
+    """anyio's locks and limiters are free after a cancellation, of a holder or
+    of a waiter (D2, D8, D11).
+    """
 
     @way
     async def hold(lock, entered):
@@ -376,7 +405,9 @@ def test_locks(way, backend, events):
 
 
 def test_threads(way, backend, events, later):
-    """A decorated function runs in a worker thread, and its deferred calls can come back to the event loop (D4)."""
+    """A decorated function runs in a worker thread, and its deferred calls can
+    call the event loop (D4).
+    """
 
     @way
     def in_a_thread():
@@ -394,7 +425,9 @@ def test_threads(way, backend, events, later):
 
 
 def test_processes(way, backend):
-    """A process of a cancelled function is killed and waited for, in a shield, before the function is over (D2, D6)."""
+    """A cancelled function kills its process and waits for it, in a shield, before it ends
+    (D2, D6).
+    """
     processes = []
 
     async def reap(process):

@@ -1,4 +1,4 @@
-"""asyncio, on its own loop, with eager tasks, and on uvloop: cancellation, timeouts, task groups, and the end of the loop."""
+"""asyncio, with eager tasks too, and uvloop: cancellation, timeouts, task groups, loop shutdown."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from tests.helpers import until
 
 @pytest.fixture
 def later(events):
-    """A clean-up that takes a while, and notes whether it was let finish."""
+    """Clean up slowly, and note whether it could finish."""
 
     async def later(name, seconds=0.002):
         try:
@@ -34,7 +34,9 @@ def later(events):
 
 
 def test_cancelled_in_the_body(way, run, events, later):
-    """One cancellation interrupts the body, and no awaited clean-up: they finish, one after the other, and the task is cancelled (D2, D6, P3)."""
+    """One cancellation interrupts the body and no awaited clean-up; afterwards the task
+    is cancelled (D2, D6, P3).
+    """
 
     @way
     async def work():
@@ -58,7 +60,9 @@ def test_cancelled_in_the_body(way, run, events, later):
 
 
 def test_cancelled_before_it_begins(way, run, events):
-    """A task that is cancelled before its first step has deferred nothing; eager ones have begun by then (D2)."""
+    """A task cancelled before its first step has deferred nothing; eager
+    tasks have begun by then (D2).
+    """
 
     @way
     async def work():
@@ -77,7 +81,9 @@ def test_cancelled_before_it_begins(way, run, events):
 
 
 def test_cancelled_in_a_deferred_call_after_a_return(way, run, events, later):
-    """A clean-up that is cancelled makes the function fail: from then on errdefer runs, and okdefer does not (D5, D10)."""
+    """A cancelled clean-up makes the function fail: from then on errdefer runs, and
+    okdefer does not (D5, D10).
+    """
 
     @way
     async def work():
@@ -100,7 +106,9 @@ def test_cancelled_in_a_deferred_call_after_a_return(way, run, events, later):
 
 
 def test_cancelled_twice(way, run, events, later):
-    """A second cancellation interrupts the clean-up that is being awaited, and that one alone; its context is that of nested `finally`s (D5)."""
+    """A second cancellation interrupts only the clean-up that is awaited then; its context is that
+    of nested `finally`s (D5).
+    """
 
     @way
     async def work():
@@ -138,14 +146,14 @@ def test_cancelled_twice(way, run, events, later):
 
     result = run(main(work))
     assert result == run(main(by_hand))
-    # PyPy sets no context on an exception whose own was assigned None, which its asyncio does.
+    # PyPy sets no context on an exception whose context was assigned None, as its asyncio does.
     context = ("first",) if sys.implementation.name == "cpython" else None
     assert result == (("second",), context, ["body", "b", "long was interrupted", "a"])
 
 
 @pytest.mark.parametrize("in_a_loop", [False, True])
 def test_cancelled_again_and_again(way, run, events, later, in_a_loop):
-    """However often it is cancelled, each clean-up is begun, once, in its turn (D5, D8)."""
+    """Each clean-up begins once, in its turn, however often the task is cancelled (D5, D8)."""
     if in_a_loop:
 
         @way
@@ -178,7 +186,9 @@ def test_cancelled_again_and_again(way, run, events, later, in_a_loop):
 @pytest.mark.parametrize("in_the_body", [False, True])
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_clean_up_that_must_finish(way, run, events, later, in_the_body, times):
-    """A clean-up that is shielded, and waited for, finishes however often its task is cancelled, which then stays cancelled (D2, D5, D10, X)."""
+    """A shielded clean-up finishes however often its task is cancelled; then the task is
+    cancelled (D2, D5, D10, X).
+    """
     begun = []
 
     @way
@@ -218,7 +228,7 @@ def test_a_clean_up_that_must_finish(way, run, events, later, in_the_body, times
 
 
 def test_a_shield_alone_does_not_wait(way, run, events):
-    """`asyncio.shield` keeps a clean-up from being interrupted, but the function is over before it: hence `shielded` (D6)."""
+    """`asyncio.shield` protects a clean-up, but the function ends before it: hence `shielded` (D6)."""
 
     @way
     async def work(clean_up):
@@ -243,7 +253,7 @@ def test_a_shield_alone_does_not_wait(way, run, events):
 
 
 def test_a_clean_up_that_must_finish_and_fails(way, run, events):
-    """Its error takes the cancellation's place, with that as its context (D5)."""
+    """Its error replaces the cancellation, which becomes its context (D5)."""
 
     @way
     async def work(clean_up):
@@ -271,7 +281,9 @@ def test_a_clean_up_that_must_finish_and_fails(way, run, events):
 
 
 def test_a_clean_up_that_must_finish_when_the_loop_ends(way, run, events, later):
-    """The end of the loop cancels every task: one that cleans up under a shield finishes first, waited for by the main function or not (D5, X)."""
+    """At the end of the loop each cancelled task finishes its shielded clean-up first, awaited by
+    the main function or not (D5, X).
+    """
 
     @way
     async def work(name):
@@ -292,7 +304,9 @@ def test_a_clean_up_that_must_finish_when_the_loop_ends(way, run, events, later)
 
 
 def test_a_clean_up_with_a_deadline_of_its_own(way, run, events, later):
-    """A timeout around a clean-up interrupts that one alone; once its TimeoutError is recovered, the cancellation goes on (D5, P3)."""
+    """A timeout around a clean-up interrupts only that; once its TimeoutError is recovered, the
+    cancellation goes on (D5, P3).
+    """
 
     async def at_most(seconds, fn, *args):
         async with asyncio.timeout(seconds):
@@ -318,7 +332,9 @@ def test_a_clean_up_with_a_deadline_of_its_own(way, run, events, later):
 
 
 def test_recover_does_not_take_a_cancellation(way, run, events):
-    """`recover()` does not stop a CancelledError; `recover(CancelledError)` does, and the function returns (P3, P4)."""
+    """`recover()` leaves a CancelledError alone; `recover(CancelledError)` stops it, and the
+    function returns (P3, P4).
+    """
 
     @way
     async def work(*types):
@@ -340,7 +356,9 @@ def test_recover_does_not_take_a_cancellation(way, run, events):
 
 
 def test_a_timeout_around_the_function(way, run, events, later):
-    """The clean-up that a timeout sets off is awaited to its end; then comes the TimeoutError (D2, D6)."""
+    """A timeout around the function awaits the clean-up to its end; then comes
+    the TimeoutError (D2, D6).
+    """
 
     @way
     async def work():
@@ -363,7 +381,9 @@ def test_a_timeout_around_the_function(way, run, events, later):
 
 
 def test_a_timeout_of_the_function(way, run, events, later):
-    """`await ausing(asyncio.timeout(…))` is a deadline for the rest of the function: what was deferred before sees a TimeoutError (D11)."""
+    """`await ausing(asyncio.timeout(…))` is a deadline for the rest of the function; earlier
+    deferred calls see a TimeoutError (D11).
+    """
 
     @way
     async def work(catch):
@@ -386,7 +406,7 @@ def test_a_timeout_of_the_function(way, run, events, later):
 
 
 def test_a_timeout_that_takes_in_the_clean_up(way, run, events, later):
-    """What is deferred after a timeout runs under it, and is interrupted by it too (D11)."""
+    """Calls deferred after a timeout run under it, and it interrupts them too (D11)."""
 
     @way
     async def work():
@@ -405,7 +425,9 @@ def test_a_timeout_that_takes_in_the_clean_up(way, run, events, later):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_task_group(way, run, events, later, fails):
-    """A task group that is entered by `ausing` waits for its tasks, and their clean-ups, before what was deferred earlier runs (D11, D4)."""
+    """A task group entered by `ausing` waits for its tasks, and their clean-ups, before earlier
+    deferred calls run (D11, D4).
+    """
 
     @way
     async def child(n):
@@ -438,13 +460,16 @@ def test_a_task_group(way, run, events, later, fails):
 
 
 def test_a_group_that_recover_does_not_take(way, run, events):
-    """A BaseExceptionGroup is no Exception: `recover()` leaves it, `recover(BaseExceptionGroup)` takes it (P3)."""
+    """`recover()` leaves a BaseExceptionGroup, which is no Exception;
+    `recover(BaseExceptionGroup)` takes it (P3).
+    """
 
     class Goodbye(BaseException):
         pass
 
     async def child():
-        # The group is waiting by then. On 3.12 one whose eager task fails in create_task() leaves its parent's cancellation behind.
+        # The group is waiting by then. On 3.12, if an eager task fails in create_task(), the group
+        # leaves a cancellation behind in its parent.
         await asyncio.sleep(0)
         raise Goodbye
 
@@ -466,7 +491,9 @@ def test_a_group_that_recover_does_not_take(way, run, events):
 
 
 def test_a_task_group_that_is_cancelled_from_outside(way, run, events, later):
-    """The tasks of a cancelled function clean up first, then the function does, and it stays cancelled (D2, D11)."""
+    """In a cancelled function the tasks clean up first, then the function; it
+    stays cancelled (D2, D11).
+    """
 
     @way
     async def child():
@@ -493,7 +520,9 @@ def test_a_task_group_that_is_cancelled_from_outside(way, run, events, later):
 
 
 def test_tasks_that_are_left_when_the_loop_ends(way, run, events, later):
-    """Tasks that nobody waited for are cancelled when the main function ends, and their clean-ups are awaited (D2)."""
+    """Tasks that nobody awaited are cancelled when the main function ends, and their
+    clean-ups are awaited (D2).
+    """
 
     @way
     async def work():
@@ -511,7 +540,9 @@ def test_tasks_that_are_left_when_the_loop_ends(way, run, events, later):
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_async_generators_that_nobody_closes(way, run, events, later, kept):
-    """The loop closes a generator when nothing refers to it, or when it shuts down: what it deferred is awaited, on the loop (D2, D6)."""
+    """The loop closes a generator that nothing refers to, or at its shutdown, and awaits
+    the deferred calls (D2, D6).
+    """
 
     @way
     async def numbers():
@@ -568,7 +599,9 @@ def test_an_async_generator_that_is_cancelled(way, run, events, later):
 
 
 def test_context_variables(way, run, events):
-    """A deferred call runs in its task's context, so a variable can be reset by it; other tasks see nothing of it (D4)."""
+    """A deferred call runs in its task's context: it can reset a variable there, and other
+    tasks see no change (D4).
+    """
     user = contextvars.ContextVar("user", default="nobody")
 
     async def check():
@@ -591,7 +624,9 @@ def test_context_variables(way, run, events):
 
 
 def test_threads_of_a_cancelled_task(way, run, events):
-    """A function in a thread goes on when the task that awaits it is cancelled, and its deferred calls run in that thread (D4)."""
+    """A function in a thread runs on when its awaiting task is cancelled; its deferred
+    calls run in that thread (D4).
+    """
     go_on, started = threading.Event(), threading.Event()
 
     @way
@@ -636,7 +671,8 @@ INTERRUPTED = """
         defer(lambda: print(type(sys.exception()).__name__, recover()))
         print(explain(work).way, flush=True)
         while True:
-            await asyncio.sleep(0.05)  # not one long wait: a signal that comes right before it would be seen after it
+            # Not one long wait, which would delay a signal that comes right before it.
+            await asyncio.sleep(0.05)
 
     if sys.argv[1] == "uvloop":
         import uvloop
@@ -648,7 +684,9 @@ INTERRUPTED = """
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_ctrl_c(way, tmp_path, monkeypatch, loop):
-    """Ctrl-C cancels the main task: its clean-up is awaited, and the program ends by a KeyboardInterrupt (D2, P3)."""
+    """Ctrl-C cancels the main task: its clean-up is awaited, and the program ends by
+    KeyboardInterrupt (D2, P3).
+    """
     if loop == "uvloop":
         pytest.importorskip("uvloop", reason="uvloop is not installed (the extra 'systems' has it)")
     program = tmp_path / "interrupted.py"

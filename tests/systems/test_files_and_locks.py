@@ -24,7 +24,7 @@ def open_files():
 
 
 def test_a_chain_of_files(way, tmp_path):
-    """Each file that was opened is closed, last first, when the next one cannot be opened (D2, D8)."""
+    """If the next file cannot be opened, each open file is closed, last first (D2, D8)."""
     for name in ("a", "b", "c"):
         (tmp_path / name).write_text(name)
     closed = []
@@ -48,7 +48,9 @@ def test_a_chain_of_files(way, tmp_path):
 
 
 def test_replace_or_leave_alone(way, tmp_path):
-    """A file is replaced as a whole when all is written, and left alone, with no rest of it, when writing or renaming fails (D10)."""
+    """A file is replaced as a whole, or left alone, without debris, when
+    writing or renaming fails (D10).
+    """
     target = tmp_path / "target"
     target.write_text("old")
 
@@ -77,7 +79,9 @@ def test_replace_or_leave_alone(way, tmp_path):
 
 
 def test_a_disk_that_is_full(way, tmp_path):
-    """What is written late fails in the deferred close itself: the error arrives, and what was deferred earlier undoes it (D5, D10)."""
+    """A late write fails in the deferred close itself: the error leaves, and earlier deferred
+    calls undo the work (D5, D10).
+    """
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full on this machine")
     note = tmp_path / "note"
@@ -97,7 +101,7 @@ def test_a_disk_that_is_full(way, tmp_path):
 
 
 def test_the_state_of_the_process(way, tmp_path, monkeypatch):
-    """Working directory, mask and environment are as before, whatever happens in between (D2)."""
+    """Working directory, mask and environment are restored after every exit (D2)."""
     monkeypatch.setenv("GODEFER_STATE", "outside")
 
     @way
@@ -123,7 +127,7 @@ def test_the_state_of_the_process(way, tmp_path, monkeypatch):
 
 
 def test_temporary_directories(way):
-    """A temporary directory is there during the function and the calls deferred after it, and gone afterwards (D2, D11)."""
+    """A temporary directory lasts until the calls deferred after it have run (D2, D11)."""
     seen = []
 
     @way
@@ -146,7 +150,7 @@ def test_temporary_directories(way):
 
 
 def test_memory_that_maps_a_file(way, tmp_path):
-    """A map is closed before the file it maps, and what was written through it is in the file (D2)."""
+    """A map is closed before its file, and the file has every byte written through the map (D2)."""
     path = tmp_path / "mapped"
     path.write_bytes(b"....")
 
@@ -199,7 +203,9 @@ TICKET = """
 
 @pytest.mark.parametrize("function", ["fcntl.flock", "fcntl.lockf"])
 def test_locks_between_processes(way, tmp_path, monkeypatch, function):
-    """Processes that count in one file under a lock lose no number, though some fail while they hold it (D2)."""
+    """Processes that count in one file under a lock lose no number, though some
+    fail while they hold it (D2).
+    """
     program, counter = tmp_path / "ticket.py", tmp_path / "counter"
     program.write_text(textwrap.dedent(TICKET.format(function=function)))
     counter.write_text("0")
@@ -217,7 +223,7 @@ def test_locks_between_processes(way, tmp_path, monkeypatch, function):
 
 
 def test_a_lock_that_another_has(way, tmp_path):
-    """Who does not get the lock has nothing to release; recovering from that is up to the function (D8, P4)."""
+    """A function that does not get the lock releases nothing; it may recover from that (D8, P4)."""
     path = tmp_path / "lock"
     path.touch()
     seen = []
@@ -243,7 +249,9 @@ def test_a_lock_that_another_has(way, tmp_path):
 )
 @pytest.mark.parametrize("entered", [False, True])
 def test_locks_of_threads(way, kind, entered):
-    """A lock that is released by a deferred call, or entered by `using`, is held by one thread at a time, failing or not (D4, D11)."""
+    """One thread at a time holds a lock, released by a deferred call or entered by `using`,
+    failing or not (D4, D11).
+    """
     lock, inside, most, total = kind(), 0, 0, 0
 
     if entered:
@@ -284,7 +292,9 @@ def test_locks_of_threads(way, kind, entered):
 
 @pytest.mark.parametrize("entered", [False, True])
 def test_locks_of_tasks(way, entered):
-    """An asyncio.Lock is free again after a return, an exception, a cancellation; one that was cancelled while waiting releases nothing (D2, D11)."""
+    """An asyncio.Lock is free after a return, an exception or a cancellation; a task cancelled
+    while it waits releases nothing (D2, D11).
+    """
     if entered:
 
         @way
@@ -328,7 +338,9 @@ def test_locks_of_tasks(way, entered):
 
 
 def test_a_thread_pool(way):
-    """A pool that is entered by `using` ends its work before what was deferred earlier runs, and errors arrive by the futures (D4, D11)."""
+    """A pool entered by `using` finishes its work before earlier deferred calls run; the futures
+    carry its errors (D4, D11).
+    """
     events = []
 
     @way
@@ -354,7 +366,9 @@ def test_a_thread_pool(way):
 
 
 def test_many_locks_at_once(way):
-    """Locks that are taken in a loop are released last first; the one that was not got is not among them (D8)."""
+    """Locks acquired in a loop are released last first, without the one that
+    could not be acquired (D8).
+    """
     locks, released = [threading.Lock() for _ in range(5)], []
     locks[3].acquire()
 

@@ -1,4 +1,4 @@
-"""PostgreSQL, over the network: transactions, advisory locks, and a server that is killed half-way through a transfer."""
+"""PostgreSQL over the network: transactions, advisory locks, and a server killed in a transfer."""
 
 import asyncio
 import threading
@@ -27,7 +27,7 @@ EACH = 100
 
 @pytest.fixture
 def server(postgresql):
-    """The server, with accounts of 100 each. A payment's taker must exist, which is checked at the commit."""
+    """Start a server with accounts of 100 each. The commit checks that a payment's taker exists."""
     if postgresql.process.poll() is not None:
         postgresql.start()  # a test that failed has left it dead
     with psycopg.connect(postgresql.conninfo) as db:
@@ -36,7 +36,8 @@ def server(postgresql):
             "CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL CHECK (balance >= 0))"
         )
         db.execute(
-            "CREATE TABLE payment (key text, taker int REFERENCES account DEFERRABLE INITIALLY DEFERRED)"
+            "CREATE TABLE payment (key text, "
+            "taker int REFERENCES account DEFERRABLE INITIALLY DEFERRED)"
         )
         db.execute(
             "INSERT INTO account SELECT n, %s FROM generate_series(0, %s) n", (EACH, ACCOUNTS - 1)
@@ -54,17 +55,17 @@ def balances(server):
 
 
 def connections(server):
-    """How many there are besides the one that asks; a server notices a closed one a moment later."""
+    """Return the number of other connections; the server notices a closed one a moment later."""
     [(count,)] = ask(
         server,
-        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid != pg_backend_pid()"
-        " AND state != 'idle'",
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        " AND pid != pg_backend_pid() AND state != 'idle'",
     )
     return count
 
 
 async def waiting(server):
-    """Until some connection waits for a lock that another one holds."""
+    """Wait until some connection waits for a lock that another one holds."""
     async with asyncio.timeout(30):
         while not ask(server, "SELECT pid FROM pg_locks WHERE NOT granted"):
             await asyncio.sleep(0.005)
@@ -77,7 +78,7 @@ NOTE = "INSERT INTO payment VALUES (%s, %s)"
 
 @pytest.fixture
 def transfer(way, server):
-    """Move an amount; what ends the transaction is noted in `seen`."""
+    """Move an amount; `seen` notes how the transaction ends."""
 
     @way
     def transfer(giver, taker, amount, seen, between=lambda: None):
@@ -98,7 +99,7 @@ def transfer(way, server):
 
 @pytest.fixture
 def atransfer(way, server):
-    """The same, asynchronously."""
+    """Do the same, asynchronously."""
 
     @way
     async def atransfer(giver, taker, amount, seen, between=asyncio.sleep):
@@ -127,7 +128,7 @@ def test_commit(transfer, server):
 
 @pytest.mark.parametrize("error", [LookupError, KeyboardInterrupt])
 def test_rollback(transfer, server, error):
-    """A function that fails half-way rolls back, and its own exception arrives (D10)."""
+    """A function that fails half-way rolls back, and its own exception leaves (D10)."""
 
     def fail():
         raise error
@@ -140,7 +141,9 @@ def test_rollback(transfer, server, error):
 
 
 def test_a_commit_that_fails(transfer, server):
-    """A commit that fails makes the function fail: it rolls back and closes, and the error arrives (D5, D10)."""
+    """A commit that fails makes the function fail: it rolls back and closes, and
+    the error leaves (D5, D10).
+    """
     seen = []
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
         transfer(0, 99, 30, seen)
@@ -149,7 +152,7 @@ def test_a_commit_that_fails(transfer, server):
 
 
 def test_async_commit_and_rollback(atransfer, server):
-    """Commit, rollback and close are awaited, in turn, before the function has exited (D6, D10)."""
+    """Commit, rollback and close are awaited, in turn, before the function ends (D6, D10)."""
 
     async def fail(_):
         raise LookupError
@@ -172,7 +175,9 @@ def test_async_commit_and_rollback(atransfer, server):
 
 
 def test_a_cancelled_transfer(atransfer, server):
-    """A task that is cancelled while the server works on its query rolls back, closes, and stays cancelled (D2, D10)."""
+    """A task cancelled while the server runs its query rolls back, closes, and
+    stays cancelled (D2, D10).
+    """
 
     async def main():
         db = await psycopg.AsyncConnection.connect(server.conninfo)
@@ -198,7 +203,9 @@ def test_a_cancelled_transfer(atransfer, server):
 
 
 def test_context_managers(way, server):
-    """A connection and its transaction are context managers: what they suppress ends the function, as in a `with` (D11, P4)."""
+    """A connection and its transaction are context managers: suppressing an exception ends the
+    function, as in a `with` (D11, P4).
+    """
 
     @way
     def work(how):
@@ -227,7 +234,7 @@ def test_context_managers(way, server):
 
 
 def test_recover_from_an_error_of_the_database(way, server):
-    """An error of the database can be recovered, and what was deferred before it still runs, as on a return (P2, P4)."""
+    """After a recovery from a database error, earlier deferred calls run as on a return (P2, P4)."""
 
     errors = []
 
@@ -251,7 +258,9 @@ def test_recover_from_an_error_of_the_database(way, server):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_an_advisory_lock(way, server, fails):
-    """The lock is held until the work is committed or rolled back, and is free afterwards, however the function exits (D2)."""
+    """The lock is held until the work is committed or rolled back, and is
+    free after every exit (D2).
+    """
     free = "SELECT pg_try_advisory_xact_lock(7)"
     observed = []
 
@@ -276,7 +285,9 @@ def test_an_advisory_lock(way, server, fails):
 
 
 def test_an_advisory_lock_between_threads(way, server):
-    """What an advisory lock guards is done by one at a time, though some fail in the middle of it (D4)."""
+    """One thread at a time does the work under an advisory lock, though some fail
+    in the middle of it (D4).
+    """
     inside, most, done = 0, 0, []
 
     @way
@@ -306,7 +317,7 @@ def test_an_advisory_lock_between_threads(way, server):
 
 
 def test_a_cancelled_wait_for_an_advisory_lock(way, server):
-    """A task that is cancelled while it waits for the lock never had it: nothing is unlocked, and its connection is closed (D8)."""
+    """A task cancelled while it waits for the lock unlocks nothing, and closes its connection (D8)."""
     seen = []
 
     @way
@@ -336,7 +347,9 @@ def test_a_cancelled_wait_for_an_advisory_lock(way, server):
 
 @pytest.mark.parametrize("entered", [False, True])
 def test_a_pool(way, server, entered):
-    """A connection that a function takes from a pool is back when it has exited, clean, however it exits; a waiting thread gets it (D4, D10)."""
+    """A pooled connection is back, clean, after every exit of its function; a waiting
+    thread gets it (D4, D10).
+    """
     if entered:
 
         @way
@@ -374,14 +387,17 @@ def test_a_pool(way, server, entered):
             defer(pool.putconn, db)
         return seen == errors
 
-    states = set()  # when a connection is given back; one that is left in a transaction the pool would roll back itself
+    # of connections when they are given back: the pool itself would roll back an open transaction
+    states = set()
     assert work() is True
     assert states == (set() if entered else {"IDLE"})
     assert balances(server) == [88, 112, 100, 100]
 
 
 def test_an_async_pool(way, server):
-    """Tasks that are cancelled while they hold a connection, or wait for one, leave the pool as it was (D2, D6, D8)."""
+    """Tasks cancelled while they hold a connection, or wait for one, leave the
+    pool as it was (D2, D6, D8).
+    """
 
     @way
     async def transfer(pool, giver, taker, held=None):
@@ -422,7 +438,7 @@ def test_an_async_pool(way, server):
 
 
 def test_rows_that_are_read_half_way(way, server):
-    """A generator with a cursor on the server closes it when it is closed (D2)."""
+    """A generator closes its server-side cursor when it is closed (D2)."""
     open_cursors = "SELECT count(*) FROM pg_cursors"
 
     @way
@@ -459,7 +475,9 @@ def test_rows_that_are_read_half_way(way, server):
 
 
 def test_the_server_is_killed_half_way(transfer, server):
-    """When the server dies between taking and giving, the rollback fails too, the connection is closed, and no money is lost (D5)."""
+    """If the server dies between taking and giving, the rollback fails too, the connection is
+    closed, and no money is lost (D5).
+    """
     seen = []
     with pytest.raises(psycopg.OperationalError) as caught:
         transfer(0, 1, 30, seen, server.kill)
@@ -473,7 +491,7 @@ def test_the_server_is_killed_half_way(transfer, server):
 
 
 def test_the_server_is_killed_half_way_of_an_async_transfer(atransfer, server):
-    """The same where rollback and close are awaited (D5, D6)."""
+    """The same holds where rollback and close are awaited (D5, D6)."""
 
     async def kill(_):
         server.kill()
@@ -488,7 +506,9 @@ def test_the_server_is_killed_half_way_of_an_async_transfer(atransfer, server):
 
 
 def test_the_server_is_killed_under_load(way, server):
-    """Threads transfer until the server dies: each transfer that returned is there, none is there by half, and no other but those in doubt (D5)."""
+    """The server dies under load: every returned transfer is there, none is there by half, and no
+    others but those in doubt (D5).
+    """
     returned, failed, enough = [], [], threading.Event()
 
     @way
@@ -498,7 +518,7 @@ def test_the_server_is_killed_under_load(way, server):
         errdefer(failed.append, key)
         errdefer(db.rollback)
         okdefer(db.commit)
-        # In the order of their ids, so that no two wait for each other.
+        # In the order of their ids, so that no two transfers wait for each other.
         for account, query in sorted(((giver, TAKE), (taker, GIVE))):
             db.execute(query, (1, account))
         db.execute(NOTE, (key, taker))

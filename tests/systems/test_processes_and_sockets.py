@@ -24,7 +24,9 @@ FOREVER = [sys.executable, "-c", "import time\nprint('up', flush=True)\ntime.sle
 
 
 def test_a_process_that_is_asked(way):
-    """Its input is closed first, then it is waited for, then its output is closed: in the reverse order of the statements (D2)."""
+    """A process's input is closed, it is waited for, and its output is closed: the
+    statements in reverse (D2).
+    """
 
     @way
     def ask(*questions):
@@ -47,7 +49,9 @@ def test_a_process_that_is_asked(way):
 
 @pytest.mark.parametrize("error", [LookupError, KeyboardInterrupt])
 def test_a_process_is_killed_on_failure_only(way, error):
-    """`errdefer(process.kill)` ends it when the function fails, and the wait that was deferred earlier then returns (D10)."""
+    """`errdefer(process.kill)` kills it when the function fails, so that the earlier
+    deferred wait returns (D10).
+    """
 
     @way
     def work(command, error):
@@ -66,7 +70,9 @@ def test_a_process_is_killed_on_failure_only(way, error):
 
 
 def test_a_pipeline(way):
-    """Of several processes in a row each is waited for, though the one in the middle cannot be started (D8)."""
+    """Each process of a pipeline is waited for, though the one in the
+    middle cannot be started (D8).
+    """
     started = []
 
     @way
@@ -91,7 +97,7 @@ def test_a_pipeline(way):
 
 
 def test_an_async_process_of_a_cancelled_task(way):
-    """A task that is cancelled kills its process and waits for it, before it is over (D2, D6)."""
+    """A cancelled task kills its process and waits for it before it ends (D2, D6)."""
     started = []
 
     @way
@@ -129,7 +135,8 @@ SERVICE = """
         scratch = using(tempfile.TemporaryDirectory(dir=directory))
         print(explain(serve).way, flush=True)
         while True:
-            time.sleep(0.05)  # not one long wait: a signal that comes right before it would be seen after it
+            # Not one long wait, which would delay a signal that comes right before it.
+            time.sleep(0.05)
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     serve(sys.argv[1])
@@ -141,7 +148,9 @@ SERVICE = """
     [(signal.SIGTERM, 7, "SystemExit"), (signal.SIGINT, -signal.SIGINT, "KeyboardInterrupt")],
 )
 def test_a_service_that_is_told_to_end(way, tmp_path, monkeypatch, number, status, name):
-    """SIGTERM, made a SystemExit, and Ctrl-C clean up, are not recovered, and end the process as they should (D2, P3)."""
+    """SIGTERM, made a SystemExit, and Ctrl-C clean up, are not recovered, and end the
+    process as usual (D2, P3).
+    """
     program, directory = tmp_path / "service.py", tmp_path / "run"
     program.write_text(textwrap.dedent(SERVICE))
     directory.mkdir()
@@ -159,7 +168,9 @@ def test_a_service_that_is_told_to_end(way, tmp_path, monkeypatch, number, statu
 
 
 def test_sockets_of_threads(way):
-    """Both ends are closed however a conversation ends; the server outlives a client that hangs up half-way (D2, D4, P4)."""
+    """Both ends are closed however a conversation ends; the server survives a client
+    that hangs up (D2, D4, P4).
+    """
     ended, failures = [], []
 
     @way
@@ -218,7 +229,9 @@ def test_sockets_of_threads(way):
 
 
 def test_a_pair_of_sockets(way):
-    """The other side sees the end of the conversation when, and only when, the function has exited (D2)."""
+    """The other side sees the end of the conversation when, and only when, the
+    function has exited (D2).
+    """
     ours, theirs = socket.socketpair()
     theirs.settimeout(30)
 
@@ -241,7 +254,9 @@ def test_a_pair_of_sockets(way):
 
 
 def test_sockets_of_tasks(way):
-    """Streams are closed, and that is awaited, on both sides: after an answer, an error, and the cancellation of either (D2, D6)."""
+    """Streams are closed, and the closing is awaited, on both sides: after an answer, an error, and
+    a cancellation of either (D2, D6).
+    """
     ended = []
 
     @way

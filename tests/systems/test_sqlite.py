@@ -1,4 +1,4 @@
-"""SQLite, embedded: transactions that end as their function does, whatever happens to the function or to its process."""
+"""SQLite, embedded: transactions end as their function does, even if their process is killed."""
 
 import signal
 import sqlite3
@@ -15,12 +15,18 @@ from godefer import defer, errdefer, okdefer, recover, using
 
 @pytest.fixture
 def bank(tmp_path):
-    """The path of a database with two accounts. A taker must exist, which SQLite checks when the transaction is committed."""
+    """Return the path of a database with two accounts. The commit checks that a taker exists."""
     path = tmp_path / "bank.db"
     with closing(sqlite3.connect(path)) as db:
         db.executescript("""
-            CREATE TABLE account (name TEXT PRIMARY KEY, balance INTEGER NOT NULL CHECK (balance >= 0));
-            CREATE TABLE payment (taker TEXT REFERENCES account DEFERRABLE INITIALLY DEFERRED, amount INTEGER);
+            CREATE TABLE account (
+                name TEXT PRIMARY KEY,
+                balance INTEGER NOT NULL CHECK (balance >= 0)
+            );
+            CREATE TABLE payment (
+                taker TEXT REFERENCES account DEFERRABLE INITIALLY DEFERRED,
+                amount INTEGER
+            );
             INSERT INTO account VALUES ('checking', 100), ('savings', 0);
         """)
     return path
@@ -39,7 +45,7 @@ def connect(path, timeout=5):
 
 @pytest.fixture
 def transfer(way):
-    """Move an amount; what it did on the connection is noted in `seen`."""
+    """Move an amount; `seen` notes its calls on the connection."""
 
     @way
     def transfer(path, giver, taker, amount, seen, between=lambda: None):
@@ -80,14 +86,16 @@ def test_rollback(transfer, bank, error):
 
 
 def test_a_constraint_that_fails(transfer, bank):
-    """An error of the database itself rolls back, and is what arrives (D10)."""
+    """An error of the database itself rolls back, and leaves the function (D10)."""
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
         transfer(bank, "checking", "savings", 101, [])
     assert balances(bank) == {"checking": 100, "savings": 0}
 
 
 def test_a_commit_that_fails(transfer, bank):
-    """When the commit itself fails, the function is failing by then: it rolls back and closes, and the error arrives (D5, D10)."""
+    """A commit that fails makes the function fail: it rolls back and closes, and
+    the error leaves (D5, D10).
+    """
     seen = []
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
         transfer(bank, "checking", "pension", 30, seen)
@@ -96,7 +104,9 @@ def test_a_commit_that_fails(transfer, bank):
 
 
 def test_a_database_that_is_locked(transfer, way, bank):
-    """A transaction that cannot begin has nothing to roll back; its connection is closed, and it works when the lock is gone (D8)."""
+    """A transaction that cannot begin rolls nothing back; its connection is closed, and works
+    when the lock is gone (D8).
+    """
 
     @way
     def while_locked(seen):
@@ -122,7 +132,9 @@ def test_a_database_that_is_locked(transfer, way, bank):
 
 
 def test_savepoints(way, bank):
-    """Functions within a transaction undo their own part and no other's; who recovers decides what is kept (D2, D10, P4)."""
+    """A function in a transaction undoes its own part only; the function that recovers decides how
+    much is kept (D2, D10, P4).
+    """
 
     @way
     def step(db, name, amount, fails=False):
@@ -153,7 +165,9 @@ def test_savepoints(way, bank):
 
 
 def test_rows_that_are_read_half_way(way, bank):
-    """A generator over rows ends its statement when it is closed: the database is not locked any more (D2)."""
+    """A generator over rows ends its statement when it is closed: the database
+    is no longer locked (D2).
+    """
 
     @way
     def names(db):
@@ -189,7 +203,8 @@ KILLED = """
         errdefer(db.execute, "ROLLBACK")
         okdefer(db.execute, "COMMIT")
         db.execute("UPDATE account SET balance = balance - 30 WHERE name = 'checking'")
-        db.execute("CREATE TABLE large AS WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000)"
+        db.execute("CREATE TABLE large AS WITH n(i) AS"
+                   " (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000)"
                    " SELECT i, hex(zeroblob(500)) FROM n")
         os.kill(os.getpid(), int(sys.argv[2]))
         db.execute("UPDATE account SET balance = balance + 30 WHERE name = 'savings'")
@@ -209,7 +224,9 @@ KILLED = """
     ],
 )
 def test_a_process_that_is_told_to_end(way, bank, tmp_path, monkeypatch, number, status, printed):
-    """A signal half-way through a transfer rolls it back; SIGKILL runs nothing, and the journal undoes it for the next one (D2, D10)."""
+    """A signal in a transfer rolls it back; after SIGKILL, which runs nothing, the journal undoes
+    it for the next process (D2, D10).
+    """
     program = tmp_path / "killed.py"
     program.write_text(textwrap.dedent(KILLED))
     monkeypatch.setenv("GODEFER_OPEN_CODED", "1" if way.name == "open-coded" else "0")

@@ -1,4 +1,4 @@
-"""trio: its cancellation stays until its scope is left, its Cancelled is no Exception, and its groups are ExceptionGroups."""
+"""trio: lasting cancellation of a scope, Cancelled as a BaseException, and ExceptionGroups."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ trio = pytest.importorskip("trio", reason="trio is not installed (the extra 'sys
 
 @pytest.fixture
 def later(events):
-    """A clean-up that reaches a checkpoint, and notes whether it was let pass."""
+    """Clean up by way of a checkpoint, and note whether it was passed."""
 
     async def later(name):
         try:
@@ -39,7 +39,9 @@ def shielded(later):
 
 
 def test_cancelled_in_the_body(way, events, later, shielded):
-    """Each awaited clean-up is begun and interrupted at its first checkpoint, unless it is shielded; the scope then takes the exception (D5, P3)."""
+    """Each awaited clean-up begins and, unless shielded, is interrupted at its first checkpoint;
+    the scope then takes the exception (D5, P3).
+    """
 
     @way
     async def work():
@@ -60,7 +62,7 @@ def test_cancelled_in_the_body(way, events, later, shielded):
 
 
 def test_cancelled_in_a_deferred_call_after_a_return(way, events, later):
-    """A clean-up that is cancelled makes the function fail, and every later one is still begun (D5, D10)."""
+    """A cancelled clean-up makes the function fail, and every later one still begins (D5, D10)."""
 
     @way
     async def work(scope):
@@ -90,7 +92,9 @@ def test_cancelled_in_a_deferred_call_after_a_return(way, events, later):
 
 
 def test_cancelled_twice(way, events, later, shielded):
-    """Two scopes that are cancelled one after the other, the second during the clean-up of the first: trio leaves it to the outer (D5)."""
+    """If a second scope is cancelled during the clean-up of the first, trio leaves the
+    Cancelled to the outer one (D5).
+    """
 
     @way
     async def work(outer):
@@ -112,7 +116,9 @@ def test_cancelled_twice(way, events, later, shielded):
 
 
 def test_a_clean_up_with_a_deadline_of_its_own(way, events, later):
-    """A shield that ends when its own time is up interrupts its clean-up alone, and is no exception; the cancellation goes on (D5)."""
+    """A shield whose time is up interrupts its own clean-up only, and raises nothing; the
+    cancellation goes on (D5).
+    """
 
     async def at_most(seconds, fn, *args):
         with trio.move_on_after(seconds, shield=True) as scope:
@@ -136,7 +142,9 @@ def test_a_clean_up_with_a_deadline_of_its_own(way, events, later):
 
 
 def test_recover_takes_exceptions_only(way, events, later):
-    """`recover()` does not stop a Cancelled, which is a BaseException; `recover(trio.Cancelled)` does (P3, P4)."""
+    """`recover()` leaves a Cancelled, which is a BaseException;
+    `recover(trio.Cancelled)` takes it (P3, P4).
+    """
 
     @way
     async def work(*types):
@@ -158,7 +166,9 @@ def test_recover_takes_exceptions_only(way, events, later):
 
 
 def test_an_error_in_the_clean_up_of_a_cancelled_function(way, events):
-    """It replaces the Cancelled, with that as its context; once it is recovered the Cancelled goes on, as Go's Goexit does (P3, P5)."""
+    """An error replaces the Cancelled, its context; after its recovery the Cancelled goes on, as
+    Go's Goexit does (P3, P5).
+    """
 
     @way
     async def work(catch):
@@ -182,7 +192,9 @@ def test_an_error_in_the_clean_up_of_a_cancelled_function(way, events):
 
 
 def test_scopes_of_the_function(way, events, later, shielded):
-    """`using(trio.move_on_after(…))` ends the function when time is up, and it returns; `fail_after` makes it a TooSlowError (D11, P4)."""
+    """With `using(trio.move_on_after(…))` the function returns when time is up; `fail_after` makes
+    it a TooSlowError (D11, P4).
+    """
 
     @way
     async def gives_up():
@@ -229,7 +241,9 @@ def test_scopes_of_the_function(way, events, later, shielded):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_nursery(way, events, later, shielded, fails):
-    """A nursery that is entered by `ausing` waits for its tasks and their clean-ups; its ExceptionGroup can be recovered (D11, P2)."""
+    """A nursery entered by `ausing` waits for its tasks and their clean-ups; `recover` takes its
+    ExceptionGroup (D11, P2).
+    """
 
     @way
     async def child(n):
@@ -261,7 +275,7 @@ def test_a_nursery(way, events, later, shielded, fails):
 
 
 def test_a_group_that_recover_does_not_take(way, events):
-    """A group with a BaseException in it is no Exception: `recover()` leaves it to whoever it is meant for (P3)."""
+    """`recover()` leaves a group with a BaseException in it, which is no Exception (P3)."""
 
     async def child():
         raise SystemExit(3)
@@ -280,7 +294,9 @@ def test_a_group_that_recover_does_not_take(way, events):
 
 
 def test_a_nursery_in_a_cancelled_scope(way, events, shielded):
-    """All that are cancelled at once clean up, children first, and nothing is left of it but the scope's own mark (D2, D11)."""
+    """Cancelled tasks clean up, children first, and nothing is left but the
+    scope's own mark (D2, D11).
+    """
 
     @way
     async def child():
@@ -304,7 +320,9 @@ def test_a_nursery_in_a_cancelled_scope(way, events, shielded):
 
 
 def test_streams_and_channels(way, events):
-    """What trio closes with `aclose` is closed although the function was cancelled, and the other side sees the end (D2, D6)."""
+    """trio's `aclose` closes streams and channels although the function was cancelled, and the
+    other side sees the end (D2, D6).
+    """
 
     served = []
 
@@ -356,7 +374,9 @@ def test_streams_and_channels(way, events):
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_async_generators_that_nobody_closes(way, events, later, shielded, kept):
-    """trio closes them, in a cancelled scope: every deferred call is made, and shielded ones finish (D2, D5)."""
+    """trio closes them, in a cancelled scope: every deferred call is made, and
+    shielded ones finish (D2, D5).
+    """
 
     @way
     async def numbers():
@@ -384,7 +404,7 @@ def test_async_generators_that_nobody_closes(way, events, later, shielded, kept)
         warnings.simplefilter("always")
         trio.run(main)
     assert events == ["c was interrupted", "b", "a was interrupted"]
-    # trio says who forgot it, by the function's name.
+    # trio names the function of the forgotten generator.
     messages = [str(warning.message) for warning in seen if warning.category is ResourceWarning]
     assert len(messages) == (0 if kept else 1)
     assert all(
@@ -394,7 +414,7 @@ def test_async_generators_that_nobody_closes(way, events, later, shielded, kept)
 
 
 def test_an_async_generator_that_is_closed(way, events, later):
-    """`aclosing` closes it where the consumer stands, outside of any cancelled scope (D2, D11)."""
+    """`aclosing` closes it at the consumer's place, outside of any cancelled scope (D2, D11)."""
 
     @way
     async def numbers():
@@ -414,7 +434,9 @@ def test_an_async_generator_that_is_closed(way, events, later):
 
 @pytest.mark.parametrize("in_a_deferred_call", [False, True])
 def test_ctrl_c(way, events, later, in_a_deferred_call):
-    """Ctrl-C in the body, or in a deferred call, runs the others, and is not recovered (D2, D5, P3)."""
+    """Ctrl-C in the body, or in a deferred call, runs the others, and is
+    not recovered (D2, D5, P3).
+    """
 
     def interrupt():
         events.append("interrupt")
@@ -436,7 +458,9 @@ def test_ctrl_c(way, events, later, in_a_deferred_call):
 
 
 def test_protection_from_ctrl_c(way, events):
-    """A function that trio protects from Ctrl-C is still protected when `@with_defers` stands next to its `def` (A)."""
+    """A function that trio protects from Ctrl-C stays protected when `@with_defers`
+    is next to its `def` (A).
+    """
 
     @trio.lowlevel.enable_ki_protection
     @way
@@ -458,7 +482,7 @@ def test_protection_from_ctrl_c(way, events):
 
 
 def test_threads(way, events, later):
-    """A decorated function runs in a worker thread, and its deferred calls can come back to trio (D4)."""
+    """A decorated function runs in a worker thread, and its deferred calls can call trio (D4)."""
 
     @way
     def in_a_thread():
