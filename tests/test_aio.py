@@ -539,7 +539,9 @@ def test_time_limit(run, events):
 
 
 def test_time_limit_in_a_cancelled_task(run, events):
-    """If the task was cancelled meanwhile, the cancellation is the context of the TimeoutError (X)."""
+    """If the task was cancelled meanwhile, the cancellation is the
+    context of the TimeoutError (X).
+    """
 
     async def main():
         clean_up = CleanUp(events)

@@ -1,4 +1,6 @@
-"""A `defer` may stand anywhere in the body, and runs once for each time it was executed: rule D8."""
+"""A `defer` may stand anywhere in the body, and runs once for each time
+it was executed: rule D8.
+"""
 
 import asyncio
 import contextlib
@@ -61,7 +63,9 @@ def test_conditions(way, n, expected):
 
 @pytest.mark.parametrize("error", [None, KeyError, ValueError])
 def test_try(way, error):
-    """Statements in the parts of a `try` defer to the exit of the function, not of the `try` (D8)."""
+    """Statements in the parts of a `try` defer to the exit of the
+    function, not of the `try` (D8).
+    """
     log = Log()
 
     @way
@@ -174,7 +178,9 @@ def test_async_for_and_async_with(way):
 
 
 def test_one_statement_executed_twice_runs_twice_with_the_values_of_each_time(way):
-    """A statement that a retry loop executes again defers once more, and each call runs once (D8)."""
+    """A statement that a retry loop executes again defers once more, and
+    each call runs once (D8).
+    """
     log = Log()
 
     @way

@@ -295,7 +295,9 @@ def test_never_started(agen, events):
 
 
 def test_shutdown_asyncgens(agen, events):
-    """A loop that shuts down closes a suspended async generator and awaits its deferred calls (D2)."""
+    """A loop that shuts down closes a suspended async generator and
+    awaits its deferred calls (D2).
+    """
     kept = []
 
     async def main():
@@ -503,7 +505,9 @@ def test_two_steps_at_once(way, events):
 
 
 def test_wrong_arguments(way):
-    """Wrong arguments to an async generator function fail at the call, not at the first step (A)."""
+    """Wrong arguments to an async generator function fail at the call,
+    not at the first step (A).
+    """
 
     @way
     async def agen(a, *, b):

@@ -1,4 +1,6 @@
-"""Compiled code on disk (section C): when it is read, when written, and which damage it survives."""
+"""Compiled code on disk (section C): when it is read, when written, and
+which damage it survives.
+"""
 
 import contextlib
 import hashlib

@@ -262,7 +262,9 @@ def ways(found):
 
 
 def test_a_warm_process_imports_nothing_of_the_compiler(project):
-    """A process that decorates 80 functions of four modules imports no part of the compiler (C5)."""
+    """A process that decorates 80 functions of four modules imports no
+    part of the compiler (C5).
+    """
     cold = run(project)
     assert {"godefer._compiler"} <= set(cold["imported"])
     warm = run(project)

@@ -58,7 +58,9 @@ def test_callable_object_in_every_other_use(way):
 
 
 def test_callable_object_called_on_itself(way):
-    """In `__call__`, `self` is the object itself: `is` finds it identical to other references (A)."""
+    """In `__call__`, `self` is the object itself: `is` finds it
+    identical to other references (A).
+    """
 
     class Self:
         def __call__(self):
@@ -77,7 +79,9 @@ def test_callable_object_is_left_alone(way):
 
 
 def test_callable_object_pickled(way):
-    """A decorated callable object can be pickled if the object can, and comes back decorated (A)."""
+    """A decorated callable object can be pickled if the object can, and
+    comes back decorated (A).
+    """
     counter = way(Counter(1))
     counter()
     again = pickle.loads(pickle.dumps(counter))

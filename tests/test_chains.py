@@ -193,7 +193,9 @@ def deferred(way, flavor):
 
 
 def call(flavor, function, *args):
-    """Run *function* to its end in this very context: chains end at the caller's handled exception."""
+    """Run *function* to its end in this very context: chains end at the
+    caller's handled exception.
+    """
     if flavor == "function":
         function(*args)
     elif flavor == "generator":
@@ -233,7 +235,9 @@ def run(flavor, function, cleanups, raises, inside_except):
 
 
 def shape(left, made):
-    """Return everything that two runs must agree on, with objects numbered in order of first sight."""
+    """Return everything that two runs must agree on, with objects
+    numbered in order of first sight.
+    """
     met = []
 
     def number(error):
@@ -285,7 +289,9 @@ BODY = pytest.mark.parametrize("raises", [None, LookupError, StopIteration])
 @BODY
 @pytest.mark.parametrize("cleanup", CLEANUPS, ids=lambda cleanup: cleanup.__name__)
 def test_ten_calls_that_fail_alike(way, flavor, inside_except, raises, cleanup):
-    """Ten clean-ups that fail in the same way leave the chain of ten nested `finally` blocks (D5)."""
+    """Ten clean-ups that fail in the same way leave the chain of ten
+    nested `finally` blocks (D5).
+    """
     compare(
         flavor, deferred(way, flavor), by_hand(flavor, 10), [cleanup] * 10, raises, inside_except
     )
@@ -315,7 +321,9 @@ def test_ten_calls_that_fail_differently(way, flavor, inside_except, raises):
 @WHERE
 @BODY
 def test_all_ways_in_which_three_calls_can_fail(way, inside_except, raises):
-    """Every combination of three clean-ups leaves the chain of three nested `finally` blocks (D5)."""
+    """Every combination of three clean-ups leaves the chain of three
+    nested `finally` blocks (D5).
+    """
     deferring, hand = deferred(way, "function"), by_hand("function", 3)
     for cleanups in itertools.product(CLEANUPS, repeat=3):
         compare("function", deferring, hand, cleanups, raises, inside_except)
@@ -481,7 +489,9 @@ def test_what_the_caller_handles_ends_the_chain(way):
 
 
 def test_an_exception_that_leaves_a_function_keeps_its_own_context(way):
-    """An exception that no deferred call replaces keeps its original context, None included (D5)."""
+    """An exception that no deferred call replaces keeps its original
+    context, None included (D5).
+    """
     ran = []
 
     @way

@@ -247,7 +247,9 @@ def test_a_task_in_a_thread_that_heeds_its_cancellation(way, client, notes):
 
 
 def test_an_async_task_that_heeds_its_cancellation(way, client, notes):
-    """An async function interrupted on the worker's loop awaits its clean-ups there (D2, D6, P3)."""
+    """An async function interrupted on the worker's loop awaits its
+    clean-ups there (D2, D6, P3).
+    """
     note, noted = notes
 
     @way

@@ -1,4 +1,4 @@
-"""python -m godefer: what it prints, where, and its exit status."""
+"""python -m godefer: its output, its streams, and its exit status."""
 
 import contextlib
 import io
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.project
 
 COMMAND = [sys.executable, "-m", "godefer"]
 
-# Where the tests themselves are run may have its own wishes.
+# The environment of this test run may set these itself.
 PLAIN = {
     name: value
     for name, value in os.environ.items()
@@ -42,7 +42,7 @@ def run_command(*arguments, **environment):
 
 
 def run_on_terminal(*arguments, cwd=None, **environment):
-    """What the command writes to a terminal of its own."""
+    """Return the output of the command on a terminal of its own."""
     pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
     leader, follower = pty.openpty()
     process = subprocess.Popen(
@@ -161,7 +161,9 @@ def test_demo_notices_a_lock_that_stays_locked(monkeypatch):
 
 
 def test_demo_goes_on_after_a_step_that_raises(monkeypatch):
-    """A step that raises is shown with its traceback and fails; the others run, and the directory is removed."""
+    """A step that raises is shown with its traceback and fails; the others run, and
+    the directory is removed.
+    """
 
     def load(path, problems):
         raise LookupError(path.name)
@@ -194,7 +196,9 @@ def test_a_reader_that_stops_reading_is_no_error_message():
 
 
 def test_a_broken_pipe_is_status_1(monkeypatch):
-    """The status is 1 whether the pipe breaks in the middle or at the last flush, and stdout can be closed afterwards."""
+    """The status is 1 if the pipe breaks in the middle or at the last flush; stdout
+    can be closed afterwards.
+    """
     for buffer_size in (64, 1 << 20):
         reading, writing = os.pipe()
         os.close(reading)
@@ -213,7 +217,7 @@ def test_version(monkeypatch, capsys):
 
 
 def test_help_names_the_subcommands(capsys):
-    """`--help` says what there is, and `demo --help` what the demo does."""
+    """`--help` lists the subcommands, and `demo --help` describes the demo."""
     for arguments, text in (
         (["--help"], "demo"),
         (["demo", "--help"], "SQLite"),
@@ -344,7 +348,9 @@ def package(tmp_path):
 
 
 def explain(package, *arguments, **environment):
-    """Run the subcommand in *package*'s directory, with open coding as the environment of this test run does not say."""
+    """Run the subcommand in *package*'s directory, whatever this run's
+    environment says of open coding.
+    """
     cleaned = {k: v for k, v in PLAIN.items() if k != "GODEFER_OPEN_CODED"}
     done = subprocess.run(
         [*COMMAND, "explain", *arguments],
@@ -358,7 +364,9 @@ def explain(package, *arguments, **environment):
 
 
 def test_explain_lists_a_modules_decorated_functions(package):
-    """Methods, properties and nested classes too, in line order, with the way, and the reason for the runtime way (R4)."""
+    """A module's listing has its decorated functions, nested ones too, in line order,
+    with way and reason (R4).
+    """
     listing = LISTING.format(file=package / "pkg" / "mod.py")
     assert explain(package, "pkg.mod") == (0, listing, "")
 
@@ -384,18 +392,21 @@ copy ({file}:43): open-coded
   49      return target
 
   inline       the call is in the exits of the function, and nothing else is
-  conditional  the call is in the exits of the function, with a test of whether the statement has run
+  conditional  the call is in the exits of the function, \
+with a test of whether the statement has run
 """
 
 
 def test_explain_prints_a_function_with_the_shape_beside_each_statement(package):
-    """The way, then the source with its line numbers; beside each defer line its shape, and what the shapes mean (R4)."""
+    """The output is the way, then the numbered source with a shape beside each defer
+    line, then a legend (R4).
+    """
     text = COPY.format(file=package / "pkg" / "mod.py")
     assert explain(package, "pkg.mod:copy") == (0, text, "")
 
 
 def test_explain_marks_the_statements_of_a_function_that_is_run_the_runtime_way(package):
-    """What is not open-coded has its statements marked too: they put their calls on a list at run time (R4)."""
+    """The statements of a runtime function are marked too: they put their calls on a list (R4)."""
     status, out, err = explain(package, "pkg.mod:copy", GODEFER_OPEN_CODED="0")
     assert (status, err) == (0, "")
     assert [line.partition("<- ")[2] for line in out.splitlines() if "<-" in line] == [
@@ -454,7 +465,7 @@ Store.open ({file}:32): runtime
 
 
 def test_explain_shows_the_wrapper_of_a_runtime_function(package):
-    """`--lowered` shows the source of the wrapper of a function that is run the runtime way (R4)."""
+    """`--lowered` shows the wrapper's source for a function that runs the runtime way (R4)."""
     status, out, errors = explain(package, "pkg.mod:Store.open", "--lowered")
     assert (status, errors) == (0, "")
     source = out.partition("the wrapper's source (names that begin with @ are godefer's):\n\n")[2]
@@ -462,9 +473,11 @@ def test_explain_shows_the_wrapper_of_a_runtime_function(package):
 
 
 def test_explain_prints_no_source_where_it_has_none(package):
-    """Of a function whose source is not that of its file there is only the reason (R4)."""
+    """A function whose file has another source is shown by its reason only (R4)."""
     (package / "pkg" / "made.py").write_text(
-        "from godefer import defer, with_defers\nexec('def f(): defer(print)')\nf = with_defers(f)\n"
+        "from godefer import defer, with_defers\n"
+        "exec('def f(): defer(print)')\n"
+        "f = with_defers(f)\n"
     )
     text = "f (<string>:1): runtime\n  because the source of <string> is not available\n"
     assert explain(package, "pkg.made:f") == (0, text, "")
@@ -485,7 +498,9 @@ def test_explain_puts_two_statements_of_a_line_beside_it(package):
 
 
 def test_explain_on_a_terminal_has_colours(package):
-    """On a terminal the lines that defer stand out, and so does what godefer added to the lowered source."""
+    """On a terminal the lines that defer are highlighted, and so are godefer's
+    lines in the lowered source.
+    """
     status, written = run_on_terminal(
         "explain",
         "pkg.mod:copy",
@@ -504,7 +519,9 @@ def test_explain_on_a_terminal_has_colours(package):
 
 
 def test_explain_shows_a_class_as_it_does_a_module(package):
-    """A class is a list of the decorated functions that it and its nested classes define, in full with `--lowered` (R4)."""
+    """A class is shown as a list of its own and its nested classes' decorated functions, in
+    full with `--lowered` (R4).
+    """
     listing = LISTING.format(file=package / "pkg" / "mod.py").splitlines(keepends=True)
     assert explain(package, "pkg.mod:Store") == (0, "".join(listing[:6]), "")
     assert explain(package, "pkg.mod:Store.Cursor") == (0, listing[0], "")
@@ -517,7 +534,8 @@ def test_explain_shows_a_class_as_it_does_a_module(package):
 def test_explain_shows_tabs_as_they_look(package):
     """In source that is indented by tabs, the shapes stand in one column too (R4)."""
     (package / "pkg" / "tabs.py").write_text(
-        "from godefer import defer, with_defers\n@with_defers\ndef f(x):\n\tdefer(print)\n\tif x:\n\t\tdefer(print)\n"
+        "from godefer import defer, with_defers\n"
+        "@with_defers\ndef f(x):\n\tdefer(print)\n\tif x:\n\t\tdefer(print)\n"
     )
     lines = explain(package, "pkg.tabs:f")[1].split("\n\n")[1].splitlines()
     assert lines == [
@@ -579,7 +597,9 @@ def test_explain_on_a_terminal_without_colours(package, environment):
     ],
 )
 def test_explain_finds_what_a_name_holds(package, name, functions):
-    """Methods, both functions of a property, private names, caches, aliases, partials and callable objects are found."""
+    """`explain` finds methods, both functions of a property, private names, caches, aliases,
+    partials and callable objects.
+    """
     status, out, err = explain(package, f"pkg.mod:{name}")
     assert (status, err) == (0, "")
     assert [
@@ -608,11 +628,13 @@ def test_explain_finds_what_a_name_holds(package, name, functions):
         ("pkg.ending", "importing pkg.ending failed with SystemExit: no; "),
         (
             "pkg.lacking",
-            "importing pkg.lacking failed with ModuleNotFoundError: No module named 'no_such_dependency'; ",
+            "importing pkg.lacking failed with ModuleNotFoundError: "
+            "No module named 'no_such_dependency'; ",
         ),
         (
             "pkg.mod:Store.nothing",
-            "pkg.mod has no Store.nothing; `python -m godefer explain pkg.mod` lists its decorated functions\n",
+            "pkg.mod has no Store.nothing; "
+            "`python -m godefer explain pkg.mod` lists its decorated functions\n",
         ),
         (
             "pkg.mod:maker.<locals>.local",
@@ -621,23 +643,25 @@ def test_explain_finds_what_a_name_holds(package, name, functions):
         ),
         (
             "pkg.mod:plain",
-            "plain of pkg.mod is not decorated; put @with_defers on the line right above its own `def`, below any other "
-            "decorator; `python -m godefer explain pkg.mod` lists the functions that are\n",
+            "plain of pkg.mod is not decorated; put @with_defers on the line right above its own `def`, "
+            "below any other decorator; `python -m godefer explain pkg.mod` lists the functions that are\n",
         ),
         ("pkg.mod:__name__", "__name__ of pkg.mod is no function, but of type str; "),
         (
             "pkg.mod:Idle",
-            "no function or method that Idle itself defines is decorated; put @with_defers on the line ",
+            "no function or method that Idle itself defines is decorated; "
+            "put @with_defers on the line ",
         ),
         ("pkg.mod:made_up", "made_up of pkg.mod is not decorated; "),
         (
             "pkg.other",
-            "no function or method that pkg.other itself defines is decorated; put @with_defers on the line ",
+            "no function or method that pkg.other itself defines is decorated; "
+            "put @with_defers on the line ",
         ),
     ],
 )
 def test_explain_says_what_is_wrong_with_its_target(package, target, message):
-    """What cannot be explained is an error on stderr that says what to write instead, with exit status 2."""
+    """An unexplainable target is an error on stderr, with advice, and exit status 2."""
     status, out, err = explain(package, target)
     assert (status, out) == (2, "")
     assert err.startswith(f"python -m godefer explain: {message}")
@@ -645,7 +669,9 @@ def test_explain_says_what_is_wrong_with_its_target(package, target, message):
 
 
 def test_explain_returns_its_exit_status(package, monkeypatch, capsys):
-    """`main` returns 0 after an explanation on stdout, and 2 after an error on stderr, and raises nothing."""
+    """`main` returns 0 after an explanation on stdout, and 2 after an error on
+    stderr; it raises nothing.
+    """
     monkeypatch.syspath_prepend(package)
     names = (
         "",

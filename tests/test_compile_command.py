@@ -101,14 +101,14 @@ applied
 
 
 def run(folder, *arguments, status=0, **environment):
-    """Run Python in a folder; what it printed on both streams."""
+    """Run Python in a folder, and return its output on both streams."""
     done = python(*arguments, cwd=folder, stderr=subprocess.STDOUT, **environment)
     assert done.returncode == status, done.stdout
     return done.stdout
 
 
 def compile_(folder, *arguments, status=0, **environment):
-    """Run the command; what it printed."""
+    """Run the command, and return its output."""
     return run(folder, "-m", "godefer", "compile", *arguments, status=status, **environment)
 
 
@@ -121,7 +121,9 @@ def project(tmp_path):
 
 
 def test_a_program_that_was_compiled_ahead(project):
-    """The first start of a program needs no compiler, whatever its functions are and its names mean (C4, C5)."""
+    """The first start of a compiled program needs no compiler, for all kinds of
+    functions and names (C4, C5).
+    """
     (project / "module.py").write_text(f"IMPORTED = True\n{MODULE}")
     assert compile_(project, ".") == "compiled: 7, fresh: 0, problems: 0\n"
     text = (project / "module.py").read_text()
@@ -162,7 +164,9 @@ def test_an_archive(project):
 
 
 def test_an_archive_that_is_named_otherwise(project):
-    """An archive starts warm by whatever path it is run, and in spite of `sys.pycache_prefix` (C1, C4)."""
+    """An archive starts warm by whatever path it is run, in spite of
+    `sys.pycache_prefix` (C1, C4).
+    """
     compile_(project, ".")
     archive_of(project, MAIN.replace("module.__file__", repr(str(project / "main.py"))))
     (project / "inner").mkdir()
@@ -173,7 +177,7 @@ def test_an_archive_that_is_named_otherwise(project):
 
 
 def test_an_archive_that_is_damaged(project):
-    """A cache file that cannot be read out of its archive is as none (C2)."""
+    """A cache file that cannot be read out of its archive is ignored (C2)."""
     compile_(project, ".")
     archive = archive_of(project, "import module\nprint(module.named(3))\n")
     with zipfile.ZipFile(archive) as file:
@@ -186,7 +190,9 @@ def test_an_archive_that_is_damaged(project):
 
 
 def test_without_sources_a_prefix_leads_nowhere(project):
-    """A cache file is beside a `.pyc` without a source in spite of `sys.pycache_prefix` (C1, C5)."""
+    """Beside a `.pyc` without a source a cache file is found in spite of
+    `sys.pycache_prefix` (C1, C5).
+    """
     compile_(project, ".")
     py_compile.compile(str(project / "module.py"), str(project / "module.pyc"), doraise=True)
     (project / "module.py").unlink()
@@ -196,7 +202,7 @@ def test_without_sources_a_prefix_leads_nowhere(project):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs os.mkfifo")
 def test_without_sources_something_else_is_in_the_place(project):
-    """Without a source, too, a fifo in the place of the cache file is as none (C2)."""
+    """Without a source, too, a fifo in the place of the cache file is ignored (C2)."""
     (project / "module.py").write_text(
         "from godefer import defer, explain, with_defers\n"
         "@with_defers\ndef f():\n    defer(print, explain(f).way)\n"
@@ -211,7 +217,9 @@ def test_without_sources_something_else_is_in_the_place(project):
 
 
 def test_a_frozen_program(project):
-    """The script of a frozen program has a cache file, though the interpreter is in safe mode (C1)."""
+    """The script of a frozen program has a cache file, though the
+    interpreter is in safe mode (C1).
+    """
     text = MODULE.replace("if IMPORTED:", "if False:")
     (project / "script.py").write_text(f"import sys\nsys.frozen = True\n{text}")
     compile_(project, "script.py")
@@ -298,7 +306,7 @@ PROBLEMS = {
 
 @pytest.mark.parametrize("text", PROBLEMS)
 def test_problems(tmp_path, text):
-    """What cannot be compiled is reported with its place and the reason, each time (C4)."""
+    """A file that cannot be compiled is reported with its place and the reason, each time (C4)."""
     (tmp_path / "p.py").write_text("from godefer import defer, with_defers\n" + text)
     for _ in range(2):
         problem = compile_(tmp_path, "--quiet", ".", status=1)
@@ -325,7 +333,9 @@ def test_a_path_that_is_not_there(tmp_path):
 
 
 def test_a_name_that_turns_out_otherwise(tmp_path):
-    """A function whose names mean something else at run time is compiled then, and right (C2, C4)."""
+    """A function whose names mean something else at run time is compiled
+    then, correctly (C2, C4).
+    """
     (tmp_path / "names.py").write_text("from godefer import defer as later\n")
     (tmp_path / "module.py").write_text(
         "import names\nfrom godefer import defer, errdefer, explain, with_defers\n"

@@ -1,4 +1,4 @@
-"""Functions that Cython, mypyc and Nuitka have compiled: refused at decoration, and never taken for a body (A, D3).
+"""Functions compiled by Cython, mypyc and Nuitka are refused, and never taken for a body (A, D3).
 
 Each tool compiles `SOURCE` for real, once a session.
 """
@@ -161,7 +161,7 @@ def hidden(fn):
 
 
 class Calling:
-    """An object whose call is a compiled one."""
+    """An object with a compiled function as its call."""
 
     def __init__(self, module):
         type(self).__call__ = module.nested()
@@ -193,7 +193,9 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_refused_at_decoration(module, kind):
-    """A compiled function is a TypeError at decoration that says that a scope works there, in whatever object it is (A)."""
+    """A compiled function, in whatever object, is a TypeError at decoration
+    that recommends a scope (A).
+    """
     thing = KINDS[kind](module)
     with pytest.raises(
         TypeError, match=r"has none: it is built in, or compiled.*`with defer_scope\(\) as defer:`"
@@ -203,7 +205,7 @@ def test_refused_at_decoration(module, kind):
 
 @pytest.mark.parametrize("result", ["x", ("x", "y")])
 def test_refused_with_named_results(module, result):
-    """Named results change nothing about that (A, N)."""
+    """With named results it is the same TypeError (A, N)."""
     with pytest.raises(
         TypeError, match="with_defers takes a function with a Python body, and plain has none"
     ):
@@ -217,7 +219,9 @@ def test_refused_inside_of_the_compiled_module(module):
 
 
 def test_a_python_function_may_have_a_compiled_one_for_its_name(module, way):
-    """A decorated function that defers itself may carry the name of a compiled one, and call it (A)."""
+    """A decorated function that defers itself may have a compiled
+    function's name, and call it (A).
+    """
     log = []
 
     @way
@@ -252,7 +256,7 @@ def drive(coroutine):
 
 
 def test_called_directly_in_a_decorated_function(module, way):
-    """The `defer` of a compiled function is a DeferError, and attaches to no Python function that calls it (D3)."""
+    """The `defer` of a compiled function is a DeferError, and attaches to no Python caller (D3)."""
     log = []
 
     @way
@@ -270,7 +274,7 @@ def test_called_directly_in_a_decorated_function(module, way):
 
 
 def test_called_in_other_ways(module, way):
-    """So it is with `errdefer` and `using`, and however the compiled function is called (D3)."""
+    """`errdefer` and `using` are DeferErrors too, however the compiled function is called (D3)."""
     log, plain = [], module.plain
 
     bodies = []
@@ -382,7 +386,7 @@ def test_called_in_other_ways(module, way):
 
 @pytest.mark.parametrize("kind", ["generator", "coroutine", "async generator"])
 def test_in_functions_that_suspend(module, way, kind):
-    """Generators, coroutines and async generators take no `defer` of compiled code for theirs either (D3)."""
+    """Generators, coroutines and async generators take no `defer` of compiled code either (D3)."""
     log = []
 
     @way
@@ -431,7 +435,9 @@ def test_a_compiled_coroutine(module, way):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_called_in_an_undecorated_function(module, call):
-    """Where nothing is decorated the error names compiled code, not the Python function, as its place (D3)."""
+    """Where nothing is decorated, the error names compiled code as its place, not
+    the Python function (D3).
+    """
     log = []
     with pytest.raises(DeferError, match=r"\(\) was called in .* by compiled code"):
         CALLS[call](module, log)
@@ -439,7 +445,7 @@ def test_called_in_an_undecorated_function(module, call):
 
 
 def test_a_body_without_any_statement(module, way):
-    """A decorated function that defers nothing itself does not get the calls of compiled code (D3)."""
+    """A decorated function without a `defer` does not get the calls of compiled code (D3)."""
     log = []
 
     @with_defers
@@ -452,7 +458,7 @@ def test_a_body_without_any_statement(module, way):
 
 
 def test_a_deferred_compiled_function(module, way):
-    """A compiled function can be deferred; its own `defer` is an error, as that of any helper (D3)."""
+    """A compiled function can be deferred; its own `defer` is an error, as in any helper (D3)."""
     log = []
 
     @way
@@ -468,7 +474,9 @@ def test_a_deferred_compiled_function(module, way):
 
 @pytest.mark.parametrize("where", ["a Python function", "a thread without Python code"])
 def test_a_scope_works(module, where):
-    """`defer_scope` works in compiled code: on return, on an exception, and where a call recovers (S)."""
+    """`defer_scope` works in compiled code: on return, on an exception, and
+    where a call recovers (S).
+    """
     log, error = [], LookupError("block")
 
     def recovers():
@@ -503,7 +511,7 @@ def test_a_scope_works(module, where):
 
 
 def test_an_async_scope_works(module):
-    """So does `async with defer_scope()` (S)."""
+    """`async with defer_scope()` works in compiled code, too (S)."""
     log = []
     assert asyncio.run(module.in_an_async_scope(log, asyncio.sleep)) == "result"
     assert log == [2, 1]

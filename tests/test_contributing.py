@@ -1,4 +1,4 @@
-"""The commands of CONTRIBUTING.md: what they name is there."""
+"""The commands of CONTRIBUTING.md name only things that exist."""
 
 import importlib.util
 import re
@@ -22,7 +22,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_a_command_names_is_there(command):
-    """A module, its options, a test, a page or an extra that a command names exists."""
+    """A module, its options, a test, a page or an extra named by a command exists."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
     for names in re.findall(r"\.\[(.*?)\]", command):
@@ -51,7 +51,9 @@ def test_the_commands_are_found():
 
 
 def test_the_house_has_every_module():
-    """How the house is built names each module of the library, and no other; of lint the folder."""
+    """The description of the house names each module of the library, and no
+    other; for lint, its folder.
+    """
     root = Path(godefer.__file__).parent
     modules = {path.relative_to(root).as_posix() for path in root.rglob("*.py")}
     modules = {

@@ -1,4 +1,4 @@
-"""A decorated coroutine function runs its deferred calls when the coroutine ends, in every way it can end (D2, A)."""
+"""A decorated coroutine function runs its deferred calls at every end of its coroutine (D2, A)."""
 
 import asyncio
 import gc
@@ -13,7 +13,7 @@ from tests.helpers import pause
 
 @pytest.fixture
 def work(way, events):
-    """A coroutine function that pauses twice, and notes how it exits."""
+    """Pause twice, and note how the coroutine exits."""
 
     @way
     async def work():
@@ -28,7 +28,9 @@ def work(way, events):
 
 
 def test_return(work, events):
-    """A coroutine's deferred calls run when it returns, not when it is suspended; its value arrives (D2)."""
+    """A coroutine's deferred calls run when it returns, not when it is suspended; the
+    caller gets its value (D2).
+    """
     coro = work()
     assert [coro.send(None), coro.send("a")] == [1, 2]
     assert events == ["a"]
@@ -39,7 +41,9 @@ def test_return(work, events):
 
 
 def test_awaiting_a_decorated_coroutine(way, events):
-    """Of two decorated coroutine functions, one awaiting the other, the inner exits first (D2, D4)."""
+    """Of two decorated coroutine functions, one awaiting the other, the
+    inner exits first (D2, D4).
+    """
 
     @way
     async def inner():
@@ -58,7 +62,7 @@ def test_awaiting_a_decorated_coroutine(way, events):
 
 
 def test_raise(way, events):
-    """A coroutine that raises runs its deferred calls, and the exception arrives where it is awaited (D2)."""
+    """A coroutine that raises runs its deferred calls, and its caller gets the exception (D2)."""
     error = KeyError("body")
 
     @way
@@ -111,7 +115,9 @@ def test_throw_what_the_body_catches(way, events):
 
 
 def test_cancel(way, events):
-    """A cancelled coroutine fails with CancelledError: its deferred calls run, `errdefer` too, and it stays cancelled (D2, D10)."""
+    """A cancelled coroutine fails with CancelledError: its calls run, `errdefer` too; it
+    stays cancelled (D2, D10).
+    """
 
     @way
     async def work():
@@ -168,7 +174,9 @@ def test_cancel_before_the_start(work, events):
 
 
 def test_cancelled_task_awaits_in_its_deferred_calls(way, events):
-    """The deferred coroutine functions of a cancelled task are awaited to their end, one after the other (D2, D6)."""
+    """The deferred coroutine functions of a cancelled task are awaited to their end, one
+    after the other (D2, D6).
+    """
 
     async def cleanup(name):
         events.append(f"{name} begins")
@@ -193,7 +201,9 @@ def test_cancelled_task_awaits_in_its_deferred_calls(way, events):
 
 
 def test_cancel_in_a_deferred_call(way, events):
-    """A task cancelled while a deferred call is being awaited goes on with the others, and is cancelled (D5)."""
+    """A task cancelled while it awaits a deferred call goes on with the
+    others, and is cancelled (D5).
+    """
     started = []
 
     async def slow():
@@ -226,7 +236,7 @@ def test_cancel_in_a_deferred_call(way, events):
 
 
 def test_timeout(way, events):
-    """`asyncio.timeout` around a decorated coroutine: the deferred calls run before the TimeoutError comes out (D2)."""
+    """Under `asyncio.timeout` the deferred calls run before the TimeoutError leaves (D2)."""
 
     async def cleanup():
         await asyncio.sleep(0)
@@ -249,7 +259,9 @@ def test_timeout(way, events):
 
 
 def test_timeout_inside(way, events):
-    """A timeout in the body of a decorated coroutine function is caught there, and exits nothing (D2)."""
+    """A timeout in the body of a decorated coroutine function is caught
+    there, and exits nothing (D2).
+    """
 
     @way
     async def work():
@@ -265,7 +277,9 @@ def test_timeout_inside(way, events):
 
 
 def test_task_group(way, events):
-    """When a task of a group fails, its cancelled siblings run their deferred calls before the group ends (D2, D4)."""
+    """When a task of a group fails, its cancelled siblings run their deferred calls
+    before the group ends (D2, D4).
+    """
 
     async def cleanup(name):
         await asyncio.sleep(0)
@@ -295,7 +309,9 @@ def test_task_group(way, events):
 
 
 def test_close(work, events):
-    """Closing a suspended coroutine exits it by GeneratorExit, and its deferred calls run (D2, D10)."""
+    """Closing a suspended coroutine exits it by GeneratorExit, and its
+    deferred calls run (D2, D10).
+    """
     coro = work()
     coro.send(None)
     coro.close()
@@ -313,7 +329,9 @@ def test_close_before_the_start(work, events):
 
 
 def test_close_that_the_body_answers_by_returning(way, events):
-    """A coroutine that catches GeneratorExit and returns is returning: `okdefer` runs and `errdefer` does not (D10)."""
+    """A coroutine that catches GeneratorExit and returns is returning: `okdefer` runs,
+    `errdefer` does not (D10).
+    """
 
     @way
     async def work():
@@ -332,7 +350,9 @@ def test_close_that_the_body_answers_by_returning(way, events):
 
 
 def test_close_that_the_body_ignores(way, events):
-    """A coroutine that goes on after GeneratorExit has not exited: close() complains, its deferred calls wait (D2)."""
+    """A coroutine that awaits after GeneratorExit has not exited: close() complains, its
+    deferred calls wait (D2).
+    """
 
     @way
     async def work():
@@ -356,7 +376,9 @@ def test_close_that_the_body_ignores(way, events):
 
 
 def test_close_when_a_deferred_call_has_to_wait(way, events):
-    """A deferred call that suspends while the coroutine is being closed ignores GeneratorExit, as in a `finally` (D2)."""
+    """A deferred call that suspends while the coroutine is being closed ignores
+    GeneratorExit, as in a `finally` (D2).
+    """
 
     async def cleanup():
         await pause()
@@ -384,7 +406,9 @@ def test_close_when_a_deferred_call_has_to_wait(way, events):
 
 
 def test_close_while_a_deferred_call_waits(way, events):
-    """Closed while one deferred call of a loop waits, it makes the others, and what they raise leaves `close()` (D2, D5)."""
+    """If one deferred call of a loop waits when it is closed, the others run, and `close()` raises
+    their exceptions (D2, D5).
+    """
 
     async def waits():
         try:
@@ -411,7 +435,9 @@ def test_close_while_a_deferred_call_waits(way, events):
 
 
 def test_dropped_half_way(work, events):
-    """A suspended coroutine that is dropped is closed by the interpreter, and its deferred calls run; PyPy closes none (D2)."""
+    """The interpreter closes a dropped coroutine, and its deferred calls
+    run; PyPy closes none (D2).
+    """
     coro = work()
     coro.send(None)
     del coro
@@ -420,7 +446,9 @@ def test_dropped_half_way(work, events):
 
 
 def test_never_awaited(work, events):
-    """A decorated coroutine that is never awaited is warned of under its own name, and deferred nothing (A)."""
+    """A decorated coroutine that is never awaited has a warning under its own name,
+    and deferred nothing (A).
+    """
     with pytest.warns(
         RuntimeWarning, match=r"coroutine 'work\.<locals>\.work' was never awaited"
     ) as warned:
@@ -431,7 +459,9 @@ def test_never_awaited(work, events):
 
 
 def test_wrong_arguments(way):
-    """Wrong arguments fail at the call, before there is a coroutine, which would warn that it was never awaited (A)."""
+    """Wrong arguments fail at the call: no coroutine exists that would warn
+    of not being awaited (A).
+    """
 
     @way
     async def work(a, *, b):
@@ -443,7 +473,9 @@ def test_wrong_arguments(way):
 
 
 def test_stop_iteration_raised_in_the_body(way, events):
-    """The deferred calls see the StopIteration that the body raised, who awaits it a RuntimeError (PEP 479, D10)."""
+    """The deferred calls see the body's own StopIteration, the caller a
+    RuntimeError (PEP 479, D10).
+    """
     stop = StopIteration("mine")
 
     @way
@@ -458,7 +490,7 @@ def test_stop_iteration_raised_in_the_body(way, events):
 
 
 def test_recover(way, events):
-    """A coroutine whose exception is recovered returns None to who awaits it (P4)."""
+    """A coroutine that recovers returns None to its caller (P4)."""
 
     def rescue():
         events.append(type(recover()))
@@ -475,7 +507,9 @@ def test_recover(way, events):
 
 
 def test_await_statements_of_every_kind(way, events):
-    """`async with`, `async for` and async comprehensions work in a decorated coroutine function (A)."""
+    """`async with`, `async for` and async comprehensions work in a
+    decorated coroutine function (A).
+    """
 
     class Manager:
         async def __aenter__(self):
@@ -502,7 +536,7 @@ def test_await_statements_of_every_kind(way, events):
 
 
 def test_what_the_caller_handles_is_not_lost(way, events):
-    """A coroutine awaited while its caller handles an exception sees that one, as an undecorated one does (A)."""
+    """A coroutine sees its caller's handled exception, as an undecorated one does (A)."""
 
     async def plain():
         events.append(repr(sys.exception()))
@@ -528,7 +562,9 @@ def test_what_the_caller_handles_is_not_lost(way, events):
 
 
 def test_coroutine_state(work):
-    """`inspect` sees a decorated coroutine created, suspended and closed, under its own name (A)."""
+    """`inspect` sees a decorated coroutine created, suspended and
+    closed, under its own name (A).
+    """
     coro = work()
     states = [inspect.getcoroutinestate(coro)]
     coro.send(None)
@@ -541,7 +577,9 @@ def test_coroutine_state(work):
 
 
 def test_awaited_twice(work, events):
-    """Awaiting one coroutine a second time is Python's own error, and runs no deferred call again (D2)."""
+    """Awaiting one coroutine a second time is Python's own error, and runs no
+    deferred call again (D2).
+    """
     coro = work()
     coro.send(None)
     coro.send(None)
@@ -600,7 +638,9 @@ async def by_hand(events, fails):
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("fn", [two_statements, a_loop])
 def test_close_while_a_further_call_waits(way, fn, fails):
-    """If a call waits although the coroutine was closed, `close()` says so, and the coroutine can be resumed (D2, D5)."""
+    """If a call waits although the coroutine was closed, `close()` complains, and the
+    coroutine can be resumed (D2, D5).
+    """
 
     def closed(function):
         events = []

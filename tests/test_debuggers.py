@@ -102,7 +102,7 @@ def session(way, cwd, command, names, exits):
 
 
 def listed(name, output):
-    """Did pdb list the line that failed, as such or as the frame's current line?"""
+    """Return whether pdb listed the failed line, as such or as the frame's current line."""
     return re.search(rf"^ *{leaves(name)} *(?:>>|->)\t.*# leaves", output, re.MULTILINE)
 
 
@@ -227,7 +227,7 @@ def test_pytest_pdb(way, tmp_path):
 
 
 def suspends(fn):
-    """Is this a generator, a coroutine function or an async generator?"""
+    """Return whether *function* is a generator, a coroutine function or an async generator."""
     kinds = inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction
     return any(is_kind(fn) for is_kind in kinds)
 

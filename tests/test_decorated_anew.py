@@ -1,4 +1,4 @@
-"""Functions that are defined, and decorated, anew on each call of another function (A, C2)."""
+"""Functions defined, and decorated, anew on each call of another function (A, C2)."""
 
 import gc
 import os
@@ -24,7 +24,7 @@ def module_with(statement):
 
 
 def test_dotted_names_that_change(way):
-    """A dotted name counts as what it is when the function is decorated, each time (C2)."""
+    """A dotted name means its value at the moment of decoration, each time (C2)."""
     names = module_with(defer)
 
     def make():
@@ -42,7 +42,7 @@ def test_dotted_names_that_change(way):
 
 
 def test_names_that_change(way):
-    """A closure variable counts as what it is when the function is decorated, each time (C2)."""
+    """A closure variable means its value at the moment of decoration, each time (C2)."""
 
     def make(later, decorate=way):
         @decorate
@@ -63,7 +63,7 @@ def test_names_that_change(way):
 
 @pytest.mark.parametrize("kind", ["a module", "an object"])
 def test_nothing_is_kept_alive(way, kind):
-    """Neither a module nor another value that a name stood for is kept alive (D9)."""
+    """Neither a module nor another value of a name is kept alive (D9)."""
 
     def make(value):
         @way
@@ -81,7 +81,7 @@ def test_nothing_is_kept_alive(way, kind):
 
 
 class Lazy:
-    """An object like those of lazily loaded settings: it runs code when its class is asked for."""
+    """An object like lazily loaded settings: it runs code when its class is asked for."""
 
     @property
     def __class__(self):
@@ -144,7 +144,7 @@ def test_threads_that_decorate_functions_of_two_files(tmp_path):
 
 
 def run(tmp_path, *arguments):
-    """Run Python in a folder; what it printed."""
+    """Run Python in a folder, and return its output."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=tmp_path,
@@ -172,10 +172,13 @@ def test_a_replaced_environment(tmp_path):
 
 
 def test_a_source_that_was_saved_in_another_encoding(tmp_path):
-    """A source that can no longer be decoded is none, and the function runs the runtime way (R4)."""
+    """A source that can no longer be decoded is ignored, and the function
+    runs the runtime way (R4).
+    """
     (tmp_path / "main.py").write_text(
         "from godefer import defer, explain, with_defers\n"
-        "def make():\n    @with_defers\n    def f():\n        defer(print, 'deferred')\n    return f\n"
+        "def make():\n    @with_defers\n"
+        "    def f():\n        defer(print, 'deferred')\n    return f\n"
         "with open(__file__, 'ab') as file:\n    file.write(b'# \\xe9\\n')\n"
         "make()()\nprint(explain(make()).reason)\n"
     )
@@ -195,7 +198,9 @@ def test_doctests(tmp_path):
 
 
 def test_a_source_that_is_nested_too_deeply_to_be_shown(tmp_path):
-    """`explain` works for a function whose lowered source cannot be written down (R4)."""
+    """`explain` works for a function whose lowered source is nested too
+    deeply to write down (R4).
+    """
     (tmp_path / "main.py").write_text(
         "import sys\nfrom godefer import defer, explain, with_defers\n"
         "@with_defers\ndef f(x):\n    defer(print, 'deferred')\n    return "

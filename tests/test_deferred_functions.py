@@ -1,6 +1,6 @@
 """`@defer` above a nested function defers that function: rule D12.
 
-Its *host* is the decorated function in whose body it is defined.
+Its *host* is the decorated function around it.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """A function under `@defer` that recovers, fails or is misplaced: rule D12.
 
-Its *host* is the decorated function in whose body it is defined.
+Its *host* is the decorated function around it.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """The name of a function under `@defer`, its variables and its decorators: rule D12.
 
-Its *host* is the decorated function in whose body it is defined.
+Its *host* is the decorated function around it.
 """
 
 import functools
@@ -207,7 +207,10 @@ def test_a_function_is_itself(way):
 def test_type_parameters(way):
     """It may have type parameters (D12)."""
     log = []
-    text = "def f():\n    @defer\n    def cleanup[T](x: T = 1) -> T:\n        log.append(T.__name__)\n    return cleanup\n"
+    text = (
+        "def f():\n    @defer\n    def cleanup[T](x: T = 1) -> T:\n"
+        "        log.append(T.__name__)\n    return cleanup\n"
+    )
     assert way(made(text, log=log, defer=defer))() is None
     assert log == ["T"]
 

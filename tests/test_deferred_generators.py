@@ -147,7 +147,9 @@ RUNS = {name: run for name, run in list(globals().items()) if name.startswith("r
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("name", GENERATOR_FUNCTIONS)
 def test_a_deferred_generator_function(way, name, run):
-    """A deferred generator function is a TypeError that names it and says that its body has not run; the other calls run (D6)."""
+    """A deferred generator function is a TypeError that names its unrun body;
+    the other calls run (D6).
+    """
     ran = []
     with pytest.raises(TypeError) as caught:
         RUNS[run](way, GENERATOR_FUNCTIONS[name], ran)
@@ -207,7 +209,7 @@ def test_a_nested_generator_function_under_defer(way):
 
 
 def test_generators_from_elsewhere(way):
-    """A generator that has begun, or that the callee has not made from its own body, is dropped (D6)."""
+    """A generator that has begun, or is not from the callee's own body, is dropped (D6)."""
     ran = []
 
     def numbers():

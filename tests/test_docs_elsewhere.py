@@ -1,7 +1,7 @@
-"""The documentation's code does the same in a handler of its caller, in a generator, in a coroutine.
+"""The documentation's code does the same in a caller's handler, a generator and a coroutine.
 
-First all blocks of the pages are run there. Then code with godefer is compared there with the code by
-hand that it replaces.
+First all blocks of the pages run there. Then code with godefer is compared there with the code
+by hand that it replaces.
 """
 
 import importlib.util
@@ -20,7 +20,7 @@ PAGES = [
     "README.md",
     *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")),
 ]
-# Blocks that show whole chains: the caller's exception would be at their end, so they are run plainly.
+# Blocks that show whole chains end with the caller's exception, so they run plainly.
 # The pairs below compare chains.
 CHAINS = {
     "docs/comparison.md": [
@@ -67,7 +67,9 @@ def in_a_coroutine(evaluate):
 @pytest.mark.parametrize("place", [in_a_handler, in_a_generator, in_a_coroutine])
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page(page, place, request):
-    """Each block of a page prints in a handler, in a generator and in a coroutine what stands below it (D4)."""
+    """Each block of a page prints its documented output in a handler, a
+    generator and a coroutine (D4).
+    """
     for fixture in NEEDS.get(page, []):
         request.getfixturevalue(fixture)
     document = Document.parse(str(ROOT / page), MarkdownBlocks())
@@ -328,7 +330,9 @@ def definition(name, text, kind, fails):
     ],
 )
 def test_a_pair(way, tmp_path, pair, kind, place, fails):
-    """The code with godefer has the effects, the result and the chain of what it replaces (D2, D5, D10, D11, P4, N)."""
+    """Code with godefer has the effects, the result and the chain of its counterpart
+    (D2, D5, D10, D11, P4, N).
+    """
     by_hand, deferring = PAIRS[pair]
     path = tmp_path / "pairs.py"
     path.write_text(

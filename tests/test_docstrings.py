@@ -1,4 +1,4 @@
-"""The docstrings of everything public: what it does, its arguments and errors, the rule's number, an example that runs, a place in the reference."""
+"""Public docstrings are complete: arguments, errors, rule number, running example, reference."""
 
 import inspect
 import re
@@ -30,7 +30,9 @@ METHODS = {
 
 @pytest.mark.parametrize("name", [*PUBLIC, *METHODS])
 def test_docstring_is_complete(name):
-    """A public object's docstring has a summary line, a line for each argument, the rule (if it is one of the library's), and an example."""
+    """A public object's docstring has a summary line, a line for each
+    argument, its rule and an example.
+    """
     thing = {**PUBLIC, **METHODS}[name]
     text = inspect.getdoc(thing)
     summary, _, rest = text.partition("\n\n")
@@ -52,7 +54,7 @@ def test_docstring_is_complete(name):
 
 @pytest.mark.parametrize("name", [*PUBLIC, *METHODS])
 def test_docstring_tells_of_errors(name):
-    """The docstring of a function says which errors it raises, unless it is one that only looks."""
+    """The docstring of a function lists its errors, unless the function only looks."""
     thing = {**PUBLIC, **METHODS}[name]
     looks = {"godefer.defer_scope.__len__", "godefer.Explanation.summary"}
     if inspect.isroutine(thing) and not name.startswith("godefer.lint.") and name not in looks:
@@ -68,7 +70,9 @@ def test_signature_shows_nothing_private(name):
 
 
 def test_help_on_with_defers():
-    """`help(with_defers)` shows that the function may be left out, and the types of the names of results (N)."""
+    """`help(with_defers)` shows that the function is optional, and the types of
+    the names of results (N).
+    """
     shown = str(inspect.signature(godefer.with_defers))
     assert shown == (
         "(fn: 'F' = ..., /, *, result: 'str | tuple[str, ...] | None' = None)"
@@ -77,7 +81,7 @@ def test_help_on_with_defers():
 
 
 def test_reference_page_shows_everything_public():
-    """docs/reference.md has each public object once, and nothing that is not there."""
+    """docs/reference.md has each public object once, and nothing that does not exist."""
     page = Path(__file__).parent.parent / "docs" / "reference.md"
     shown = re.findall(r"^::: (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(shown) == sorted({*PUBLIC, "godefer.lint.RULES"})

@@ -1,4 +1,4 @@
-"""`errdefer` and `okdefer`: on which exits they run: rule D10."""
+"""`errdefer` and `okdefer` run on their own kinds of exit: rule D10."""
 
 import asyncio
 import contextlib
@@ -114,7 +114,7 @@ def test_a_closed_generator_fails(way):
 
 
 def test_a_generator_that_answers_close_by_returning_returns(way):
-    """A generator whose body catches GeneratorExit and returns is returning (D10)."""
+    """A generator whose body answers GeneratorExit by returning is returning (D10)."""
     ran = []
 
     @way
@@ -134,7 +134,9 @@ def test_a_generator_that_answers_close_by_returning_returns(way):
 
 @pytest.mark.parametrize("catches", [False, True], ids=["left by GeneratorExit", "returned"])
 def test_a_closed_async_generator(way, catches):
-    """An async generator that is closed fails, unless its body catches GeneratorExit and returns (D10)."""
+    """An async generator that is closed fails, unless its body catches
+    GeneratorExit and returns (D10).
+    """
     ran = []
 
     @way
@@ -194,7 +196,7 @@ def test_an_exception_that_the_body_handles_is_no_failure(way):
 
 
 def test_returning_inside_an_except_of_the_caller_is_no_failure(way):
-    """What the caller is handling does not make a function fail that returns (D10)."""
+    """An exception that the caller handles does not make a returning function fail (D10)."""
     ran = []
 
     @way
@@ -218,7 +220,7 @@ def _fail():
 
 
 def test_after_a_recovery_it_is_returning(way):
-    """Calls whose turn comes after a recovery see a function that returns (D10)."""
+    """After a recovery, the calls that remain see a function that returns (D10)."""
     ran = []
 
     @way
@@ -235,7 +237,7 @@ def test_after_a_recovery_it_is_returning(way):
 
 
 def test_after_a_failing_call_it_is_failing(way):
-    """Calls whose turn comes after a deferred call that raised see a function that fails (D10)."""
+    """After a deferred call has raised, the calls that remain see a function that fails (D10)."""
     ran = []
 
     @way
@@ -252,7 +254,7 @@ def test_after_a_failing_call_it_is_failing(way):
 
 
 def test_what_decides_can_change_more_than_once(way):
-    """Failing, recovered, failing, recovered: each call sees how it stands when its turn comes (D10)."""
+    """Failing, recovered, failing, recovered: each call sees the state at its own turn (D10)."""
     ran = []
 
     @way
@@ -290,7 +292,9 @@ def test_after_a_context_manager_suppressed_it_is_returning(way):
 
 
 def test_an_okdefer_call_that_fails(way):
-    """An `okdefer` call that raises makes the function fail, and what had been waiting for a failure runs (D10, D5)."""
+    """If an `okdefer` call raises, the function fails, and the earlier
+    `errdefer` calls run (D10, D5).
+    """
     ran = []
 
     @way
@@ -332,7 +336,9 @@ def test_an_okdefer_call_has_nothing_to_recover(way):
 
 @pytest.mark.parametrize("kind", ["function", "generator", "coroutine"])
 def test_the_exception_in_flight(way, kind):
-    """`sys.exception()` is the exception in flight in an `errdefer` call, and none of it in an `okdefer` call (D10)."""
+    """`sys.exception()` is the exception in flight in an `errdefer` call, and never
+    in an `okdefer` call (D10).
+    """
     seen = []
 
     def note():
@@ -377,7 +383,9 @@ def test_the_exception_in_flight(way, kind):
 
 
 def test_the_exception_in_flight_is_the_newest(way):
-    """After a deferred call raised, `sys.exception()` in an `errdefer` call is what it raised (D10, P5)."""
+    """After a deferred call raised, `sys.exception()` in an `errdefer` call is
+    the new exception (D10, P5).
+    """
     seen = []
 
     @way

@@ -1,4 +1,4 @@
-"""When the callee and the arguments of a deferred call are evaluated: rule D1."""
+"""A deferred call's callee and arguments are evaluated at its statement: rule D1."""
 
 import pytest
 
@@ -7,7 +7,9 @@ from tests.helpers import Log
 
 
 def test_callee_and_arguments_are_evaluated_at_the_statement_from_left_to_right_once(way):
-    """The callee, then every argument, stars too, is evaluated when the statement runs, in order, once (D1)."""
+    """The callee, then every argument, stars too, is evaluated when the statement
+    runs, in order, once (D1).
+    """
     log = Log()
 
     @way
@@ -38,7 +40,7 @@ def test_callee_and_arguments_are_evaluated_at_the_statement_from_left_to_right_
 
 
 def test_names_rebound_later_do_not_change_the_call(way):
-    """Rebinding a variable that was the callee or an argument does not change what was deferred (D1)."""
+    """Rebinding a variable that was the callee or an argument does not change the call (D1)."""
     log = Log()
 
     @way
@@ -51,7 +53,7 @@ def test_names_rebound_later_do_not_change_the_call(way):
 
 
 def test_names_deleted_later_do_not_change_the_call(way):
-    """Deleting a variable that was an argument does not change what was deferred (D1)."""
+    """Deleting a variable that was an argument does not change the call (D1)."""
     log = Log()
 
     @way
@@ -64,7 +66,9 @@ def test_names_deleted_later_do_not_change_the_call(way):
 
 
 def test_a_closure_variable_as_argument_is_evaluated_at_the_statement(way):
-    """An argument that an inner function changes later keeps the value it had at the statement (D1)."""
+    """An argument that an inner function changes later keeps the value it
+    had at the statement (D1).
+    """
     log = Log()
 
     @way
@@ -84,7 +88,9 @@ def test_a_closure_variable_as_argument_is_evaluated_at_the_statement(way):
 
 
 def test_a_method_is_looked_up_at_the_statement(way):
-    """`obj.method` as callee is looked up when the statement runs, on the object that it then was (D1)."""
+    """`obj.method` as callee is looked up when the statement runs, on the
+    object of that moment (D1).
+    """
     log = Log()
 
     class Resource:
@@ -102,7 +108,7 @@ def test_a_method_is_looked_up_at_the_statement(way):
 
 
 def test_arguments_are_passed_by_reference(way):
-    """The argument itself is passed, not a copy: what the body adds to it later is seen by the call (D1)."""
+    """The argument is passed by reference: the call sees the body's later changes to it (D1)."""
     log = Log()
 
     @way
@@ -119,7 +125,9 @@ def test_arguments_are_passed_by_reference(way):
 
 @pytest.mark.parametrize("star", ["positional", "keyword"])
 def test_star_arguments_are_copied_at_the_statement(way, star):
-    """`*items` and `**items` are spread when the statement runs, so later changes to them change nothing (D1)."""
+    """`*items` and `**items` are spread when the statement runs; later
+    changes do not count (D1).
+    """
     log = Log()
 
     @way
@@ -141,7 +149,7 @@ def test_star_arguments_are_copied_at_the_statement(way, star):
 
 
 def test_keyword_names_that_the_library_could_claim_go_to_the_callee(way):
-    """Every keyword belongs to the callee, whatever the parameters of `defer` itself are called (D1)."""
+    """Every keyword belongs to the callee, whatever the parameters of `defer` are called (D1)."""
     log = Log()
 
     @way
@@ -155,7 +163,9 @@ def test_keyword_names_that_the_library_could_claim_go_to_the_callee(way):
 
 
 def test_an_argument_that_cannot_be_evaluated_defers_nothing(way):
-    """An exception while an argument is evaluated leaves that call out, and earlier ones run (D1)."""
+    """An exception while an argument is evaluated leaves that call out,
+    and earlier ones run (D1).
+    """
     log = Log()
 
     @way

@@ -13,7 +13,10 @@ OUTCOMES = list(itertools.product([False, True], repeat=4))  # which of four cal
 
 
 def _runner(way, kind):
-    """A callable that runs a decorated function of this kind: it defers *calls*, then raises *error* or returns 7."""
+    """Return a callable that runs a decorated function of this kind.
+
+    The function defers *calls*, then raises *error* or returns 7.
+    """
 
     @way
     def function(calls, error):
@@ -82,7 +85,7 @@ KINDS = ["function", "generator", "coroutine", "async generator"]
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("body", [None, LookupError("body")], ids=["returns", "raises"])
 def test_all_calls_run_whichever_of_them_fail(way, kind, body):
-    """With four calls of which any may fail, all four run, in order, and the last exception is the one that leaves (D5)."""
+    """Four calls, any of which may fail, all run in order, and the last exception leaves (D5)."""
     run = _runner(way, kind)
     for failing in OUTCOMES:
         ran = []
@@ -110,7 +113,7 @@ def test_all_calls_run_whichever_of_them_fail(way, kind, body):
     "error", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError, MemoryError]
 )
 def test_no_exception_of_a_call_stops_the_others(way, kind, error):
-    """The calls that remain run even if one raises what is not an Exception (D5)."""
+    """The calls that remain run even if one raises a BaseException (D5)."""
     run = _runner(way, kind)
     ran = []
 
@@ -124,7 +127,9 @@ def test_no_exception_of_a_call_stops_the_others(way, kind, error):
 
 
 def test_stop_iteration_from_a_deferred_call_of_a_function(way):
-    """StopIteration is an exception like any other when a deferred call of a function raises it (D5)."""
+    """StopIteration is an exception like any other when a deferred call of
+    a function raises it (D5).
+    """
     ran = []
 
     @way
@@ -139,7 +144,9 @@ def test_stop_iteration_from_a_deferred_call_of_a_function(way):
 
 
 def test_stop_iteration_from_a_deferred_call_of_a_generator(way):
-    """In a generator a StopIteration leaves as RuntimeError (PEP 479), after the other calls have run (D5)."""
+    """In a generator a StopIteration leaves as RuntimeError (PEP 479), after the
+    other calls have run (D5).
+    """
     ran = []
 
     @way
@@ -158,7 +165,9 @@ def test_stop_iteration_from_a_deferred_call_of_a_generator(way):
 
 
 def test_stop_iteration_from_a_deferred_call_of_a_coroutine(way):
-    """In a coroutine a StopIteration leaves as RuntimeError (PEP 479), after the other calls have run (D5)."""
+    """In a coroutine a StopIteration leaves as RuntimeError (PEP 479), after the
+    other calls have run (D5).
+    """
     ran = []
 
     @way
@@ -203,7 +212,9 @@ def test_statements_of_every_kind_run_among_failing_ones(way):
 
 
 def test_the_calls_of_every_function_on_the_way_run(way):
-    """An exception that passes several functions, and deferred calls that fail in each, leave no call out (D5)."""
+    """An exception that passes several functions, with failing deferred calls in
+    each, leaves no call out (D5).
+    """
     ran = []
 
     def fail(name):
@@ -256,18 +267,22 @@ def deeper(levels, fn):
         fn()
 
 
-# The stack ends in the body, in `defer` or in a deferred call, depending on how deep the function is called: try several depths.
-# Some calls of C functions need room on it too, so a hand-written `finally` may already lose the innermost call.
+# The stack ends in the body, in `defer` or in a deferred call, depending on how deep the function
+# is called: try several depths. Some calls of C functions need room on it too, so a hand-written
+# `finally` may already lose the innermost call.
 
 
 overflowing = pytest.mark.skipif(
     sys.implementation.name == "pypy",
-    reason="PyPy, out of stack, skips some hand-written `finally` blocks, and from then on takes the RecursionError to be in flight",
+    reason="PyPy, out of stack, skips some hand-written `finally` blocks, and from then on "
+    "takes the RecursionError to be in flight",
 )
 
 
 def runaway(f, deferred, ran, *, lost_by_hand=0):
-    """How many of the calls that were deferred did not run, at most, for several depths to start from."""
+    """Return the largest number of deferred calls that did not run, for
+    several depths to start from.
+    """
     lost = 0
     for depth in range(10):
         deferred.clear()
@@ -284,7 +299,9 @@ def runaway(f, deferred, ran, *, lost_by_hand=0):
 
 @overflowing
 def test_calls_run_when_the_stack_overflows(way):
-    """Each call that a runaway recursion deferred runs when the RecursionError passes its function (D5)."""
+    """Each call deferred by a runaway recursion runs when the RecursionError
+    passes its function (D5).
+    """
     deferred, ran = [], []
 
     @way
@@ -306,7 +323,7 @@ def test_calls_run_when_the_stack_overflows(way):
 
 @overflowing
 def test_calls_run_when_a_call_beside_them_overflows_the_stack(way):
-    """Where a deferred call itself finds no room left on the stack, those that need none still run (D5)."""
+    """If a deferred call finds no room on the stack, those that need none still run (D5)."""
     deferred, ran = [], []
 
     @way

@@ -1,4 +1,6 @@
-"""KeyboardInterrupt, SystemExit, GeneratorExit and CancelledError, in the body and in deferred calls: D2, D5, D10, P3."""
+"""KeyboardInterrupt, SystemExit, GeneratorExit and CancelledError, raised by bodies and
+deferred calls (D2, D5, D10, P3).
+"""
 
 import asyncio
 import contextlib
@@ -19,7 +21,9 @@ KINDS = ["function", "generator", "coroutine", "async generator"]
 
 
 def _runner(way, kind):
-    """A callable that runs a decorated function of this kind: it defers *calls*, then calls *body*."""
+    """Return a callable that runs a decorated function of this kind: it defers
+    *calls*, then calls *body*.
+    """
 
     @way
     def function(calls, body):
@@ -64,7 +68,9 @@ def _runner(way, kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("error", EXITS)
 def test_in_the_body(way, kind, error):
-    """Such an exit of the body runs every call, is seen by each, recovered by none, and leaves as it was (D2, P3)."""
+    """Every call runs and sees such an exit of the body, none recovers it, and it
+    leaves unchanged (D2, P3).
+    """
     events = []
     raised = error("body")
 
@@ -88,7 +94,9 @@ def test_in_the_body(way, kind, error):
 @pytest.mark.parametrize("error", EXITS)
 @pytest.mark.parametrize("body_fails", [False, True], ids=["returns", "raises"])
 def test_in_a_deferred_call(way, kind, error, body_fails):
-    """Such an exit of a deferred call replaces what was in flight; the other calls run and do not recover it (D5, P3)."""
+    """Such an exit of a deferred call replaces the exception in flight; the others run and
+    do not recover it (D5, P3).
+    """
     events = []
     raised = error("deferred")
     failure = LookupError("body")
@@ -115,7 +123,9 @@ def test_in_a_deferred_call(way, kind, error, body_fails):
 @pytest.mark.parametrize("first", EXITS)
 @pytest.mark.parametrize("second", EXITS)
 def test_one_replaced_by_another(way, kind, first, second):
-    """An exit in a deferred call replaces the exit of the body, with that one as its context (P5, P3)."""
+    """An exit in a deferred call replaces the exit of the body, which
+    becomes its context (P5, P3).
+    """
     ran = []
 
     def body():
@@ -133,7 +143,9 @@ def test_one_replaced_by_another(way, kind, first, second):
 
 @pytest.mark.parametrize("where", ["body", "deferred call"])
 def test_a_real_interrupt(way, where):
-    """Ctrl-C while the body or a deferred call runs is a KeyboardInterrupt there, and the calls run (D2, D5)."""
+    """Ctrl-C while the body or a deferred call runs raises KeyboardInterrupt there,
+    and the calls run (D2, D5).
+    """
     ran = []
 
     def interrupt():
@@ -162,7 +174,9 @@ def test_a_real_interrupt(way, where):
 
 
 def test_a_program_that_exits(tmp_path):
-    """`sys.exit` in a decorated function runs its calls and ends the program with that status (D2, P3)."""
+    """`sys.exit` in a decorated function runs its calls and ends the program
+    with that status (D2, P3).
+    """
     program = tmp_path / "program.py"
     program.write_text(
         textwrap.dedent(
@@ -209,7 +223,9 @@ def test_a_closed_generator(way):
 
 
 def test_the_generator_exit_that_the_body_saw_is_the_one_in_flight(way):
-    """A body that handles GeneratorExit and raises it again hands that very exception to the deferred calls (D2, D10)."""
+    """A body that catches GeneratorExit and raises it again passes that very exception to the
+    deferred calls (D2, D10).
+    """
     seen = []
 
     @way
@@ -229,7 +245,9 @@ def test_the_generator_exit_that_the_body_saw_is_the_one_in_flight(way):
 
 
 def test_a_body_that_fails_while_it_is_closed(way):
-    """A body that raises something else when it is closed fails with that, in front of the GeneratorExit (D2, D5)."""
+    """A body that raises something else when it is closed fails with that, and
+    GeneratorExit as its context (D2, D5).
+    """
     seen = []
 
     @way
@@ -249,7 +267,9 @@ def test_a_body_that_fails_while_it_is_closed(way):
 
 
 def test_a_deferred_call_that_fails_while_the_generator_is_closed(way):
-    """What a deferred call raises leaves `close()`, with the GeneratorExit as its context (D5)."""
+    """If a deferred call fails, `close()` raises its exception, with the
+    GeneratorExit as context (D5).
+    """
     ran = []
 
     @way
@@ -267,7 +287,9 @@ def test_a_deferred_call_that_fails_while_the_generator_is_closed(way):
 
 
 def test_recovering_a_failure_while_the_generator_is_closed(way):
-    """Once that failure is recovered the GeneratorExit goes on, and `close()` returns quietly (P3)."""
+    """Once that failure is recovered the GeneratorExit goes on, and
+    `close()` returns quietly (P3).
+    """
     seen = []
 
     @way
@@ -300,7 +322,9 @@ def test_recovering_the_generator_exit_itself(way):
 
 
 def test_a_generator_that_ignores_being_closed(way):
-    """A body that yields instead of ending makes `close()` a RuntimeError, and its calls run when it really ends (D2)."""
+    """If the body yields instead of ending, `close()` raises RuntimeError, and the calls
+    run at its real end (D2).
+    """
     ran = []
 
     @way
@@ -322,7 +346,7 @@ def test_a_generator_that_ignores_being_closed(way):
 
 
 def test_what_close_returns(way):
-    """`close()` returns what it returns for the same generator without defers: from 3.13 on, the body's value (D2)."""
+    """`close()` returns the same as without defers: from 3.13 on, the body's value (D2)."""
 
     @way
     def g():
@@ -368,7 +392,9 @@ def test_thrown_into_a_generator(way, error):
 
 
 def test_thrown_into_a_generator_that_has_not_started(way):
-    """A generator that has not started has deferred nothing: what is thrown into it just leaves (D2)."""
+    """A generator that has not started has deferred nothing: an exception thrown
+    into it just leaves (D2).
+    """
     ran = []
 
     @way
@@ -385,7 +411,9 @@ def test_thrown_into_a_generator_that_has_not_started(way):
 
 @pytest.mark.parametrize("how", ["closed", "dropped by the loop"])
 def test_an_async_generator_that_is_not_finished(way, how):
-    """`aclose()`, or the event loop's end, runs the calls of an unfinished async generator, which may await (D2)."""
+    """`aclose()`, or the event loop's end, awaits the calls of an
+    unfinished async generator (D2).
+    """
     events = []
 
     async def later():
@@ -430,7 +458,9 @@ def test_a_closed_coroutine(way):
 
 
 def test_a_deferred_call_that_waits_while_the_coroutine_is_closed(way):
-    """A call that wants to wait there gets what a hand-written `finally` gets: RuntimeError from `close()` (D2)."""
+    """A call that tries to wait there fails like a hand-written `finally`: `close()`
+    raises RuntimeError (D2).
+    """
     ran = []
 
     async def waits():
@@ -466,7 +496,9 @@ def test_a_deferred_call_that_waits_while_the_coroutine_is_closed(way):
 
 
 def test_a_coroutine_that_waits_while_it_is_closed(way):
-    """A body that waits instead of ending makes `close()` a RuntimeError, and its calls run when it really ends (D2)."""
+    """If the body waits instead of ending, `close()` raises RuntimeError, and the calls
+    run at its real end (D2).
+    """
     events = []
 
     @way
@@ -489,7 +521,9 @@ def test_a_coroutine_that_waits_while_it_is_closed(way):
 
 
 def test_a_cancelled_task_stays_cancelled(way):
-    """The calls of a cancelled task see the CancelledError, may await, do not recover it; the task is cancelled (P3)."""
+    """The calls of a cancelled task see the CancelledError, may await, do not recover it;
+    the task is cancelled (P3).
+    """
     seen = []
 
     async def later():
@@ -540,7 +574,9 @@ def test_a_cancelled_task_whose_clean_up_failed_and_recovered_stays_cancelled(wa
 
 
 def test_cancelled_while_a_deferred_call_waits(way):
-    """A task that is cancelled while it awaits a deferred call runs the calls that remain, and is cancelled (D5, P3)."""
+    """A task cancelled while it awaits a deferred call runs the calls that remain,
+    and is cancelled (D5, P3).
+    """
     events = []
 
     async def waits():
@@ -571,7 +607,9 @@ def test_cancelled_while_a_deferred_call_waits(way):
 
 
 def test_a_timeout(way):
-    """`asyncio.timeout` around a decorated function, or inside one, works: the cancellation reaches it (P3)."""
+    """`asyncio.timeout` around a decorated function, or inside one, works: the
+    cancellation reaches it (P3).
+    """
     ran = []
 
     async def waits():
@@ -614,7 +652,9 @@ def test_recovering_the_cancellation(way):
 
 
 def test_a_task_group_cancels_its_other_tasks(way):
-    """When one task of a group fails, the calls of the others run with the cancellation in flight (D2)."""
+    """When one task of a group fails, the calls of the others run with the
+    cancellation in flight (D2).
+    """
     ran = []
 
     @way

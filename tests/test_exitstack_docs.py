@@ -1,6 +1,6 @@
 """The table of docs/exitstack.md: the code for a scope does the same as the code for ExitStack.
 
-The code is taken from the page. It is run in blocks that succeed and in blocks that fail, in each of
+The code is taken from the page. It runs in blocks that succeed and in blocks that fail, in each of
 the places of `tests.places`: a handler of the caller, a generator, a coroutine.
 """
 
@@ -80,7 +80,7 @@ def stop():
 async def astop():
     events.append(("stopped", repr(recover())))
 """
-# The function `exit` for a line, by the function that replaces it. Any other exit sees a success, too.
+# The function `exit` for a line, by its replacement. Any other exit sees a success, too.
 EXITS = {
     "look": """\
 def exit(kind, error, traceback):
@@ -130,7 +130,7 @@ def module(tmp_path, right, *functions):
 
 
 def block(name, kind, header, lines, fails):
-    """Return the source of a function with a block of those lines; a scope that they keep is closed later."""
+    """Return the source of a function with a block of those lines; close a kept scope later."""
     begin, half_way = FORMS[kind]
     close = "await kept.aclose()" if "async" in header else "kept.close()"
     body = [
@@ -157,7 +157,7 @@ def block(name, kind, header, lines, fails):
 
 
 def function(name, kind, lines, fails):
-    """Return the source of a function whose body has those lines: the function takes the block's place."""
+    """Return the source of a function with those lines as its body, in the block's place."""
     begin, half_way = FORMS[kind]
     end = "raise KeyError('x')" if fails else "events.append('block ends')"
     body = [*lines, "events.append('block')", half_way, end]
@@ -176,7 +176,8 @@ CASES = [
         place,
         is_async,
         fails,
-        id=f"{left}-{right}-{'async ' if is_async else ''}with-{place.__name__}-{'fails' if fails else 'ends'}",
+        id=f"{left}-{right}-{'async ' if is_async else ''}with-{place.__name__}"
+        f"-{'fails' if fails else 'ends'}",
     )
     for left, right in LINES
     for kind, places in PLACES.items()
@@ -197,7 +198,9 @@ def run(made, name, place):
 
 @pytest.mark.parametrize(("left", "right", "kind", "place", "is_async", "fails"), CASES)
 def test_a_scope_does_what_an_exit_stack_does(tmp_path, left, right, kind, place, is_async, fails):
-    """A line with a scope has the effects, and the outcome, of the line with ExitStack beside it (S, D10)."""
+    """A line with a scope has the effects and the outcome of the
+    ExitStack line beside it (S, D10).
+    """
     stack = "async with AsyncExitStack() as stack:" if is_async else "with ExitStack() as stack:"
     scope = f"{'async ' if is_async else ''}with defer_scope() as defer:"
     made = module(

@@ -1,4 +1,4 @@
-"""explain: the way a function runs, the reason, and what became of each of its defers (R4)."""
+"""explain: the way a function runs, the reason, and the shape of each of its defers (R4)."""
 
 import ast
 import contextlib
@@ -30,12 +30,12 @@ LINES = HERE.read_text().splitlines()
 
 
 def line_of(text, nth=1):
-    """The number of the *nth* line of this file that, without its indentation, is *text*."""
+    """Return the number of the *nth* line of this file that, without its indentation, is *text*."""
     return [i for i, line in enumerate(LINES, 1) if line.strip() == text][nth - 1]
 
 
 def compiles(lowered):
-    """*lowered* with ordinary names in place of hidden ones, compiled."""
+    """Compile *lowered* with ordinary names in place of hidden ones."""
     return compile(re.sub(r"(?<=.)@(?=\w)", "hidden_", lowered), "<lowered>", "exec")
 
 
@@ -61,7 +61,9 @@ def undecorated(events):
 
 
 def test_open_coded():
-    """Of an open-coded function it tells the place, the way, and each statement's line and shape (R4)."""
+    """For an open-coded function it tells the place, the way, and each
+    statement's line and shape (R4).
+    """
     explanation = explain(every_shape)
     assert isinstance(explanation, Explanation)
     assert explanation.function == "every_shape"
@@ -78,7 +80,7 @@ def test_open_coded():
 
 
 def test_runtime():
-    """Of a function that runs the runtime way it tells the reason (R4)."""
+    """For a function that runs the runtime way it tells the reason (R4)."""
     explanation = explain(not_open_coded)
     assert explanation.function == "not_open_coded"
     assert explanation.file == str(HERE)
@@ -119,7 +121,9 @@ def test_text_of_runtime():
 
 
 def test_lowered():
-    """The lowered source is the function's, in which hidden names begin with "@" and are not quoted; its own strings are (R4)."""
+    """The lowered source begins hidden names with an unquoted "@", and keeps the
+    function's own strings (R4).
+    """
 
     @with_defers
     def f(x):
@@ -180,7 +184,9 @@ def shapes():
 
 @pytest.mark.parametrize("function", shapes(), ids=lambda function: function.__name__)
 def test_lowered_is_python_but_for_hidden_names(function):
-    """With ordinary names in place of the hidden ones, the lowered source is a definition of the function (R4)."""
+    """With ordinary names in place of the hidden ones, the lowered source
+    defines the function (R4).
+    """
     explanation = explain(function)
     assert explanation.way == "open-coded"
     assert explanation.lowered
@@ -192,7 +198,7 @@ def test_lowered_is_python_but_for_hidden_names(function):
 
 
 def test_lowered_of_a_function_whose_source_is_gone(tmp_path):
-    """Where the source is gone by now, a comment is in its place (R4)."""
+    """Once the source is gone, a comment replaces the lowered source (R4)."""
     path = tmp_path / "module.py"
     path.write_text("from godefer import *\n@with_defers\ndef f():\n    defer(print)\n")
     spec = importlib.util.spec_from_file_location("module", path)
@@ -207,7 +213,7 @@ def test_lowered_of_a_function_whose_source_is_gone(tmp_path):
 
 
 def test_explaining_changes_nothing():
-    """To be explained, often, does not change a function (R4)."""
+    """Explaining a function, often, does not change it (R4)."""
     code = every_shape.__code__
     first, second = explain(every_shape), explain(every_shape)
     assert first == second
@@ -217,7 +223,7 @@ def test_explaining_changes_nothing():
     assert events == [2, 1, "inline"]
 
 
-# What holds a function
+# Holders of a function
 
 
 def passes_on(fn):
@@ -312,7 +318,9 @@ def in_place(x):
     ],
 )
 def test_what_holds_a_function(thing, name):
-    """It finds the decorated function through methods, descriptors, partials and other decorators (A)."""
+    """It finds the decorated function through methods, descriptors, partials
+    and other decorators (A).
+    """
     explanation = explain(thing)
     assert explanation.function == name
     assert explanation.way == ("runtime" if name == "not_open_coded" else "open-coded")
@@ -363,7 +371,7 @@ def test_decorated_twice():
     ids=repr,
 )
 def test_undecorated(thing):
-    """What holds no decorated function is a DeferError that names it (R4)."""
+    """An object without a decorated function is a DeferError that names it (R4)."""
     with pytest.raises(DeferError, match="is not decorated with @with_defers") as caught:
         explain(thing)
     name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None) or repr(thing)
@@ -371,7 +379,7 @@ def test_undecorated(thing):
 
 
 def test_endless_wrapping():
-    """A `__wrapped__` that leads back to where it began is no endless search (R4)."""
+    """A `__wrapped__` that leads back to its start causes no endless search (R4)."""
 
     def f():
         pass
@@ -385,7 +393,9 @@ def test_endless_wrapping():
 
 
 def test_environment(monkeypatch):
-    """With GODEFER_OPEN_CODED=0 the reason is that; a function decorated before stays what it was (R4)."""
+    """GODEFER_OPEN_CODED=0 is the reason given; a function decorated
+    before stays as it was (R4).
+    """
     monkeypatch.setenv("GODEFER_OPEN_CODED", "0")
 
     @with_defers
@@ -417,7 +427,7 @@ def test_other_values_of_the_environment(monkeypatch, value):
 
 
 def test_environment_and_named_results(monkeypatch):
-    """With GODEFER_OPEN_CODED=0 named results are compiled still, since they need it (R4, N)."""
+    """With GODEFER_OPEN_CODED=0 named results are still compiled, since they need it (R4, N)."""
     monkeypatch.setenv("GODEFER_OPEN_CODED", "0")
 
     @with_defers(result="n")
@@ -442,7 +452,9 @@ def test_environment_and_named_results(monkeypatch):
 
 
 def test_named_result_without_a_defer():
-    """A function with a named result and no statement is open-coded, with nothing to list (N, R4)."""
+    """A function with a named result and no statement is open-coded,
+    with nothing to list (N, R4).
+    """
 
     @with_defers(result="n")
     def f():

@@ -1,4 +1,4 @@
-"""Interrupts wherever the interpreter can take one, and signals at random moments: rules D2 and D5."""
+"""Interrupts at every instruction that can take one, and random signals: rules D2 and D5."""
 
 import platform
 import sys
@@ -26,7 +26,9 @@ RUNS = [
 
 @pytest.mark.parametrize(("shape", "way"), RUNS)
 def test_an_interrupt_anywhere_loses_no_call(shape, way):
-    """A KeyboardInterrupt, wherever the interpreter can raise it, loses no call whose statement had ended, and none runs twice (D2, D5)."""
+    """A KeyboardInterrupt anywhere loses no call whose statement had ended,
+    and repeats none (D2, D5).
+    """
     result = interrupts.sweep(shape, way)
     assert not result.wrong
     assert len(result.places) >= 2
@@ -35,7 +37,9 @@ def test_an_interrupt_anywhere_loses_no_call(shape, way):
 
 
 def test_the_gap_of_python_3_13_and_3_14_is_that_of_a_function_written_by_hand():
-    """On 3.13 and 3.14 an interrupt at the end of a loop that ends with a condition is in no `try`; elsewhere there is no such gap (D2)."""
+    """On 3.13 and 3.14 an interrupt at the end of a loop that ends with a condition is in no
+    `try`; nowhere else (D2).
+    """
 
     def by_hand(_, done, ran):
         try:
@@ -58,7 +62,7 @@ def test_the_gap_of_python_3_13_and_3_14_is_that_of_a_function_written_by_hand()
 
 @pytest.mark.parametrize("way", shapes.WAYS)
 def test_a_signal_at_a_random_moment_loses_no_call(way):
-    """Of the calls whose statement had ended when a signal came, none is lost and none runs twice (D2, D5)."""
+    """A random signal loses no call whose statement had ended, and repeats none (D2, D5)."""
     result = signals.run(way, 500, seed=1)
     assert (result.lost, result.twice, result.examples) == (0, 0, [])
     assert result.struck > 400
@@ -66,7 +70,7 @@ def test_a_signal_at_a_random_moment_loses_no_call(way):
 
 @pytest.mark.project
 def test_the_command_prints_the_figures(monkeypatch, capsys):
-    """`python -m tests.faults` says how many faults there were, and what was lost."""
+    """`python -m tests.faults` prints the numbers of faults and of lost calls."""
     monkeypatch.setattr(
         shapes,
         "SHAPES",
@@ -88,7 +92,9 @@ def test_the_command_prints_the_figures(monkeypatch, capsys):
 @pytest.mark.parametrize("way", shapes.WAYS)
 @pytest.mark.parametrize("kind", ["function", "coroutine"])
 def test_an_interrupt_at_any_call_is_not_lost(way, kind):
-    """An interrupt that comes where a function is entered, at the exit, leaves the function, and each call is still made (D2, D5)."""
+    """An interrupt where a function is entered, at the exit, leaves the function, and each
+    call still runs (D2, D5).
+    """
     made = shapes.decorate(
         interrupted_function if kind == "function" else interrupted_coroutine, way
     )

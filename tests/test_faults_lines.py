@@ -15,7 +15,9 @@ RUNS = [
 
 @pytest.mark.parametrize(("shape", "way"), RUNS)
 def test_a_fault_at_any_line_loses_no_call(shape, way):
-    """Each call that was registered before a fault runs exactly once, at whichever line it comes (D2, D5)."""
+    """Each call registered before a fault runs exactly once, at whichever line
+    the fault comes (D2, D5).
+    """
     result = lines.sweep(shape, way)
     assert not result.wrong
     assert result.positions >= 3
@@ -25,14 +27,16 @@ def test_a_fault_at_any_line_loses_no_call(shape, way):
 
 @pytest.mark.parametrize("shape", shapes.SHAPES, ids=repr)
 def test_a_fault_in_the_place_of_a_deferred_call_stops_that_one_alone(shape):
-    """When an open-coded function exits, the line of a `defer` is that call; a fault there takes its place, and the others run (D5)."""
+    """A fault at a `defer` line at the exit of an open-coded function replaces that
+    call; the others run (D5).
+    """
     for text, problems in lines.sweep(shape, "open-coded").as_by_hand:
         if text != "try:":
             assert len(problems) == 1, text
 
 
 def test_a_fault_at_the_line_of_a_call_or_a_try_acts_as_in_a_function_written_by_hand():
-    """The two kinds of line that are set apart lose the same call if `finally` is written by hand (D2, D5)."""
+    """The two excepted kinds of line lose the same call in a hand-written `finally` (D2, D5)."""
 
     def by_hand(ran):
         try:
@@ -63,7 +67,7 @@ def test_a_fault_at_the_line_of_a_call_or_a_try_acts_as_in_a_function_written_by
 
 @pytest.mark.parametrize("way", shapes.WAYS)
 def test_a_fault_at_any_line_of_a_deferred_call_lets_the_others_run(way):
-    """Whatever line of a deferred call fails, the calls deferred before it run, once (D5)."""
+    """If any line of a deferred call fails, the calls deferred before it run, once (D5)."""
     began = []
 
     def deferred(name):
@@ -97,7 +101,9 @@ def three_calls(deferred):
 @pytest.mark.parametrize("way", shapes.WAYS)
 @pytest.mark.parametrize("kind", ["function", "coroutine"])
 def test_a_fault_at_any_line_hides_no_failure(way, kind):
-    """A function whose calls, deferred in a loop, all fail does not return, at whichever line a fault comes (D5)."""
+    """If all its calls, deferred in a loop, fail, a function does not return, at
+    whichever line a fault comes (D5).
+    """
 
     def fails():
         raise LookupError

@@ -1,4 +1,7 @@
-"""No memory, and no stack: rules D2 and D5. Each test runs a process of its own, which may be left in any state."""
+"""No memory, and no stack: rules D2 and D5.
+
+Each test runs a process of its own, which may be left in any state.
+"""
 
 import json
 import subprocess
@@ -13,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def figures(module, way):
-    """What the process prints."""
+    """Return the figures that the process prints."""
     command = [sys.executable, "-W", "ignore", "-m", module, way]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
@@ -24,7 +27,9 @@ def figures(module, way):
 
 @pytest.mark.parametrize("way", shapes.WAYS)
 def test_an_allocation_that_fails_loses_no_call(way):
-    """Whichever allocation fails, in a statement, in an exit or in godefer, each registered call runs once; the next invocation is as ever (D5)."""
+    """If any allocation fails, each registered call runs once, and the next
+    invocation is normal (D5).
+    """
     pytest.importorskip("_testcapi", reason="only CPython's test module can let an allocation fail")
     result = figures("tests.faults.memory", way)
     assert result["wrong"] == []
@@ -33,7 +38,9 @@ def test_an_allocation_that_fails_loses_no_call(way):
 
 @pytest.mark.parametrize("way", shapes.WAYS)
 def test_the_end_of_the_stack_loses_no_call(way):
-    """With any number of frames left, each registered call runs once, if there is room for a call at all (D5)."""
+    """With any number of frames left, each registered call runs once, if there is
+    room for a call at all (D5).
+    """
     result = figures("tests.faults.stack", way)
     assert result["wrong"] == []
     assert result["overflows"] > 30

@@ -1,4 +1,4 @@
-"""Functions that are suspended when they are dropped, when their event loop is closed, and when the program ends: rule D2."""
+"""Suspended functions at the end of their references, of their loop and of the program: rule D2."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def outcome(way, program):
-    """What a program prints, complains of, and ends with."""
+    """Return the output, the complaints and the exit status of a program."""
     command = [sys.executable, "-m", "tests.faults.suspended", way, program]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
@@ -23,20 +23,22 @@ def outcome(way, program):
 
 @pytest.fixture(scope="module")
 def by_hand():
-    """What each program does if it is written by hand."""
+    """Return the outcome of each program with hand-written clean-ups."""
     return {program: outcome("by hand", program) for program in PROGRAMS}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("way", shapes.WAYS)
 def test_what_is_suspended_ends_as_if_it_were_written_by_hand(way, program, by_hand):
-    """The calls run, and nothing is said, exactly as with `try` and `finally` (D2)."""
+    """The calls run, and nothing is printed, exactly as with `try` and `finally` (D2)."""
     assert outcome(way, program) == by_hand[program]
 
 
 @pytest.mark.parametrize("program", sorted({*PROGRAMS} - {"in_a_daemon_thread"}))
 def test_written_by_hand_they_are_cleaned_up_in_silence(program, by_hand):
-    """What the others are compared with: both clean-ups, and no message (D2). (A daemon thread is stopped as it is.)"""
+    """The hand-written versions run both clean-ups, silently, but for a daemon
+    thread, which just stops (D2).
+    """
     printed, complaints, code = by_hand[program]
     assert [line for line in printed if line in {"a", "b"}] == ["b", "a"]
     assert (complaints, code) == ("", 0)

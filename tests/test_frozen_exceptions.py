@@ -1,4 +1,6 @@
-"""Exceptions whose class refuses assignments, as a frozen dataclass does, or whose notes are no list (D5, P2, R3)."""
+"""Exceptions that refuse assignments, as a frozen dataclass does, or have no
+list of notes (D5, P2, R3).
+"""
 
 import asyncio
 import contextlib
@@ -107,7 +109,9 @@ def test_chains(way, body):
 
 
 def test_recovering(way):
-    """Such an exception is recovered as any other, and what is raised afterwards is not chained to it (P2, P4)."""
+    """Such an exception is recovered as any other, and later exceptions are
+    not chained to it (P2, P4).
+    """
 
     @way
     def f():
@@ -134,7 +138,7 @@ def test_recovering(way):
 
 
 def test_context_managers(way):
-    """The exits of context managers get it, and may suppress it (D11)."""
+    """The exits of context managers get the exception, and may suppress it (D11)."""
 
     @contextlib.asynccontextmanager
     async def acm():
@@ -162,7 +166,7 @@ def test_context_managers(way):
 
 
 def test_notes_that_are_no_list(way):
-    """Where an exception's notes are no list they stay as they are, and it goes on (D5, P6)."""
+    """An exception whose notes are no list keeps them, and goes on (D5, P6)."""
 
     def call():
         raise Tuple

@@ -1,4 +1,4 @@
-"""A decorated generator function runs its deferred calls when the generator ends, in every way it can end (D2, A)."""
+"""A decorated generator function runs its deferred calls at every end of its generator (D2, A)."""
 
 import asyncio
 import gc
@@ -13,7 +13,7 @@ from godefer import defer, errdefer, okdefer, recover, with_defers
 
 @pytest.fixture
 def gen(way, events):
-    """A generator function that yields 1 and 2, echoes what it is sent, and notes how it exits."""
+    """Yield 1 and 2, echo each value sent, and note how the generator exits."""
 
     @way
     def gen():
@@ -39,7 +39,9 @@ def test_exhaustion(gen, events):
 
 
 def test_return_value(gen, events):
-    """What a generator returns is the value of its StopIteration and of `yield from`, after the deferred calls (D2, A)."""
+    """The value that a generator returns is in its StopIteration and `yield from`, after
+    the deferred calls (D2, A).
+    """
 
     def outer():
         result = yield from gen()
@@ -50,7 +52,7 @@ def test_return_value(gen, events):
 
 
 def test_send(gen, events):
-    """What is sent to a decorated generator arrives at its `yield` (A)."""
+    """A value sent to a decorated generator arrives at its `yield` (A)."""
     g = gen()
     next(g)
     assert g.send("a") == 2
@@ -60,7 +62,9 @@ def test_send(gen, events):
 
 
 def test_send_before_the_start(gen, events):
-    """A value sent to a generator that has not started is Python's own error, and starts nothing (A)."""
+    """A value sent to a generator that has not started is Python's own
+    error, and starts nothing (A).
+    """
     g = gen()
     with pytest.raises(TypeError, match="can't send non-None value to a just-started generator"):
         g.send(1)
@@ -69,7 +73,9 @@ def test_send_before_the_start(gen, events):
 
 
 def test_close(gen, events):
-    """Closing a generator exits it by GeneratorExit: its deferred calls run, `errdefer` too (D2, D10)."""
+    """Closing a generator exits it by GeneratorExit: its deferred calls run,
+    `errdefer` too (D2, D10).
+    """
     g = gen()
     next(g)
     g.close()
@@ -80,7 +86,9 @@ def test_close(gen, events):
 
 
 def test_throw(gen, events):
-    """An exception thrown into a generator that does not catch it exits the generator, and comes out (D2)."""
+    """An exception thrown into a generator, and not caught, exits the
+    generator and leaves it (D2).
+    """
     g = gen()
     next(g)
     thrown = KeyError("thrown")
@@ -91,7 +99,7 @@ def test_throw(gen, events):
 
 
 def test_throw_an_exception_class(gen, events):
-    """A class thrown into a generator is instantiated there, as in a generator that is not decorated (A)."""
+    """A class thrown into a generator is instantiated there, as in an undecorated generator (A)."""
     g = gen()
     next(g)
     with pytest.raises(KeyError):
@@ -123,7 +131,9 @@ def test_throw_what_the_body_catches(way, events):
 
 @pytest.mark.parametrize("end", ["close", "throw"])
 def test_ended_before_the_start(gen, events, end):
-    """A generator that is ended before its first step has deferred nothing, and its body does not run (D2)."""
+    """A generator ended before its first step has deferred nothing, and
+    its body does not run (D2).
+    """
     g = gen()
     if end == "close":
         g.close()
@@ -143,7 +153,9 @@ def test_never_started(gen, events):
 
 
 def test_dropped_half_way(gen, events):
-    """A generator dropped half-way is closed by the interpreter, and its deferred calls run (D2)."""
+    """A generator dropped half-way is closed by the interpreter, and
+    its deferred calls run (D2).
+    """
     g = gen()
     next(g)
     del g
@@ -152,7 +164,9 @@ def test_dropped_half_way(gen, events):
 
 
 def test_dropped_by_a_loop(gen, events):
-    """Leaving a `for` loop over a decorated generator by `break` drops it, and its deferred calls run (D2)."""
+    """Leaving a `for` loop over a decorated generator by `break` drops it, and
+    its deferred calls run (D2).
+    """
     for _ in gen():
         break
     gc.collect()
@@ -160,7 +174,9 @@ def test_dropped_by_a_loop(gen, events):
 
 
 def test_close_that_the_body_answers_by_returning(way, events):
-    """A generator that catches GeneratorExit and returns is returning: `okdefer` runs and `errdefer` does not (D10)."""
+    """A generator that catches GeneratorExit and returns is returning: `okdefer` runs,
+    `errdefer` does not (D10).
+    """
 
     @way
     def gen():
@@ -180,7 +196,9 @@ def test_close_that_the_body_answers_by_returning(way, events):
 
 
 def test_close_that_the_body_answers_by_another_exception(way, events):
-    """A generator that answers GeneratorExit by another exception fails with that, and close() raises it (D2, D10)."""
+    """If a generator answers GeneratorExit by another exception, it fails, and
+    close() raises that (D2, D10).
+    """
 
     @way
     def gen():
@@ -199,7 +217,9 @@ def test_close_that_the_body_answers_by_another_exception(way, events):
 
 
 def test_close_that_the_body_ignores(way, events):
-    """A generator that goes on after GeneratorExit has not exited: close() complains, its deferred calls wait (D2)."""
+    """A generator that yields after GeneratorExit has not exited: close() complains, its
+    deferred calls wait (D2).
+    """
 
     @way
     def gen():
@@ -224,7 +244,9 @@ def test_close_that_the_body_ignores(way, events):
 
 
 def test_close_when_a_deferred_call_raises(way, events):
-    """What a deferred call raises while the generator is being closed comes out of close() (D5)."""
+    """If a deferred call raises while the generator is being closed, close()
+    raises its exception (D5).
+    """
 
     def bad():
         raise KeyError("bad")
@@ -244,7 +266,9 @@ def test_close_when_a_deferred_call_raises(way, events):
 
 
 def test_exhaustion_when_a_deferred_call_raises(way, events):
-    """What a deferred call raises when the generator is exhausted comes out of the last step (D5)."""
+    """If a deferred call raises when the generator is exhausted, the last step
+    raises its exception (D5).
+    """
 
     def bad():
         raise KeyError("bad")
@@ -264,7 +288,7 @@ def test_exhaustion_when_a_deferred_call_raises(way, events):
 
 
 def test_recover(way, events):
-    """A generator whose exception is recovered ends, as a function returns to its caller (P4)."""
+    """A generator that recovers ends, as a function returns to its caller (P4)."""
 
     def rescue():
         events.append(recover())
@@ -283,7 +307,9 @@ def test_recover(way, events):
 
 
 def test_stop_iteration_raised_in_the_body(way, events):
-    """The deferred calls see the StopIteration that the body raised, the caller a RuntimeError (PEP 479, D10)."""
+    """The deferred calls see the body's own StopIteration, the caller a
+    RuntimeError (PEP 479, D10).
+    """
     stop = StopIteration("mine")
 
     @way
@@ -302,7 +328,9 @@ def test_stop_iteration_raised_in_the_body(way, events):
 
 
 def test_stop_iteration_raised_by_a_deferred_call(way, events):
-    """A StopIteration from a deferred call does not end the generator as a return would (PEP 479, D5)."""
+    """A StopIteration from a deferred call does not end the generator as a
+    return would (PEP 479, D5).
+    """
 
     @way
     def gen():
@@ -336,7 +364,9 @@ def test_stop_iteration_thrown_in(way, events):
 
 
 def test_a_runtime_error_of_the_body_is_left_alone(way, events):
-    """A RuntimeError that the body itself raises from a StopIteration is not taken for PEP 479's (D5)."""
+    """A RuntimeError that the body itself raises from a StopIteration is not
+    taken for PEP 479's (D5).
+    """
     error = RuntimeError("the source ran dry")
 
     @way
@@ -355,7 +385,9 @@ def test_a_runtime_error_of_the_body_is_left_alone(way, events):
 
 
 def test_yield_from_a_decorated_generator(way, events):
-    """Of two decorated generators, one delegating to the other, the inner exits first, each with its own calls (D2, D4)."""
+    """Of two decorated generators, one delegating to the other, the inner exits first; each
+    has its own calls (D2, D4).
+    """
 
     @way
     def inner():
@@ -380,7 +412,9 @@ def test_yield_from_a_decorated_generator(way, events):
 
 @pytest.mark.parametrize("end", ["close", "throw"])
 def test_end_through_yield_from(way, events, end):
-    """close() and throw() go through `yield from` to the inner generator, which exits first (D2)."""
+    """close() and throw() go through `yield from` to the inner
+    generator, which exits first (D2).
+    """
 
     @way
     def inner():
@@ -433,7 +467,7 @@ def test_defers_between_yields(way, events):
 
 
 def test_what_the_caller_handles_is_not_lost(way, events):
-    """A generator resumed while its caller handles an exception sees that one, as an undecorated one does (A)."""
+    """A resumed generator sees its caller's handled exception, as an undecorated one does (A)."""
 
     def plain():
         events.append(repr(sys.exception()))
@@ -460,7 +494,9 @@ def test_what_the_caller_handles_is_not_lost(way, events):
 
 
 def test_generator_state(gen):
-    """`inspect` sees a decorated generator created, suspended and closed, under its own name (A)."""
+    """`inspect` sees a decorated generator created, suspended and
+    closed, under its own name (A).
+    """
     g = gen()
     states = [inspect.getgeneratorstate(g)]
     next(g)
@@ -473,7 +509,9 @@ def test_generator_state(gen):
 
 
 def test_a_generator_that_resumes_itself(way, events):
-    """A generator that tries to resume itself gets Python's ValueError, and its deferred calls still run (A, D2)."""
+    """A generator that tries to resume itself gets Python's ValueError, and its
+    deferred calls still run (A, D2).
+    """
 
     @way
     def gen():
@@ -487,9 +525,11 @@ def test_a_generator_that_resumes_itself(way, events):
 
 
 def test_types_coroutine(way, events):
-    """A generator under `types.coroutine` can be awaited, decorated above or below it, and has its own defers (A)."""
+    """A generator under `types.coroutine` can be awaited, decorated above or below,
+    and has its own defers (A).
+    """
 
-    # types.coroutine changes the function's code, so which way it is run is not for this test to say.
+    # types.coroutine changes the function's code, so this test leaves the way open.
     @with_defers
     @types.coroutine
     def below():

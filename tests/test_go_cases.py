@@ -1,4 +1,6 @@
-"""The page that says where Go's own cases are mirrored, docs/go-cases.md, is complete and names what is there."""
+"""docs/go-cases.md lists every test that mirrors one of Go's cases, and
+names only existing ones.
+"""
 
 import ast
 import re
@@ -25,7 +27,7 @@ def listed():
 
 
 def docstrings(module):
-    """The tests of a module, with what they say."""
+    """Return the tests of a module with their docstrings."""
     tree = ast.parse((TESTS / module).read_text(encoding="utf-8"))
     functions = (
         node
@@ -48,7 +50,7 @@ def test_every_test_is_listed(module):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_test_names_a_file_that_is_listed(module):
-    """The docstring of each test says what it mirrors, and the page names that too."""
+    """The docstring of each test names the mirrored file, and so does the page."""
     page = PAGE.read_text(encoding="utf-8")
     for test, docstring in docstrings(module).items():
         mirrored = re.findall(r"\w+\.go\b|\bTest\w+", docstring.partition("Mirrors ")[2])

@@ -1,7 +1,8 @@
-"""What Go's own tests of `defer` check (test/defer*.go, test/abi), said in Python: rules D and N.
+"""Go's own tests of `defer` (test/defer*.go, test/abi), in Python: rules D and N.
 
-docs/go-cases.md lists Go's files, and those that mean nothing here. Functions with named results are always compiled
-(R3), so they use `with_defers` itself; what they defer is run the way that the fixture says.
+docs/go-cases.md lists Go's files, and those without a counterpart here. Functions with named
+results are always compiled (R3), so they use `with_defers` itself; their deferred functions run the
+way that the fixture says.
 """
 
 import contextlib
@@ -20,7 +21,10 @@ from godefer import defer, explain, panic, recover, with_defers
 
 @pytest.mark.parametrize("variadic", [True, False])
 def test_calls_deferred_in_a_loop_run_backwards(way, variadic):
-    """Ten calls deferred in a loop run last in, first out, each with the value of its turn (D1, D2, D8). Mirrors defer.go."""
+    """Ten calls deferred in a loop run last in, first out, each with its turn's value (D1, D2, D8).
+
+    Mirrors defer.go.
+    """
     result = []
 
     def add(i):
@@ -41,7 +45,10 @@ def test_calls_deferred_in_a_loop_run_backwards(way, variadic):
 
 
 def test_builtin_functions_can_be_deferred(way):
-    """`print` with many arguments of many types is a deferred call like any other (D1, D2). Mirrors deferprint.go."""
+    """`print` with many arguments of many types is a deferred call like any other (D1, D2).
+
+    Mirrors deferprint.go.
+    """
 
     @way
     def f():
@@ -100,7 +107,11 @@ def test_a_nil_function_panics_when_it_is_called(way, where):
     reason="PyPy has no reference counts: when a thing dies is the collector's",
 )
 def test_deferred_calls_keep_nothing_alive(way):
-    """What a deferred closure refers to can be collected once the function has exited, in threads too (D9). Mirrors deferfin.go."""
+    """Objects that a deferred closure refers to can be collected after the
+    exit, in threads too (D9).
+
+    Mirrors deferfin.go.
+    """
 
     class Value:
         pass
@@ -132,7 +143,7 @@ def test_deferred_calls_keep_nothing_alive(way):
         gc.enable()
 
 
-# defererrcheck.go: what is open-coded
+# defererrcheck.go: open-coded statements
 
 
 @with_defers
@@ -179,9 +190,11 @@ def around_a_repeated_block(xs):
     ],
 )
 def test_only_what_stands_in_a_loop_needs_a_list(function, kinds):
-    """A `defer` is inlined unless a loop may execute it again; another one's loop does not matter (R1).
+    """A `defer` is inlined unless a loop may execute it again; loops of other
+    statements do not matter (R1).
 
-    Mirrors defererrcheck.go, where a loop with a `defer` makes the compiler give up the others of the function, too.
+    Mirrors defererrcheck.go, where a loop with a `defer` makes the compiler give up the
+    others of the function, too.
     """
     explanation = explain(function)
     assert explanation.way == "open-coded"
@@ -192,7 +205,10 @@ def test_only_what_stands_in_a_loop_needs_a_list(function, kinds):
 
 
 def test_captured_and_passed_arguments_arrive(way):
-    """A deferred function sees the arguments that it was given, and its function's parameters (D1). Mirrors abi/defer_aggregate.go."""
+    """A deferred function sees its own arguments, and its function's parameters (D1).
+
+    Mirrors abi/defer_aggregate.go.
+    """
     seen = []
 
     @way
@@ -209,7 +225,8 @@ def test_captured_and_passed_arguments_arrive(way):
 
 
 def test_all_results_are_there_after_a_recovery():
-    """Each named result has the value it was given before the panic; one that never was is None (N, P4).
+    """After a recovery each named result has the value assigned before the
+    panic, else None (N, P4).
 
     Mirrors abi/defer_recover_results.go, and fixedbugs/issue16095.go.
     """
@@ -234,7 +251,7 @@ def test_all_results_are_there_after_a_recovery():
 
 
 def test_a_method_call_with_arguments_after_a_recovery(way):
-    """A method deferred before the call that recovers is made with the arguments it was deferred with (D1, P4).
+    """A method deferred before the recovering call runs with the arguments of its `defer` (D1, P4).
 
     Mirrors abi/open_defer_1.go.
     """
@@ -263,7 +280,10 @@ def test_a_method_call_with_arguments_after_a_recovery(way):
 
 
 def test_an_argument_is_not_computed_again(way):
-    """The argument is what it was at the `defer`, whatever the same expression gives later (D1). Mirrors abi/wrapdefer_largetmp.go."""
+    """The argument keeps its value at the `defer`, whatever the same expression gives later (D1).
+
+    Mirrors abi/wrapdefer_largetmp.go.
+    """
     made = []
     seen = []
 

@@ -1,6 +1,7 @@
-"""What Go's tests of exits, and of panics that end a program, check (src/runtime/crash_test.go, test/fixedbugs), said in Python.
+"""Go's tests of exits and of panics that end a program (src/runtime/crash_test.go, test/fixedbugs).
 
-Rules P3 and P5: `runtime.Goexit` is SystemExit here. docs/go-cases.md lists Go's files, and those that mean nothing here.
+Rules P3 and P5: `runtime.Goexit` is SystemExit here. docs/go-cases.md lists Go's files, and those
+without a counterpart here.
 """
 
 import queue
@@ -23,7 +24,8 @@ def values(error):
 
 
 def test_a_panic_that_wraps_another(way):
-    """A deferred function panics with something made of what it recovered; a caller recovers that, and goes on (P2, P5).
+    """A deferred function panics with a value made from the recovered panic; a
+    caller recovers it (P2, P5).
 
     Mirrors TestRecursivePanic.
     """
@@ -48,7 +50,7 @@ def test_a_panic_that_wraps_another(way):
 
 
 def test_a_recovery_and_a_new_panic_in_two_calls(way):
-    """One deferred call recovers, the next one panics anew, with nothing left of the first panic (P4, P5).
+    """One deferred call recovers, the next panics anew, with no trace of the first panic (P4, P5).
 
     Mirrors TestRecursivePanic2.
     """
@@ -75,7 +77,10 @@ def test_a_recovery_and_a_new_panic_in_two_calls(way):
 
 
 def test_the_first_panic_goes_on_after_the_second_was_recovered(way):
-    """A panic recovered inside of a deferred function leaves the one outside to go on (P2, P5). Mirrors TestRecursivePanic3."""
+    """A panic recovered inside a deferred function leaves the outer one in flight (P2, P5).
+
+    Mirrors TestRecursivePanic3.
+    """
     log = Log()
 
     @way
@@ -95,7 +100,8 @@ def test_the_first_panic_goes_on_after_the_second_was_recovered(way):
 
 
 def test_one_call_recovers_and_panics(way):
-    """What a deferred function raises after it has recovered goes on, and shows what was recovered as its context (P5, D5).
+    """A deferred function that recovers and raises anew makes the recovered
+    exception the context (P5, D5).
 
     Mirrors TestRecursivePanic4.
     """
@@ -115,7 +121,7 @@ def test_one_call_recovers_and_panics(way):
 
 
 def test_calls_are_left_where_it_is_recovered_and_above(way):
-    """A recovery below a function with a call of its own, with another call left, returns to it as if nothing had been (P4, D2).
+    """After a recovery further down, a function with pending calls goes on undisturbed (P4, D2).
 
     Mirrors TestRecursivePanic5.
     """
@@ -157,7 +163,10 @@ def test_calls_are_left_where_it_is_recovered_and_above(way):
 
 
 def test_three_panics_in_two_functions(way):
-    """A panic that two others have replaced shows all three, and where each came from (P5, P6). Mirrors TestPanicTraceback."""
+    """A panic that replaced two others shows all three and their places (P5, P6).
+
+    Mirrors TestPanicTraceback.
+    """
 
     @way
     def pt2():
@@ -184,7 +193,11 @@ def test_three_panics_in_two_functions(way):
 
 @pytest.mark.parametrize("function", ["main", "thread"])
 def test_an_exit_runs_deferred_calls_that_find_nothing_to_recover(way, function):
-    """The deferred calls of every function run, last in, first out; `recover` is None in them (P3, D2). Mirrors TestGoexitDefer."""
+    """An exit runs every function's deferred calls, last in, first out, and their
+    `recover` is None (P3, D2).
+
+    Mirrors TestGoexitDefer.
+    """
     log = Log()
 
     @way
@@ -233,7 +246,10 @@ def test_an_exit_during_a_panic(way):
 
 
 def test_a_panic_during_an_exit(way):
-    """A panic in a deferred function replaces the exit, if nothing recovers it (P5). Mirrors TestPanicAfterGoexit."""
+    """A panic in a deferred function replaces the exit, if nothing recovers it (P5).
+
+    Mirrors TestPanicAfterGoexit.
+    """
 
     @way
     def f():
@@ -248,9 +264,10 @@ def test_a_panic_during_an_exit(way):
 
 @pytest.mark.parametrize("where", ["in the deferred function", "in the next call", "below a loop"])
 def test_an_exit_goes_on_after_a_panic_was_recovered(way, where):
-    """An exit cannot be made to disappear by a panic that is recovered, wherever that is (P3).
+    """A recovered panic does not make an exit disappear, wherever it is recovered (P3).
 
-    Mirrors TestRecoveredPanicAfterGoexit, TestRecoverBeforePanicAfterGoexit and TestRecoverBeforePanicAfterGoexit2.
+    Mirrors TestRecoveredPanicAfterGoexit, TestRecoverBeforePanicAfterGoexit and
+    TestRecoverBeforePanicAfterGoexit2.
     """
     log = Log()
 
@@ -278,7 +295,10 @@ def test_an_exit_goes_on_after_a_panic_was_recovered(way, where):
 
 
 def test_an_exit_from_a_function_that_has_recovered(way):
-    """A deferred function may recover and then end its thread; the recovered panic leaves nothing behind (P3). Mirrors issue8158.go."""
+    """A deferred function may recover and then end its thread; no trace of the panic is left (P3).
+
+    Mirrors issue8158.go.
+    """
     done = queue.SimpleQueue()
 
     @way
@@ -303,7 +323,10 @@ def test_an_exit_from_a_function_that_has_recovered(way):
 
 
 def test_an_exit_runs_the_deferred_calls(way):
-    """An exit at the top of a program runs what was deferred there, in order (P3, D2). Mirrors issue5963.go."""
+    """An exit at the top of a program runs the calls deferred there, in order (P3, D2).
+
+    Mirrors issue5963.go.
+    """
     done = []
 
     @way

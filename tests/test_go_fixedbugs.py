@@ -1,6 +1,6 @@
-"""What Go's tests of mended bugs about `defer` and `recover` check (test/fixedbugs), said in Python: rules D and P.
+"""Go's tests of fixed bugs in `defer` and `recover` (test/fixedbugs), in Python: rules D and P.
 
-docs/go-cases.md lists Go's files, and those that mean nothing here.
+docs/go-cases.md lists Go's files, and those without a counterpart here.
 """
 
 import ctypes
@@ -19,7 +19,10 @@ from tests.mirrored import squelch, value
 
 
 def test_floats_in_a_loop(way):
-    """Each call deferred in a loop has the value that the variable had then (D1). Mirrors bug364.go."""
+    """Each call deferred in a loop has the variable's value at that moment (D1).
+
+    Mirrors bug364.go.
+    """
     found = []
 
     @way
@@ -34,7 +37,11 @@ def test_floats_in_a_loop(way):
 
 
 def test_the_caller_gets_what_the_calls_have_changed(way):
-    """An object is returned as such, so what deferred calls do to it after the `return` is seen (D1, D2). Mirrors issue19710.go."""
+    """An object is returned as such: the caller sees the changes that deferred calls make
+    after the `return` (D1, D2).
+
+    Mirrors issue19710.go.
+    """
 
     @way
     def f():
@@ -49,7 +56,10 @@ def test_the_caller_gets_what_the_calls_have_changed(way):
 
 
 def test_an_argument_that_is_received(way):
-    """An argument with an effect is computed when the `defer` runs, once (D1). Mirrors issue8039.go."""
+    """An argument with an effect is computed when the `defer` runs, once (D1).
+
+    Mirrors issue8039.go.
+    """
     events = []
 
     @way
@@ -67,7 +77,8 @@ def test_an_argument_that_is_received(way):
 
 @pytest.mark.parametrize("when", ["recovering", "returning"])
 def test_recover_as_an_argument(way, when):
-    """`defer(fn, recover())` in a deferred function recovers where it stands, since arguments are computed there (D1, P2).
+    """`defer(fn, recover())` in a deferred function recovers at the statement, where
+    arguments are computed (D1, P2).
 
     Mirrors gcc61248.go and issue8761.go, where `recover()` is an argument, or inside of a literal.
     """
@@ -94,7 +105,10 @@ def test_recover_as_an_argument(way, when):
 
 @pytest.mark.parametrize("arguments", [(), (1,), (1, 2)])
 def test_variadic_calls(way, arguments):
-    """Calls with no, one or several arguments, given one by one or starred, at the top and in a loop (D1, D8). Mirrors issue31573.go."""
+    """Calls pass no, one or several arguments, plain or starred, at the top and in a loop (D1, D8).
+
+    Mirrors issue31573.go.
+    """
     seen = []
 
     def variadic(*numbers):
@@ -116,10 +130,11 @@ def test_variadic_calls(way, arguments):
 
 
 def test_builtin_functions_are_deferred_like_others(way):
-    """Built-in functions can be deferred, those of godefer too, and what they return is dropped (D1, D6).
+    """Built-in functions can be deferred, those of godefer too, and their
+    results are dropped (D1, D6).
 
-    Mirrors issue7272.go, issue4463.go and issue4654.go; some that Go's compiler refuses, because only their result is
-    of use, are no mistake in Python.
+    Mirrors issue7272.go, issue4463.go and issue4654.go. Go's compiler refuses some of them, since
+    only their result is of use; in Python they are no mistake.
     """
     seen = []
     target, mapping = [1, 2], {"key": 1}
@@ -142,7 +157,10 @@ def test_builtin_functions_are_deferred_like_others(way):
 
 
 def test_a_function_of_a_c_library(way):
-    """A foreign function is deferred like any other, and changes what it was given a pointer to (D1). Mirrors issue47227.go."""
+    """A foreign function is deferred like any other, and changes memory through its pointer (D1).
+
+    Mirrors issue47227.go.
+    """
     x = ctypes.c_uint32(0)
 
     @way
@@ -161,7 +179,11 @@ def test_a_function_of_a_c_library(way):
 @pytest.mark.parametrize("error", [None, ValueError])
 @pytest.mark.parametrize("kind", ["function", "loop", "method", "method in a loop"])
 def test_arguments_live_until_the_call(way, kind, error):
-    """An argument that nothing else refers to is alive in the deferred call, and not for long after it (D1, D9). Mirrors issue24491a.go."""
+    """An argument without other references lives until its deferred call, and
+    not for long after (D1, D9).
+
+    Mirrors issue24491a.go.
+    """
 
     class Value:
         pass
@@ -205,7 +227,8 @@ def test_arguments_live_until_the_call(way, kind, error):
 
 
 def test_a_method_of_nothing_panics_at_the_statement(way):
-    """A callee that cannot be computed is an error at the `defer`: the body ends there, and calls deferred before it run (D1, D2).
+    """A callee that cannot be computed is an error at the `defer`: the body ends, and
+    earlier calls run (D1, D2).
 
     Mirrors issue6055.go and issue15975.go.
     """
@@ -225,7 +248,11 @@ def test_a_method_of_nothing_panics_at_the_statement(way):
 
 
 def test_a_nil_function_during_a_panic(way):
-    """Calling a nil function because of a panic replaces that; once it is recovered nothing is left (D7, P5). Mirrors issue8047b.go."""
+    """Calling a nil function because of a panic replaces the panic; a recovery
+    leaves no trace (D7, P5).
+
+    Mirrors issue8047b.go.
+    """
     seen = []
     nothing = None
 
@@ -252,7 +279,7 @@ def test_a_nil_function_during_a_panic(way):
 
 
 def test_collecting_garbage_in_a_deferred_function(way):
-    """A collection while deferred calls run changes nothing, though a panic inside of a panic is on its way (P5, D9).
+    """A garbage collection in a deferred call changes nothing, even during nested panics (P5, D9).
 
     Mirrors issue8132.go, issue8048.go, issue10486.go and issue27518a.go.
     """
@@ -283,7 +310,11 @@ def test_collecting_garbage_in_a_deferred_function(way):
 
 
 def test_calls_after_a_recovered_double_panic_are_made(way):
-    """Panics that were recovered deep inside do not keep a later panic from running the calls on its way (D2, P5). Mirrors issue48898.go."""
+    """Panics recovered further down do not keep a later panic from running the
+    calls on its way (D2, P5).
+
+    Mirrors issue48898.go.
+    """
     seen = []
 
     def note():

@@ -1,6 +1,6 @@
-"""What Go's test of `recover` in methods and in functions made at run time checks (test/recover.go), said in Python: rule P2.
+"""Go's test of `recover` in methods and in functions made at run time (test/recover.go): rule P2.
 
-docs/go-cases.md lists Go's files, and those that mean nothing here.
+docs/go-cases.md lists Go's files, and those without a counterpart here.
 """
 
 import functools
@@ -64,7 +64,7 @@ def word(log):
 
 @pytest.mark.parametrize("receiver", RECEIVERS)
 def test_methods_recover(way, receiver):
-    """A deferred method is direct, however it was reached and whatever its receiver is (P2).
+    """A deferred method recovers, whatever its receiver and the way it was reached (P2).
 
     Mirrors recover.go, test9 to test14 with their reflect variants.
     """
@@ -82,7 +82,8 @@ def test_methods_recover(way, receiver):
 
 
 def test_a_method_that_panics_and_recovers_on_the_way(way):
-    """A panic that began and ended in a call of the deferred method leaves the outer one to be recovered (P2).
+    """A panic that began and ended below the deferred method leaves the outer
+    one to be recovered (P2).
 
     Mirrors recover.go, test111.
     """
@@ -140,7 +141,10 @@ MADE = {
 
 @pytest.mark.parametrize("made", MADE)
 def test_functions_made_at_run_time_recover(way, made):
-    """Where a deferred function comes from makes no difference (P2). Mirrors recover.go, test15."""
+    """A deferred function recovers wherever it comes from (P2).
+
+    Mirrors recover.go, test15.
+    """
     log = []
     error = ValueError()
 
@@ -155,7 +159,8 @@ def test_functions_made_at_run_time_recover(way, made):
 
 @pytest.mark.parametrize("made", ["function", "partial", "methodcaller"])
 def test_a_made_function_that_calls_another_hides_it(way, made):
-    """One function more between the panic and `recover` is one too many, transparent callables or not (P2).
+    """One more function between the panic and `recover` is too many,
+    transparent callables or not (P2).
 
     Mirrors recover.go, test16.
     """
@@ -186,7 +191,8 @@ def test_a_made_function_that_calls_another_hides_it(way, made):
 
 @pytest.mark.parametrize("how", ["function", "method", "promoted", "called by name"])
 def test_a_helper_of_a_method_finds_nothing(way, how):
-    """A helper that a deferred function or method calls is too far down, whatever stands between it and the panic (P2).
+    """A helper that a deferred function or method calls recovers nothing,
+    whatever is in between (P2).
 
     Mirrors fixedbugs/issue73916.go, issue73917.go and issue73920.go, which are newer than Go 1.19.
     """

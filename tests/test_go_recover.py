@@ -1,7 +1,8 @@
-"""What Go's own tests of `recover` check (test/recover.go to recover5.go), said in Python: rules P2 to P5 and N.
+"""Go's own tests of `recover` (test/recover.go to recover5.go), in Python: rules P2 to P5 and N.
 
-docs/go-cases.md lists Go's files, and those that mean nothing here. Functions with named results are always compiled
-(R3), so they use `with_defers` itself; what they defer is run the way that the fixture says.
+docs/go-cases.md lists Go's files, and those without a counterpart here. Functions with named
+results are always compiled (R3), so they use `with_defers` itself; their deferred functions run the
+way that the fixture says.
 """
 
 import pytest
@@ -9,11 +10,12 @@ import pytest
 from godefer import defer, panic, recover, with_defers
 from tests.mirrored import Log, sub_call, value
 
-# recover.go: who recovers
+# recover.go: direct and indirect callers of recover
 
 
 def test_only_the_deferred_function_itself_recovers_and_once(way):
-    """Sub-calls and recursive calls find nothing, the deferred function finds the panic, all after it nothing (P2).
+    """Only the deferred function recovers, once: its sub-calls, recursive calls and
+    successors find nothing (P2).
 
     Mirrors recover.go, test1.
     """
@@ -37,7 +39,10 @@ def test_only_the_deferred_function_itself_recovers_and_once(way):
 
 
 def test_closures_recover_as_other_functions_do(way):
-    """What a deferred function captures makes no difference (P2). Mirrors recover.go, test1WithClosures."""
+    """Closures recover, whatever they capture (P2).
+
+    Mirrors recover.go, test1WithClosures.
+    """
     log = Log()
 
     @way
@@ -61,7 +66,7 @@ def test_closures_recover_as_other_functions_do(way):
 
 
 def test_recover_that_is_itself_deferred_is_too_early(way):
-    """`defer(recover)` leaves the panic of its own function to the call that is deferred before it (P2).
+    """`defer(recover)` leaves the panic of its own function to the call deferred before it (P2).
 
     Mirrors recover.go, test2.
     """
@@ -78,7 +83,10 @@ def test_recover_that_is_itself_deferred_is_too_early(way):
 
 
 def test_a_recovery_whose_result_is_dropped_counts(way):
-    """Calling `recover` is what stops the panic, not looking at its result (P2). Mirrors recover.go, test3, and recover1.go, test4."""
+    """Calling `recover` stops the panic, even if its result is dropped (P2).
+
+    Mirrors recover.go, test3, and recover1.go, test4.
+    """
     log = Log()
 
     @way
@@ -95,7 +103,7 @@ def test_a_recovery_whose_result_is_dropped_counts(way):
 
 
 def test_a_deferred_function_that_defers_recover_stops_the_panic(way):
-    """`defer(recover)` in a deferred function recovers: it is called as if by that function itself (P2).
+    """`defer(recover)` in a deferred function recovers, as if that function itself called it (P2).
 
     Mirrors recover.go, test4, and recover1.go, test5.
     """
@@ -117,7 +125,7 @@ def test_a_deferred_function_that_defers_recover_stops_the_panic(way):
 
 @pytest.mark.parametrize("how", ["returned", "assigned"])
 def test_a_deferred_function_sets_the_result(way, how):
-    """A named result is what the recovering function makes of it, however it was set before (N, P4).
+    """The recovering function sets the named result, however it was set before (N, P4).
 
     Mirrors recover.go, test5.
     """
@@ -141,7 +149,10 @@ def test_a_deferred_function_sets_the_result(way, how):
 
 
 def test_what_was_deferred_before_the_recovering_call_runs(way):
-    """A recovery ends the panic, not the deferred calls (P4). Mirrors recover.go, test7."""
+    """A recovery ends the panic, not the deferred calls (P4).
+
+    Mirrors recover.go, test7.
+    """
     events = []
     log = Log()
 
@@ -160,7 +171,10 @@ def test_what_was_deferred_before_the_recovering_call_runs(way):
     ("fails", "numbers", "result"), [(True, (1, 2, 3), 106), (False, (4, 5, 6), 15)]
 )
 def test_a_variadic_deferred_function_recovers(way, fails, numbers, result):
-    """A function of any number of arguments recovers, and only if there is a panic (P2, D1). Mirrors recover.go, test8."""
+    """A function of any number of arguments recovers, and only if there is a panic (P2, D1).
+
+    Mirrors recover.go, test8.
+    """
 
     def total(change, *numbers):
         change(sum(numbers))
@@ -186,7 +200,8 @@ def test_a_variadic_deferred_function_recovers(way, fails, numbers, result):
 
 
 def test_each_panic_is_recovered_where_it_happened(way):
-    """A deferred function may panic and recover that, and the first panic is still there for the next call (P2, P5).
+    """If a deferred function panics and recovers that, the first panic is still there
+    for the next call (P2, P5).
 
     Mirrors recover1.go, test1.
     """
@@ -209,7 +224,8 @@ def test_each_panic_is_recovered_where_it_happened(way):
 
 @pytest.mark.parametrize("picky", [True, False])
 def test_one_panic_after_the_other(way, picky):
-    """A deferred function may recover, panic anew and recover that too; nothing is left (P2, P4, P5).
+    """A deferred function may recover, panic anew and recover that too;
+    nothing is left (P2, P4, P5).
 
     Mirrors recover1.go, test2 and test3.
     """
@@ -235,7 +251,8 @@ def test_one_panic_after_the_other(way, picky):
 
 
 def test_deferred_recover_after_the_own_panic_was_recovered(way):
-    """`defer(recover)` runs as called by its function once that is returning: it takes the outer panic (P2).
+    """Once its function is returning, `defer(recover)` acts as called by it and
+    takes the outer panic (P2).
 
     Mirrors recover1.go, test6.
     """
@@ -258,7 +275,8 @@ def test_deferred_recover_after_the_own_panic_was_recovered(way):
 
 
 def test_deferred_recover_during_the_own_panic(way):
-    """`defer(recover)` that runs because of its function's own panic takes neither that one nor the outer one (P2).
+    """`defer(recover)` during its function's own panic takes neither that
+    panic nor the outer one (P2).
 
     Mirrors recover1.go, test7.
     """
@@ -301,7 +319,7 @@ RUNTIME_ERRORS = {
 
 @pytest.mark.parametrize("name", RUNTIME_ERRORS)
 def test_run_time_errors_are_recovered(way, name):
-    """What the interpreter raises is a panic like any other, and `recover` returns it (P1, P2).
+    """An exception of the interpreter is a panic like any other, and `recover` returns it (P1, P2).
 
     Mirrors recover2.go and recover3.go.
     """
@@ -325,7 +343,10 @@ def test_run_time_errors_are_recovered(way, name):
 
 
 def test_a_deferred_function_sees_the_latest_values(way):
-    """Where a fault ends a loop half-way, deferred calls and the caller see how far it has got (N, P4). Mirrors recover4.go."""
+    """If a fault ends a loop half-way, deferred calls and the caller see its progress (N, P4).
+
+    Mirrors recover4.go.
+    """
 
     @with_defers(result=("n", "error"))
     def copy(target, source):
@@ -356,7 +377,7 @@ def test_a_deferred_function_sees_the_latest_values(way):
 
 
 def test_a_variable_that_is_no_result_is_seen_at_its_latest(way):
-    """A deferred closure sees what a variable was when the fault came, not when it was deferred (P2).
+    """A deferred closure sees a variable's value at the fault, not at the `defer` (P2).
 
     Mirrors recover4.go, and fixedbugs/issue1304.go.
     """
@@ -377,12 +398,15 @@ def test_a_variable_that_is_no_result_is_seen_at_its_latest(way):
     assert seen == [2]
 
 
-# recover5.go: what recover can be given
+# recover5.go: arguments of recover
 
 
 @pytest.mark.parametrize("arguments", [(1,), (1, 2)])
 def test_recover_with_something_else_is_an_error(arguments):
-    """`recover` is called without arguments, or with exception types; a value is an error (P3). Mirrors recover5.go."""
+    """`recover` takes no arguments, or exception types; a value is an error (P3).
+
+    Mirrors recover5.go.
+    """
     assert recover() is None
     with pytest.raises(TypeError, match="exception type"):
         recover(*arguments)

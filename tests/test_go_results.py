@@ -1,7 +1,7 @@
-"""What Go's tests of mended bugs about results check (test/fixedbugs), said in Python: rules N and P4.
+"""Go's tests of fixed bugs in results (test/fixedbugs), in Python: rules N and P4.
 
-docs/go-cases.md lists Go's files, and those that mean nothing here. Functions with named results are always compiled
-(R3), so these use `with_defers` itself.
+docs/go-cases.md lists Go's files, and those without a counterpart here. Functions with named
+results are always compiled (R3), so these use `with_defers` itself.
 """
 
 import pytest
@@ -11,7 +11,10 @@ from tests.mirrored import squelch
 
 
 def test_a_deferred_function_reads_what_is_returned():
-    """`return 42` has assigned the named result when the deferred call runs (N). Mirrors issue9738.go."""
+    """`return 42` has assigned the named result when the deferred call runs (N).
+
+    Mirrors issue9738.go.
+    """
     seen = []
 
     @with_defers(result="x")
@@ -29,7 +32,11 @@ def test_a_deferred_function_reads_what_is_returned():
 
 
 def test_a_callee_that_a_call_returns():
-    """The callee is computed at the `defer`, by a call too; what it captures is read when it runs (D1, N). Mirrors issue32175.go."""
+    """The callee is computed at the `defer`, by a call too; its captured variables are
+    read when it runs (D1, N).
+
+    Mirrors issue32175.go.
+    """
     events = []
 
     @with_defers(result="x")
@@ -49,7 +56,8 @@ def test_a_callee_that_a_call_returns():
 
 
 def test_nothing_is_returned_by_accident(way):
-    """A function that recovers without having returned anything returns None, not what a call before it returned (P4).
+    """A function that recovers before any `return` returns None, not the
+    value of an earlier call (P4).
 
     Mirrors bug266.go.
     """
@@ -68,7 +76,10 @@ def test_nothing_is_returned_by_accident(way):
 
 @pytest.mark.parametrize("how", ["assigned", "returned", "call returned"])
 def test_a_deferred_function_changes_one_of_two_results(how):
-    """Results that came from a call in the `return` are changed like those that were assigned (N). Mirrors bug293.go."""
+    """Results that came from a call in the `return` are changed like those that were assigned (N).
+
+    Mirrors bug293.go.
+    """
 
     def two():
         return 4, False
@@ -94,7 +105,10 @@ def test_a_deferred_function_changes_one_of_two_results(how):
 
 @pytest.mark.parametrize("kind", ["assignment", "return"])
 def test_results_that_could_not_be_computed_were_not_set(way, kind):
-    """If one value of an assignment or a `return` cannot be computed, none of them is set (N, P4). Mirrors issue43835.go."""
+    """If one value of an assignment or a `return` cannot be computed, none of them is set (N, P4).
+
+    Mirrors issue43835.go.
+    """
 
     def fault():
         return None.attribute
@@ -118,7 +132,11 @@ def test_results_that_could_not_be_computed_were_not_set(way, kind):
 
 
 def test_the_result_before_a_panic_in_an_endless_loop():
-    """What was assigned to the named result last is returned, if a call panics and the function recovers (N, P4). Mirrors issue4066.go."""
+    """If a call panics and the function recovers, it returns the latest value of
+    the named result (N, P4).
+
+    Mirrors issue4066.go.
+    """
     calls = []
 
     def fail():
@@ -139,7 +157,10 @@ def test_the_result_before_a_panic_in_an_endless_loop():
 
 @pytest.mark.parametrize("where", ["loop", "top", "condition", "nowhere"])
 def test_panic_with_nil(where):
-    """`panic(None)` is a panic that a deferred function recovers, and it sets the result (P2, N). Mirrors issue14725.go and bug301.go."""
+    """`panic(None)` is a panic that a deferred function recovers, and it sets the result (P2, N).
+
+    Mirrors issue14725.go and bug301.go.
+    """
     seen = []
 
     @with_defers(result="x")
@@ -166,12 +187,15 @@ def test_panic_with_nil(where):
     if where == "nowhere":
         assert found is None
     else:
-        # In Go before 1.21 `recover` gave nil, and nobody could tell.
+        # In Go before 1.21 `recover` gave nil, as without a panic.
         assert (type(found), found.value) == (Panic, None)
 
 
 def test_each_call_of_a_recursion_reads_its_own_results():
-    """In a recursion each deferred call reads the named results of its own call (D4, N). Mirrors issue16249.go."""
+    """In a recursion each deferred call reads the named results of its own call (D4, N).
+
+    Mirrors issue16249.go.
+    """
     seen = []
 
     @with_defers(result=("res", "err"))
@@ -198,7 +222,10 @@ def test_each_call_of_a_recursion_reads_its_own_results():
 
 
 def test_a_fault_becomes_an_error_result():
-    """A deferred function makes of a recovered exception an error that is returned (N). Mirrors issue19359.go."""
+    """A deferred function turns a recovered exception into an error that is returned (N).
+
+    Mirrors issue19359.go.
+    """
 
     @with_defers(result="err")
     def put(mapping, key):

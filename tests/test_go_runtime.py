@@ -1,6 +1,6 @@
-"""What the tests of Go's runtime check about panics (src/runtime), said in Python: rules D, P and N.
+"""Tests of Go's runtime about panics (src/runtime), in Python: rules D, P and N.
 
-docs/go-cases.md lists Go's files, and those that mean nothing here.
+docs/go-cases.md lists Go's files, and those without a counterpart here.
 """
 
 import pytest
@@ -12,7 +12,10 @@ from tests.mirrored import Log, value
 
 
 def test_an_unconditional_panic(way):
-    """Deferred calls run in a function that never returns (D2, P2). Mirrors TestUnconditionalPanic."""
+    """Deferred calls run in a function that never returns (D2, P2).
+
+    Mirrors TestUnconditionalPanic.
+    """
     log = Log()
 
     @way
@@ -26,7 +29,8 @@ def test_an_unconditional_panic(way):
 
 @pytest.mark.parametrize("first", ["loop", "inline"])
 def test_inline_and_listed_calls_recover_their_own(way, first):
-    """A call deferred in a loop and one that is inlined, in two functions, recover each its own panic (P2, R3).
+    """A call deferred in a loop and an inlined one, in two functions, each recover
+    their own panic (P2, R3).
 
     Mirrors TestOpenAndNonOpenDefers and TestNonOpenAndOpenDefers.
     """
@@ -55,7 +59,10 @@ def test_inline_and_listed_calls_recover_their_own(way, first):
 
 @pytest.mark.parametrize(("n", "calls"), [(8, [4, 2, 1]), (9, [3, 2, 1]), (5, [1])])
 def test_conditional_calls(way, n, calls):
-    """What was deferred in the branches that were taken runs, last in, first out (D2, D8). Mirrors TestConditionalDefers."""
+    """Calls deferred in the branches that were taken run, last in, first out (D2, D8).
+
+    Mirrors TestConditionalDefers.
+    """
     numbers = []
 
     @way
@@ -75,7 +82,7 @@ def test_conditional_calls(way, n, calls):
 
 
 def test_a_statement_that_the_compiler_removes(way):
-    """A `defer` in code that is never compiled is none, in whichever place (R1, D2).
+    """A `defer` in code that is never compiled defers nothing, in whichever place (R1, D2).
 
     Mirrors TestDisappearingDefer, fixedbugs/issue47712.go, issue48459.go and issue51839.go.
     """
@@ -108,7 +115,11 @@ def test_a_statement_that_the_compiler_removes(way):
 
 
 def test_an_aborted_panic_is_gone(way):
-    """A panic that a panicking deferred call has replaced is not there to be recovered after the new one (P5). Mirrors TestAbortedPanic."""
+    """A panic that a panicking deferred call has replaced cannot be
+    recovered after the new one (P5).
+
+    Mirrors TestAbortedPanic.
+    """
     log = Log()
 
     @way
@@ -123,7 +134,11 @@ def test_an_aborted_panic_is_gone(way):
 
 
 def test_calls_that_a_deferred_function_defers_do_not_match(way):
-    """What a deferred function defers runs because that returns, so it cannot recover the panic (P2). Mirrors TestRecoverMatching."""
+    """A call that a deferred function defers runs because that returns, so it
+    cannot recover the panic (P2).
+
+    Mirrors TestRecoverMatching.
+    """
     log = Log()
 
     @way
@@ -141,7 +156,11 @@ def test_calls_that_a_deferred_function_defers_do_not_match(way):
 
 
 def test_arguments_are_computed_once(way):
-    """Calls, displays, attributes and attributes of calls are computed once, when the `defer` runs (D1). Mirrors TestNonSSAableArgs."""
+    """Calls, displays, attributes and attributes of calls are computed once,
+    when the `defer` runs (D1).
+
+    Mirrors TestNonSSAableArgs.
+    """
     log = []
 
     class Part:
@@ -186,7 +205,7 @@ def test_arguments_are_computed_once(way):
 
 
 def test_a_function_without_an_exit(way):
-    """Deferred calls run in a function that ends in an endless loop, which a panic keeps it from (D2, P2).
+    """Deferred calls run when a panic leaves a function that ends in an endless loop (D2, P2).
 
     Mirrors TestDeferForFuncWithNoExit, and fixedbugs/issue40629.go.
     """
@@ -233,7 +252,7 @@ def test_a_function_that_only_an_exception_leaves(way):
 
 @pytest.mark.parametrize(("levels", "target"), [(6, 2), (5, 1), (6, 3)])
 def test_panics_handed_up_level_by_level(way, levels, target):
-    """Each level recovers and panics again until the right one stops it; nothing is left behind for what runs next (P2, P5).
+    """Each level recovers and panics again until the right one stops it; no trace is left (P2, P5).
 
     Mirrors TestDeferWithRepeatedRepanics.
     """
@@ -282,7 +301,8 @@ def test_panics_handed_up_level_by_level(way, levels, target):
 
 
 def test_records_are_not_mixed_up(way):
-    """Functions that defer in loops, inline, and with many arguments, again and again, below each other, share nothing (D4, R5).
+    """Functions that defer in loops, inline, and with many arguments, below each
+    other, share nothing (D4, R5).
 
     Mirrors TestIssue37688.
     """
@@ -342,7 +362,11 @@ def test_records_are_not_mixed_up(way):
 
 
 def test_a_panic_recovered_in_a_deferred_function_of_a_listing_function(way):
-    """The panic of a function with calls in a loop survives another one, recovered below it (P2, P5). Mirrors TestIssue43921."""
+    """The panic of a function with calls in a loop survives another one,
+    recovered below it (P2, P5).
+
+    Mirrors TestIssue43921.
+    """
     log = Log()
 
     @way
@@ -368,7 +392,8 @@ def test_a_panic_recovered_in_a_deferred_function_of_a_listing_function(way):
 
 
 def test_deferred_panics_that_replace_each_other(way):
-    """`defer(panic, …)` replaces what is in flight at its turn, at each depth, and the first panic is still there above (P2, P5).
+    """`defer(panic, …)` replaces the exception in flight, at each depth; the first panic stays
+    in flight above (P2, P5).
 
     Mirrors TestIssue43920.
     """
@@ -405,7 +430,8 @@ def test_deferred_panics_that_replace_each_other(way):
 
 
 def test_calls_left_after_recoveries_run_in_order(way):
-    """After panics that were recovered below it a function goes on, and later panics run every call that is left (D2, D5, P4).
+    """After recovered panics below it a function goes on, and later panics run every
+    pending call (D2, D5, P4).
 
     Mirrors TestIssue43941, and fixedbugs/issue48898.go.
     """

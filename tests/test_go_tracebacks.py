@@ -1,6 +1,7 @@
-"""What Go's tests of stacks and line numbers check (src/runtime/callers_test.go, test/fixedbugs), said in Python: rules P4 to P6.
+"""Go's tests of stacks and line numbers (src/runtime/callers_test.go,
+test/fixedbugs): rules P4 to P6.
 
-docs/go-cases.md lists Go's files, and those that mean nothing here.
+docs/go-cases.md lists Go's files, and those without a counterpart here.
 """
 
 import sys
@@ -15,15 +16,15 @@ LINES = Path(__file__).read_text(encoding="utf-8").splitlines()
 
 
 def line_of(mark):
-    """The number of the line that ends in that comment."""
+    """Return the number of the line that ends in that comment."""
     return next(i for i, line in enumerate(LINES, 1) if line.endswith(f"  # {mark}"))
 
 
-# What deferred functions can see of it
+# The traceback in deferred functions
 
 
 def in_flight():
-    """The exception that is being handled: what it was given, and the functions that its traceback leads through."""
+    """Return the handled exception: its value, and the functions in its traceback."""
     error = sys.exception()
     if error is None:
         return None
@@ -36,7 +37,8 @@ def in_flight():
 
 
 def test_the_way_that_a_panic_has_come(way):
-    """In the deferred function, before and after it recovers, the traceback has the functions below its own, none twice (P6).
+    """Before and after it recovers, the deferred function sees a traceback of all functions below
+    its own, none twice (P6).
 
     Mirrors TestCallersPanic.
     """
@@ -68,7 +70,10 @@ def test_the_way_that_a_panic_has_come(way):
 
 
 def test_a_panic_in_a_deferred_function_that_recovered(way):
-    """Its own deferred function sees the new panic, and the one that was recovered behind it (P5, P6). Mirrors TestCallersDoublePanic."""
+    """Its own deferred function sees the new panic, and the recovered one behind it (P5, P6).
+
+    Mirrors TestCallersDoublePanic.
+    """
     seen = []
 
     @way
@@ -92,7 +97,8 @@ def test_a_panic_in_a_deferred_function_that_recovered(way):
 
 @pytest.mark.parametrize("kind", ["one panic", "replaced", "replaced in a caller"])
 def test_calls_after_a_recovery_see_no_panic(way, kind):
-    """Once a panic was recovered, even one that had replaced another, nothing is in flight for the calls that remain (P4, P5).
+    """After a recovery, even of a panic that had replaced another, the remaining calls
+    see none in flight (P4, P5).
 
     Mirrors TestCallersAfterRecovery, TestCallersAbortedPanic and TestCallersAbortedPanic2.
     """
@@ -131,7 +137,7 @@ def test_calls_after_a_recovery_see_no_panic(way, kind):
 
 @pytest.mark.parametrize("kind", [AttributeError, ZeroDivisionError])
 def test_faults_of_the_interpreter_show_the_function_alone(way, kind):
-    """A fault in the body shows that function, and nothing of what makes the deferred calls (P6).
+    """A fault in the body shows that function, and no code that makes the deferred calls (P6).
 
     Mirrors TestCallersNilPointerPanic and TestCallersDivZeroPanic.
     """
@@ -207,10 +213,12 @@ def fault_in_an_argument(x):
     ],
 )
 def test_a_deferred_function_finds_the_line_of_the_fault(way, fault, lines):
-    """The traceback of what is recovered leads from the function's call to the line that failed, and no further (P6).
+    """The recovered exception's traceback leads from the function's call to the failed
+    line, and no further (P6).
 
-    Mirrors bug347.go, bug348.go, issue4562.go, issue5856.go, issue17381.go, issue19799.go, issue22083.go, issue27201.go,
-    issue29504.go, issue33724.go and issue34123.go, which look at the stack instead: in Python that is gone by then.
+    Mirrors bug347.go, bug348.go, issue4562.go, issue5856.go, issue17381.go, issue19799.go,
+    issue22083.go, issue27201.go, issue29504.go, issue33724.go and issue34123.go, which look at the
+    stack instead: in Python that is gone by then.
     """
     seen = []
 
@@ -233,7 +241,11 @@ def test_a_deferred_function_finds_the_line_of_the_fault(way, fault, lines):
 
 
 def test_a_failing_deferred_call_shows_its_statement(way):
-    """A traceback has the line of the `defer`, where Go has the line at which the function ends (P6). Mirrors issue14646.go."""
+    """A traceback has the line of the `defer`, where Go has the line at
+    which the function ends (P6).
+
+    Mirrors issue14646.go.
+    """
 
     def fail():
         panic("deferred")

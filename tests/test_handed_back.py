@@ -1,4 +1,4 @@
-"""What a container hands back is dropped, never awaited: rule D6 (a)."""
+"""Objects that a container hands back are dropped, never awaited: rule D6 (a)."""
 
 import asyncio
 import collections
@@ -154,7 +154,7 @@ def old_style():
     yield
 
 
-# What a container may hold, and what is left to be done with it afterwards.
+# Objects in a container, and the work left to do with each afterwards.
 STORED = {
     "a future": (lambda: asyncio.get_running_loop().create_future(), lambda thing: thing.cancel()),
     "an awaitable": (Endless, lambda thing: None),
@@ -284,7 +284,9 @@ ASYNC_WAYS = {
 @pytest.mark.parametrize("stored", STORED)
 @pytest.mark.parametrize("name", HANDING_BACK)
 def test_a_container_s_method_in_an_async_function(way, name, stored):
-    """An awaitable that a container hands back is dropped: the function neither waits for it nor closes it (D6)."""
+    """An awaitable that a container hands back is dropped: the function neither
+    awaits nor closes it (D6).
+    """
     make, end = STORED[stored]
     ran = []
 
@@ -329,7 +331,9 @@ def test_a_container_s_method_written_in_python_and_unbound(way, stored):
 @pytest.mark.parametrize("kind", ASYNC_WAYS)
 @pytest.mark.parametrize("name", ["dict.pop", "a MutableMapping's pop", "a partial in a partial"])
 def test_a_container_s_method_wherever_calls_are_awaited(way, name, kind):
-    """A stored future is dropped in every shape, in async generators and in scopes, on every exit (D6)."""
+    """A stored future is dropped in every shape, in async generators and in
+    scopes, on every exit (D6).
+    """
     ran = []
 
     async def main():
@@ -346,7 +350,9 @@ def test_a_container_s_method_wherever_calls_are_awaited(way, name, kind):
 
 
 def test_a_failed_request_forgets_its_future(way):
-    """`defer(pending.pop, key, None)` lets the function fail at once, with its own error, and does not wait for the future (D6)."""
+    """With `defer(pending.pop, key, None)` the function fails at once, and does not
+    wait for the future (D6).
+    """
     pending = {}
 
     @way
@@ -365,7 +371,9 @@ def test_a_failed_request_forgets_its_future(way):
 
 
 def test_a_task_forgets_itself(way):
-    """`defer(running.pop, name)` in the task that is stored there does not await the task itself (D6)."""
+    """`defer(running.pop, name)` in the task that is stored there does not
+    await the task itself (D6).
+    """
     running = {}
 
     @way
@@ -382,7 +390,9 @@ def test_a_task_forgets_itself(way):
 
 
 def test_a_request_that_times_out(way):
-    """A timeout while the body waits for the stored future is a TimeoutError, and the task is not cancelled (D6)."""
+    """A timeout while the body waits for the stored future is a TimeoutError,
+    and cancels no task (D6).
+    """
     pending = {}
 
     @way
@@ -398,7 +408,9 @@ def test_a_request_that_times_out(way):
 
 @pytest.mark.parametrize("name", HANDING_BACK)
 def test_a_container_s_coroutine_in_a_function(way, name):
-    """In a function that is not async, a stored coroutine is dropped as well: it is neither closed nor an error (D6)."""
+    """In a sync function, a stored coroutine is dropped as well: it is neither
+    closed nor an error (D6).
+    """
     thing = later()
     ran = []
 
@@ -446,7 +458,9 @@ class Cache(Registry):
 @pytest.mark.parametrize("make", [Connections, Cache])
 @pytest.mark.parametrize("partial", [False, True])
 def test_a_container_s_own_coroutine_function(way, make, partial):
-    """An `async def pop` of a container is the clean-up's own work: it is awaited, and refused where nobody could (D6)."""
+    """A container's own `async def pop` is the clean-up's own work: awaited in async
+    code, refused in sync (D6).
+    """
     connections = make({"key": 1})
     callee = functools.partial(connections.pop) if partial else connections.pop
 
@@ -474,7 +488,7 @@ def test_a_container_s_own_coroutine_function(way, make, partial):
 
 
 class Queue:
-    """No container, although it has the methods of one."""
+    """An object with a container's methods that is no container."""
 
     def __init__(self, ran):
         self.ran = ran
@@ -491,7 +505,9 @@ class Queue:
 
 
 def test_the_same_names_elsewhere(way):
-    """`pop` and `get` of an object that is no container are clean-ups like others, and are awaited (D6)."""
+    """`pop` and `get` of an object that is no container are clean-ups like
+    others, and are awaited (D6).
+    """
     ran = []
     queue = Queue(ran)
 
@@ -506,7 +522,7 @@ def test_the_same_names_elsewhere(way):
 
 
 def test_other_methods_of_a_container(way):
-    """What another method of a container returns is its own work (D6)."""
+    """The result of another method of a container is its own work (D6)."""
     ran = []
 
     class Closing(dict):
@@ -538,7 +554,7 @@ def test_a_function_with_a_container_as_its_argument(way):
 
 
 def test_what_is_handed_back_is_freed_before_the_next_call(way):
-    """A result that is handed back is dropped at once, as every result is (D6)."""
+    """A result that is handed back is dropped at once, before the next call (D6)."""
     ran = []
 
     class Stored(Endless):

@@ -1,4 +1,4 @@
-"""The architecture, as docs/how-it-works.md tells it: folders, and imports that point one way."""
+"""The architecture of docs/how-it-works.md: folders, and imports that point one way."""
 
 import ast
 import re
@@ -18,7 +18,9 @@ MODULES = {
 
 
 def imports(name):
-    """The modules of godefer that a module imports: at the top, in a function, or for its types."""
+    """Return godefer's modules that a module imports: at the top, in a
+    function, or for its types.
+    """
     found = set()
     for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -35,7 +37,7 @@ GRAPH = {name: imports(name) for name in MODULES}
 
 
 def circle_from(start):
-    """The modules on a way from a module back to itself; empty if there is none."""
+    """Return the modules on a way from a module back to itself; empty if there is none."""
     stack, seen = [(start, [start])], set()
     while stack:
         module, way = stack.pop()
@@ -54,7 +56,7 @@ def test_no_circle(name):
     assert circle_from(name) == []
 
 
-# What the modules of a part may import of the others.
+# Permitted imports between the parts.
 PARTS = {
     "_runtime": {"_runtime", "_decision", "_errors", "_function"},
     "_compiler": {"_compiler", "_runtime", "_decision", "_errors", "_resolve"},
@@ -64,7 +66,7 @@ PARTS = {
 
 @pytest.mark.parametrize("part", sorted(PARTS))
 def test_parts_import_one_way(part):
-    """The runtime knows nothing of the compiler, and neither of what users call; lint only itself."""
+    """The runtime imports neither the compiler nor the public names; lint imports only itself."""
     for name in MODULES:
         if name.startswith(f"godefer.{part}."):
             for imported in GRAPH[name]:

@@ -1,4 +1,4 @@
-"""A decorated function is, for all who ask, the function that was decorated (A)."""
+"""A decorated function looks like the original function to all introspection (A)."""
 
 import functools
 import importlib.util
@@ -20,7 +20,9 @@ def same(fn):
 
 @pytest.fixture
 def load(tmp_path, monkeypatch):
-    """Write a module's source to a file and import it, with `decorate` as a builtin of that module."""
+    """Write a module's source to a file and import it, with `decorate` as
+    a builtin of that module.
+    """
     count = iter(range(100))
 
     def load(text, decorate):
@@ -81,7 +83,7 @@ KINDS = list(functions(same))
 
 @pytest.fixture(params=KINDS)
 def pair(request, way):
-    """A function as it was, and the same one decorated."""
+    """Return a function before and after decoration."""
     return functions(same)[request.param], functions(way)[request.param]
 
 
@@ -127,7 +129,9 @@ def test_annotations(pair):
 
 
 def test_signature(pair):
-    """The signature is kept: positional-only, keyword-only and starred parameters, defaults, annotations (A)."""
+    """The signature is kept: positional-only, keyword-only and starred parameters,
+    defaults, annotations (A).
+    """
     original, decorated = pair
     assert inspect.signature(decorated) == inspect.signature(original)
     assert inspect.signature(decorated, follow_wrapped=False) == inspect.signature(original)
@@ -165,7 +169,7 @@ def test_kind(pair, predicate):
 
 
 def test_what_calling_it_makes(way, capsys):
-    """A call makes what it made before: a value, a coroutine, a generator, an async generator (A)."""
+    """A call still returns a value, a coroutine, a generator or an async generator (A)."""
     made = {kind: fn(1, d=4) for kind, fn in functions(way).items()}
     assert {kind: type(thing) for kind, thing in made.items()} == {
         "function": type(None),
@@ -187,7 +191,9 @@ WRONG = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_arguments(pair, wrong):
-    """Wrong arguments fail at the call, for every kind of function, in the words of the undecorated one (A)."""
+    """Wrong arguments fail at the call, for every kind of function, with the
+    undecorated function's message (A).
+    """
     args, kwargs = WRONG[wrong]
     messages = []
     for f in pair:
@@ -199,7 +205,7 @@ def test_wrong_arguments(pair, wrong):
 
 
 def test_too_many_arguments(way):
-    """Too many and unknown arguments fail in the words of the undecorated function (A)."""
+    """Too many and unknown arguments fail with the undecorated function's message (A)."""
     messages = []
     for decorate in (same, way):
 
@@ -217,7 +223,7 @@ def test_too_many_arguments(way):
 
 
 def test_dict(way):
-    """Attributes set on the function are kept, and what is set later is seen (A)."""
+    """Attributes set on the function are kept, and later ones are seen (A)."""
 
     def f():
         defer(print)
@@ -242,7 +248,7 @@ def test_marked_coroutine_function(way):
 
 
 def test_closure_cells(way):
-    """The closure variables are the same cells: who else has them sees what the body assigns (A)."""
+    """The closure variables are the same cells, so other holders see the body's assignments (A)."""
     n = 0
 
     def add(by):
@@ -263,7 +269,9 @@ def test_closure_cells(way):
 
 
 def test_closure_variables_of_any_name(way):
-    """A closure variable keeps its value whatever its name is, the names that godefer itself uses included (A)."""
+    """A closure variable keeps its value whatever its name is, even a
+    name that godefer uses (A).
+    """
     function, factory, cells, code, body, wrapper, frame, made = (
         "function factory cells code body wrapper frame made".split()
     )
@@ -279,7 +287,7 @@ def test_closure_variables_of_any_name(way):
 
 
 def test_closure_variables(way):
-    """`inspect.getclosurevars` tells the same of the decorated function (A)."""
+    """`inspect.getclosurevars` gives the same for the decorated function (A)."""
     x = 1
 
     def f():
@@ -318,7 +326,9 @@ class Thing:
 
 
 def test_getsource(way, load):
-    """`inspect` finds the source, file and line of the decorated function, its decorators included (A)."""
+    """`inspect` finds the source, file and line of the decorated function,
+    its decorators included (A).
+    """
     original, decorated = load(SOURCE, same), load(SOURCE, way)
     assert inspect.getsource(decorated.f) == inspect.getsource(original.f)
     assert inspect.getsource(decorated.f).startswith("@decorate\ndef f(\n")
@@ -380,7 +390,7 @@ def g(a: Later) -> list[Later]:
     reason="annotations that are evaluated when asked for (PEP 649) came with 3.14",
 )
 def test_annotations_are_not_evaluated(way, load):
-    """Decorating does not evaluate annotations, which may name what is defined only later (A)."""
+    """Decorating does not evaluate annotations, which may name later definitions (A)."""
     module = load(LAZY, way)
     for fn in (module.f, module.g):
         with pytest.raises(NameError, match="Later"):
@@ -576,7 +586,9 @@ def run(*args, way):
 )
 @pytest.mark.parametrize("source", ["file", "text"])
 def test_cloudpickle(way, tmp_path, source):
-    """cloudpickle takes decorated functions to another process by value, with closures, globals and kinds (A)."""
+    """cloudpickle takes decorated functions to another process by value, with
+    closures, globals and kinds (A).
+    """
     (tmp_path / "script.py").write_text(CLOUDPICKLED)
     pickled = tmp_path / "pickled"
     # As text after -c the functions have no source file.
@@ -618,7 +630,9 @@ def test_lambda():
 
 
 def test_parameters_named_like_the_runtime_s_own(way):
-    """Parameters and variables may have any name, those of builtins and of the wrapper's own parts too (A)."""
+    """Parameters and variables may have any name, even of builtins and of
+    the wrapper's own parts (A).
+    """
 
     @way
     def f(body, frame, fn, print, BaseException, sys, *args, _godefer=1, **kwargs):
@@ -629,11 +643,13 @@ def test_parameters_named_like_the_runtime_s_own(way):
 
 
 def test_private_parameter_names(way):
-    """A method's parameters with private names (two underscores) are passed by their mangled name, as before (A)."""
+    """A method's parameters with private names (two underscores) are passed by their
+    mangled name, as before (A).
+    """
 
     class Thing:
         @way
-        def method(self, __a, *, __b=2):  # noqa: PYI063  # two underscores once meant positional-only to type checkers
+        def method(self, __a, *, __b=2):  # noqa: PYI063  # once marked positional-only parameters
             defer(str)
             return __a, __b
 

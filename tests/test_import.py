@@ -1,4 +1,4 @@
-"""What importing godefer costs, what it needs, and what it shows."""
+"""The cost of importing godefer, its dependencies, and its public names."""
 
 import importlib.metadata
 import importlib.resources
@@ -19,8 +19,8 @@ SLOW = ["asyncio", "functools", "inspect", "typing", "typing_extensions", "wrapt
 
 
 def modules_after(*statements):
-    """The modules that the statements import into an interpreter that has nothing but the builtin start-up."""
-    # -I and -S keep site-packages and its start-up hooks out, which import what they like.
+    """Return the modules that the statements import into an otherwise bare interpreter."""
+    # -I and -S keep out site-packages and its start-up hooks, which may import anything.
     code = "\n".join(
         [
             "import sys",
@@ -46,7 +46,9 @@ def test_import_is_light():
 
 @pytest.mark.skipif(sys.implementation.name == "pypy", reason="-X importtime is CPython's")
 def test_importtime_agrees():
-    """The interpreter's own import trace of `import godefer` shows none of the big modules either."""
+    """The interpreter's own import trace of `import godefer` shows none
+    of the big modules either.
+    """
     env = {**os.environ, "PYTHONPATH": PARENT}
     command = [sys.executable, "-S", "-X", "importtime", "-c", "import godefer"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
@@ -82,7 +84,9 @@ Thing.static()
 
 
 def test_plain_functions_stay_light():
-    """Decorating and calling functions, generators, coroutines and methods imports neither wrapt nor asyncio."""
+    """Decorating and calling functions, generators, coroutines and methods imports
+    neither wrapt nor asyncio.
+    """
     loaded = modules_after(PLAIN)
     assert [name for name in ("asyncio", "wrapt") if name in loaded] == []
 
@@ -94,7 +98,9 @@ COMPILER = ["ast", "godefer._compiler", "godefer._compiler.compile", "linecache"
     "before", ['import os; os.environ["GODEFER_OPEN_CODED"] = "0"', "defer = print"]
 )
 def test_the_compiler_is_not_imported_in_vain(before):
-    """Where nothing is to be compiled, by the environment's wish or for want of a `defer`, the compiler stays away (R4)."""
+    """The compiler is not imported if the environment turns it off or no
+    function has a `defer` (R4).
+    """
     decorated = "from godefer import with_defers\n@with_defers\ndef f(x):\n    return x\nf(1)"
     loaded = modules_after("import os", before, decorated)
     assert [name for name in COMPILER if name in loaded] == []
@@ -105,7 +111,9 @@ def test_the_compiler_is_not_imported_in_vain(before):
     [("defer_scope", "_scope"), ("explain", "_explain"), ("Explanation", "_explain")],
 )
 def test_a_name_that_few_programs_need(name, module):
-    """The module of such a name is imported when the name is first used (PEP 562), and `dir` shows it before."""
+    """A rare name's module is imported on first use of the name (PEP 562),
+    and `dir` shows it before.
+    """
     module = f"godefer.{module}"
     assert module not in modules_after("import godefer", f"assert {name!r} in dir(godefer)")
     assert module in modules_after(f"from godefer import {name}")
@@ -154,7 +162,7 @@ def test_typed():
 
 @pytest.mark.parametrize("name", godefer.__all__)
 def test_public_names(name):
-    """Every public name says that it is from `godefer`, and tells what it is for."""
+    """Every public name gives `godefer` as its module, and has a docstring."""
     thing = getattr(godefer, name)
     assert thing.__module__ == "godefer"
     assert thing.__name__ == thing.__qualname__ == name
@@ -162,7 +170,9 @@ def test_public_names(name):
 
 
 def test_nothing_else_is_public():
-    """What the package shows without an underscore is `__all__`, and its modules are private, but for the checker and `aio`."""
+    """`__all__` lists every name without an underscore; modules are private, but
+    for the checker and `aio`.
+    """
     namespace = {}
     exec("from godefer import *", namespace)
     assert set(namespace) - {"__builtins__"} == set(godefer.__all__)

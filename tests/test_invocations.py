@@ -33,7 +33,9 @@ def test_recursion(way):
 
 
 def test_recursion_that_fails(way):
-    """An exception that passes through the levels of a recursion runs the deferred calls level by level (D4, D2)."""
+    """An exception that passes through a recursion runs the deferred
+    calls level by level (D4, D2).
+    """
     events = []
 
     @way
@@ -49,7 +51,7 @@ def test_recursion_that_fails(way):
 
 
 def test_recursion_through_a_deferred_call(way):
-    """A function may be its own deferred call: the inner invocation is another one, with its own defers (D4)."""
+    """A function may be its own deferred call: the inner invocation has its own defers (D4)."""
     events = []
 
     @way
@@ -89,7 +91,9 @@ def test_two_functions_that_call_each_other(way):
 
 
 def test_three_generators_of_one_function_interleaved(way):
-    """Three suspended generators of one decorated function have a list each, and run it when that one ends (D4)."""
+    """Three suspended generators of one decorated function have a list each, and run
+    it at their own end (D4).
+    """
     events = []
 
     @way
@@ -172,7 +176,9 @@ def test_a_generator_moves_to_another_thread(way):
 
 
 def test_two_tasks_of_one_function_interleaved_at_every_await(way):
-    """Two tasks of one decorated coroutine function, switching at every await, keep their deferred calls apart (D4)."""
+    """Two tasks of one coroutine function that switch at every await keep their
+    deferred calls apart (D4).
+    """
     events = []
 
     async def cleanup(name, n):
@@ -209,7 +215,9 @@ def test_two_tasks_of_one_function_interleaved_at_every_await(way):
 
 
 def test_a_task_that_ends_leaves_the_others_alone(way):
-    """Of three tasks of one function, one returns, one fails and one is cancelled: each runs its own calls then (D4)."""
+    """Of three tasks of one function, one returns, one fails and one is cancelled: each
+    runs its own calls then (D4).
+    """
     events = []
 
     @way
@@ -240,7 +248,9 @@ def test_a_task_that_ends_leaves_the_others_alone(way):
 
 
 def test_a_thread_started_inside(way):
-    """A thread started in a decorated function runs its own function's defers, at that function's exit (D4)."""
+    """A thread started in a decorated function runs its own function's defers, at
+    that function's exit (D4).
+    """
     events = []
     release = threading.Event()
 
@@ -264,7 +274,9 @@ def test_a_thread_started_inside(way):
 
 
 def test_two_threads_in_the_middle_of_one_function(way):
-    """Two threads meet in the middle of one decorated function: each defers on its own invocation only (D4)."""
+    """Two threads in the middle of one decorated function each defer on their
+    own invocation only (D4).
+    """
     events = {"a": [], "b": []}
     meet = threading.Barrier(2, timeout=10)
 
@@ -284,7 +296,9 @@ def test_two_threads_in_the_middle_of_one_function(way):
 
 
 def test_a_task_started_inside(way):
-    """A task started in a decorated coroutine function has its own defers, and outlives the function with them (D4)."""
+    """A task started in a decorated coroutine function has its own defers, and may
+    outlive the function (D4).
+    """
     events = []
 
     @way
@@ -342,7 +356,9 @@ def run_in_greenlet(fn):
 
 @pytest.mark.parametrize("run", [run_in_thread, run_in_task, run_in_context, run_in_greenlet])
 def test_no_current_frame_for_a_helper_started_inside(way, run):
-    """A thread, task, context or greenlet inherits no defers: in a plain function that it runs, `defer` is an error (D4, D3)."""
+    """A thread, task, context or greenlet inherits no defers: in a plain function there,
+    `defer` is an error (D4, D3).
+    """
     events = []
 
     @way
@@ -356,7 +372,9 @@ def test_no_current_frame_for_a_helper_started_inside(way, run):
 
 
 def test_two_greenlets_of_one_function_interleaved(way):
-    """Greenlets that switch in the middle of one decorated function have a list of deferred calls each (D4)."""
+    """Greenlets that switch in the middle of one decorated function have a list of
+    deferred calls each (D4).
+    """
     events = []
 
     @way
@@ -376,7 +394,9 @@ def test_two_greenlets_of_one_function_interleaved(way):
 
 
 def test_greenlets_that_switch_in_their_deferred_calls(way):
-    """A greenlet may be switched out of in the middle of a deferred call while another runs its own (D4)."""
+    """A greenlet may be suspended in the middle of a deferred call while
+    another runs its own (D4).
+    """
     events = []
 
     def pausing(name):
@@ -398,7 +418,9 @@ def test_greenlets_that_switch_in_their_deferred_calls(way):
 
 
 def test_a_greenlet_that_is_dropped(way):
-    """A greenlet dropped half-way is killed by GreenletExit, and its deferred calls run; PyPy kills none (D4, D2)."""
+    """A greenlet dropped half-way is killed by GreenletExit, and its deferred calls run;
+    PyPy kills none (D4, D2).
+    """
     events = []
 
     @way
@@ -420,7 +442,9 @@ def test_a_greenlet_that_is_dropped(way):
 
 
 def test_async_generators_interleaved(way):
-    """Two suspended async generators of one decorated function have a list of deferred calls each (D4)."""
+    """Two suspended async generators of one decorated function have a list of
+    deferred calls each (D4).
+    """
     events = []
 
     async def cleanup(name):
@@ -449,7 +473,9 @@ def test_async_generators_interleaved(way):
 
 
 def test_async_generators_in_two_tasks(way):
-    """Async generators of one decorated function, driven by two tasks at once, keep their deferred calls apart (D4)."""
+    """Async generators of one function, driven by two tasks at once, keep their
+    deferred calls apart (D4).
+    """
     events = []
 
     @way
@@ -471,7 +497,9 @@ def test_async_generators_in_two_tasks(way):
 
 
 def test_decorating_one_function_again_for_each_call(way):
-    """A nested function decorated at every call of its parent defers on the invocation at hand (D4)."""
+    """A nested function decorated at every call of its parent defers on the current invocation
+    (D4).
+    """
     events = []
 
     def parent(n):

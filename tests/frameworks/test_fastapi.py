@@ -1,4 +1,6 @@
-"""FastAPI and Starlette: endpoints, dependencies, streams, sockets, middleware, lifespan (A, D2)."""
+"""FastAPI and Starlette: endpoints, dependencies, streams, sockets,
+middleware, lifespan (A, D2).
+"""
 
 from __future__ import annotations
 
@@ -272,7 +274,9 @@ def test_background_tasks_run_after_the_deferred_calls(way, app, client, events)
 
 
 def test_requests_at_the_same_time(way, app, client):
-    """Requests that run at the same time, in threads and tasks, have their own deferred calls (D4)."""
+    """Requests that run at the same time, in threads and tasks, have
+    their own deferred calls (D4).
+    """
     barrier = threading.Barrier(4)
     ran = {}
 
@@ -440,7 +444,9 @@ def test_streaming_response(way, app, client, events):
 
 
 def test_generator_endpoint(way, app, client, events):
-    """An endpoint that is itself a generator streams its items, and exits after the last (A, D2)."""
+    """An endpoint that is itself a generator streams its items, and
+    exits after the last (A, D2).
+    """
 
     @app.get("/sync")
     @way

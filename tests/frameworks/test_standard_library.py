@@ -325,7 +325,9 @@ def test_above_a_callback_of_an_exit_stack(events, kind):
     "options", [{}, {"frozen": True}, {"slots": True}, {"kw_only": True, "order": True}]
 )
 def test_dataclass(way, events, options):
-    """The methods of a dataclass, `__post_init__` and properties among them, may be decorated (A)."""
+    """The methods of a dataclass, `__post_init__` and properties among
+    them, may be decorated (A).
+    """
 
     @dataclasses.dataclass(**options)
     class Account:

@@ -1,4 +1,6 @@
-"""Tools that rebuild functions: typeguard, beartype, line_profiler (docs/cookbook/frameworks.md)."""
+"""Tools that rebuild functions: typeguard, beartype, line_profiler
+(docs/cookbook/frameworks.md).
+"""
 
 import importlib.util
 import io
@@ -190,7 +192,9 @@ def test_beartype(load):
 
 
 def test_beartype_import_hook(load, tmp_path, monkeypatch):
-    """`beartype.claw` decorates a module's definitions, outside of `@with_defers`: both work (A)."""
+    """`beartype.claw` decorates a module's definitions, outside of
+    `@with_defers`: both work (A).
+    """
     roar = pytest.importorskip(
         "beartype.roar", reason="beartype is not installed (the extra 'frameworks' has it)"
     )

@@ -228,7 +228,9 @@ def test_a_clean_up_that_must_finish(way, run, events, later, in_the_body, times
 
 
 def test_a_shield_alone_does_not_wait(way, run, events):
-    """`asyncio.shield` protects a clean-up, but the function ends before it: hence `shielded` (D6)."""
+    """`asyncio.shield` protects a clean-up, but the function ends before
+    it: hence `shielded` (D6).
+    """
 
     @way
     async def work(clean_up):

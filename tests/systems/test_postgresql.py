@@ -234,7 +234,9 @@ def test_context_managers(way, server):
 
 
 def test_recover_from_an_error_of_the_database(way, server):
-    """After a recovery from a database error, earlier deferred calls run as on a return (P2, P4)."""
+    """After a recovery from a database error, earlier deferred calls
+    run as on a return (P2, P4).
+    """
 
     errors = []
 
@@ -317,7 +319,9 @@ def test_an_advisory_lock_between_threads(way, server):
 
 
 def test_a_cancelled_wait_for_an_advisory_lock(way, server):
-    """A task cancelled while it waits for the lock unlocks nothing, and closes its connection (D8)."""
+    """A task cancelled while it waits for the lock unlocks nothing, and
+    closes its connection (D8).
+    """
     seen = []
 
     @way
