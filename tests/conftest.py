@@ -14,7 +14,7 @@ WAYS = ["open-coded", "runtime"]
 
 
 class Way:
-    """`@way` is `@with_defers`, but makes the function run the way that `name` says."""
+    """A stand-in for `with_defers` that makes the function run the way that `name` says."""
 
     def __init__(self, name, monkeypatch):
         self.name = name

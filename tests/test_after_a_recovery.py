@@ -162,7 +162,7 @@ def test_a_new_exception_after_a_recovery_is_not_chained(way):
 
 
 def test_a_context_manager_after_a_recovery(way):
-    """A context manager of `using` whose turn comes after a recovery gets
+    """A context manager of `using` that exits after the recovery gets
     None three times (P4, D11).
     """
     seen = []

@@ -79,9 +79,7 @@ def test_cancelled_while_it_waits(run, events, times, at_once):
 
 
 def test_cancelled_when_the_call_has_just_ended(run, events):
-    """A cancellation between the end of the call and the next step of its
-    task is delivered, too (X).
-    """
+    """A cancellation between the end of the call and the next step of its task is delivered (X)."""
 
     async def main():
         async def clean_up():

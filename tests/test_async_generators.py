@@ -116,7 +116,7 @@ def test_athrow(agen, events):
     assert events == [KeyError, "exits"]
 
 
-def test_athrow_what_the_body_catches(way, events):
+def test_athrow_that_the_body_catches(way, events):
     """An exception that the body catches does not exit the async generator (D2)."""
 
     @way
@@ -519,7 +519,7 @@ def test_wrong_arguments(way):
 
 
 def test_names(agen):
-    """A decorated async generator object goes by its function's own name (A)."""
+    """A decorated async generator object has its function's name (A)."""
     g = agen()
     assert inspect.isasyncgen(g)
     assert g.__name__ == "agen"

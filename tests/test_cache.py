@@ -74,7 +74,7 @@ IMPORTED = f"print([name for name in {COMPILER + ['godefer._compiler']} if name 
 
 @pytest.fixture
 def project(tmp_path):
-    """A folder with a module and a program that uses it."""
+    """Return a folder with a module and a program that uses it."""
     (tmp_path / "module.py").write_text(MODULE)
     (tmp_path / "main.py").write_text(MAIN)
     return tmp_path
@@ -146,7 +146,7 @@ def test_without_the_source(project):
 
 
 def test_a_script(project):
-    """The program itself is cached, too (C1)."""
+    """The program itself is cached, like a module (C1)."""
     (project / "script.py").write_text(
         MODULE + "events = []\ninline(events)\nprint(events)\nimport sys\n" + IMPORTED
     )
@@ -166,7 +166,7 @@ def test_nothing_is_written(project, options, environment):
 
 
 def test_the_cache_can_be_turned_off(project):
-    """GODEFER_CACHE=0 turns reading off, too (C1)."""
+    """GODEFER_CACHE=0 turns reading off as well as writing (C1)."""
     run(project)
     with (project / "main.py").open("a") as main:
         main.write(IMPORTED)
@@ -203,7 +203,7 @@ def test_another_meaning(project):
 
 
 def test_another_optimization(project):
-    """The files of `-O` are others, as those of the interpreter are (C2)."""
+    """`-O` has cache files of its own, as it has `.pyc` files of its own (C2)."""
     run(project)
     assert run(project, "-O") == EXPECTED
     assert len(caches(project)) == 2

@@ -194,7 +194,7 @@ def test_damage(tmp_path):
     assert cache_faults.damaged(tmp_path / "project", 21, SEED) == []
 
 
-# It writes no `.pyc` meanwhile: those of the standard library would have that number, too.
+# It writes no `.pyc` meanwhile: a `.pyc` of the standard library would have that number, too.
 AS_ANOTHER = """\
 import sys
 import _frozen_importlib_external as external
@@ -211,7 +211,7 @@ exec(compile(open("main.py").read(), "main.py", "exec"))
 
 
 def of_another_python(project, tmp_path):
-    """The file that a Python with another magic number writes."""
+    """Return the file of a Python with another magic number."""
     other = Project(tmp_path / "other")
     (other.folder / "other.py").write_text(AS_ANOTHER)
     assert other.start("other.py").communicate() == (expected("body"), "")
@@ -220,12 +220,12 @@ def of_another_python(project, tmp_path):
 
 
 def of_another_version(project, tmp_path):
-    """The file that another version of godefer writes."""
+    """Return the file of another version of godefer."""
     return _written_by_a_changed("_version.py", '__version__ = "', tmp_path)
 
 
 def of_another_compiler(project, tmp_path):
-    """The file that a godefer of this version with another compiler writes."""
+    """Return the file of a godefer of this version with another compiler."""
     return _written_by_a_changed("_cache.py", 'COMPILER = "', tmp_path)
 
 
@@ -250,21 +250,21 @@ def _written_by_a_changed(name, text, tmp_path):
 
 
 def of_another_module(project, tmp_path):
-    """The file of another module with functions of the same names."""
+    """Return the file of another module with functions of the same names."""
     other = Project(tmp_path / "other", "rest")  # as long, so that lines and columns are equal
     assert not other.wrong()
     return other.file.read_bytes()
 
 
 def of_another_optimization(project, tmp_path):
-    """The file of `-O`, where functions have no assertions."""
+    """Return the file of `-O`, where functions have no assertions."""
     assert not project.wrong("-O")
     (file,) = project.pycache.glob("module.*.opt-1.godefer")
     return file.read_bytes()
 
 
 def a_pyc(project, tmp_path):
-    """The module's own `.pyc`."""
+    """Return the module's own `.pyc`."""
     assert not project.wrong()
     return project.file.with_suffix(".pyc").read_bytes()
 
@@ -356,7 +356,7 @@ def test_starts_that_are_killed(tmp_path):
     assert cache_faults.killed_starts(tmp_path / "project", 10, SEED) == []
 
 
-def test_what_a_killed_process_leaves_is_not_in_the_way(project):
+def test_half_written_files_are_not_in_the_way(project):
     """Half-written files of killed processes disturb nobody (C3)."""
     assert not project.wrong()
     data = project.file.read_bytes()

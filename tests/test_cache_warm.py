@@ -240,7 +240,7 @@ print(json.dumps(found))
 
 @pytest.fixture
 def project(tmp_path):
-    """A folder with four modules of twenty functions each."""
+    """Return a folder with four modules of twenty functions each."""
     for name in MODULES:
         (tmp_path / f"{name}.py").write_text(KINDS)
     return tmp_path
@@ -275,7 +275,7 @@ def test_a_warm_process_imports_nothing_of_the_compiler(project):
     assert {name.partition(".")[0] for name in ours} <= {"godefer", *sys.builtin_module_names}
 
 
-def test_calling_what_was_cached_imports_nothing_of_the_compiler(project):
+def test_calling_cached_functions_imports_nothing_of_the_compiler(project):
     """Calling these functions, which return, fail and recover, imports none of it either (C5)."""
     run(project)
     warm = run(project)

@@ -466,7 +466,7 @@ def test_the_chain_goes_on_through_the_callers_deferred_calls(way):
     assert arguments(caught.value) == ["outer 1", "outer 2", "inner", "body"]
 
 
-def test_what_the_caller_handles_ends_the_chain(way):
+def test_the_callers_exception_ends_the_chain(way):
     """Inside an `except` of the caller, the chain ends with the caller's handled exception (D5)."""
 
     @way

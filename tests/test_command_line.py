@@ -72,7 +72,7 @@ def test_demo_in_a_pipe_is_plain_text_and_succeeds(open_coded):
     assert done.stdout.endswith("All 6 steps checked out.\n")
 
 
-def test_demo_prints_the_code_it_runs_and_what_happened_in_order():
+def test_demo_prints_its_code_and_the_events_in_order():
     """Each step shows its function's source, and the deferred calls last in, first out."""
     lines = run_command("demo").stdout.splitlines()
     source = [
@@ -336,7 +336,7 @@ Callable.__call__ ({file}:71): open-coded
 
 @pytest.fixture
 def package(tmp_path):
-    """A package with decorated functions, in the current directory of `explain`."""
+    """Return the directory of a package with decorated functions; `explain` runs there."""
     (tmp_path / "pkg").mkdir()
     (tmp_path / "pkg" / "__init__.py").write_text("")
     (tmp_path / "pkg" / "mod.py").write_text(MODULE)
@@ -449,7 +449,7 @@ def test_explain_shows_the_lowered_source_of_a_whole_module(package):
 
 
 def test_explain_prints_the_reason_and_the_source_of_a_runtime_function(package):
-    """A function that runs the runtime way is shown as it stands, below the reason (R4)."""
+    """A function that runs the runtime way is shown unchanged, below the reason (R4)."""
     text = """\
 Store.open ({file}:32): runtime
   because defer is used as a value, or inside an expression, at line 35
@@ -473,7 +473,7 @@ def test_explain_shows_the_wrapper_of_a_runtime_function(package):
 
 
 def test_explain_prints_no_source_where_it_has_none(package):
-    """A function whose file has another source is shown by its reason only (R4)."""
+    """A function from another source than its file's is shown by its reason only (R4)."""
     (package / "pkg" / "made.py").write_text(
         "from godefer import defer, with_defers\n"
         "exec('def f(): defer(print)')\n"
@@ -547,7 +547,7 @@ def test_explain_shows_tabs_as_they_look(package):
     ]
 
 
-def test_explain_shows_what_the_encoding_lacks(package):
+def test_explain_escapes_characters_that_the_encoding_lacks(package):
     """Where the encoding of stdout lacks a character of the source, its escape is shown instead."""
     (package / "pkg" / "quay.py").write_text(
         "from godefer import defer, with_defers\n@with_defers\ndef f():\n    defer(print, '→')\n",
@@ -596,7 +596,7 @@ def test_explain_on_a_terminal_without_colours(package, environment):
         ("instance", ["Callable.__call__"]),
     ],
 )
-def test_explain_finds_what_a_name_holds(package, name, functions):
+def test_explain_finds_functions_in_other_objects(package, name, functions):
     """`explain` finds methods, both functions of a property, private names, caches, aliases,
     partials and callable objects.
     """
@@ -643,8 +643,9 @@ def test_explain_finds_what_a_name_holds(package, name, functions):
         ),
         (
             "pkg.mod:plain",
-            "plain of pkg.mod is not decorated; put @with_defers on the line right above its own `def`, "
-            "below any other decorator; `python -m godefer explain pkg.mod` lists the functions that are\n",
+            "plain of pkg.mod is not decorated; put @with_defers on the line right above "
+            "its own `def`, below any other decorator; `python -m godefer explain pkg.mod` "
+            "lists the functions that are\n",
         ),
         ("pkg.mod:__name__", "__name__ of pkg.mod is no function, but of type str; "),
         (
@@ -660,7 +661,7 @@ def test_explain_finds_what_a_name_holds(package, name, functions):
         ),
     ],
 )
-def test_explain_says_what_is_wrong_with_its_target(package, target, message):
+def test_explain_refuses_other_targets(package, target, message):
     """An unexplainable target is an error on stderr, with advice, and exit status 2."""
     status, out, err = explain(package, target)
     assert (status, out) == (2, "")

@@ -114,7 +114,7 @@ def compile_(folder, *arguments, status=0, **environment):
 
 @pytest.fixture
 def project(tmp_path):
-    """A folder with a module that cannot be imported yet, and a program that uses it."""
+    """Return a folder with a module that cannot be imported yet, and a program that uses it."""
     (tmp_path / "module.py").write_text(f"IMPORTED = False\n{MODULE}")
     (tmp_path / "main.py").write_text(MAIN)
     return tmp_path
@@ -142,7 +142,7 @@ def test_a_package_without_sources(project):
 
 
 def archive_of(project, program):
-    """An archive of the module, its cache file and a program."""
+    """Make an archive of the module, its cache file and a program."""
     archive = project / "program.pyz"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for path in project.rglob("module.*"):
@@ -202,7 +202,7 @@ def test_without_sources_a_prefix_leads_nowhere(project):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs os.mkfifo")
 def test_without_sources_something_else_is_in_the_place(project):
-    """Without a source, too, a fifo in the place of the cache file is ignored (C2)."""
+    """Without a source, a fifo in the place of the cache file is ignored as well (C2)."""
     (project / "module.py").write_text(
         "from godefer import defer, explain, with_defers\n"
         "@with_defers\ndef f():\n    defer(print, explain(f).way)\n"
@@ -234,7 +234,9 @@ def test_a_frozen_program(project):
 
 
 def test_a_wheel_without_sources(project):
-    """A wheel of `.pyc` files and cache files alone is installed, and starts warm (C4, C5)."""
+    """A wheel of `.pyc` files and cache files, without sources, is installed
+    and starts warm (C4, C5).
+    """
     pytest.importorskip("pip")
     compile_(project, ".")
     py_compile.compile(str(project / "module.py"), str(project / "module.pyc"), doraise=True)
@@ -267,7 +269,7 @@ def test_dont_write_bytecode(project):
 
 
 def test_optimized(project):
-    """The files are those of the options of the interpreter that compiles (C2, C4)."""
+    """The interpreter that compiles writes the files for its own options (C2, C4)."""
     run(project, "-O", "-m", "godefer", "compile", ".")
     assert run(project, "-O", "main.py") == EXPECTED
     assert compile_(project, ".") == "compiled: 7, fresh: 0, problems: 0\n"
@@ -333,7 +335,7 @@ def test_a_path_that_is_not_there(tmp_path):
 
 
 def test_a_name_that_turns_out_otherwise(tmp_path):
-    """A function whose names mean something else at run time is compiled
+    """If its names mean something else at run time, a function is compiled
     then, correctly (C2, C4).
     """
     (tmp_path / "names.py").write_text("from godefer import defer as later\n")

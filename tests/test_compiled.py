@@ -122,7 +122,7 @@ TOOLS = {
 
 @pytest.fixture(scope="session", params=TOOLS)
 def module(request, tmp_path_factory):
-    """`SOURCE`, compiled by one of the tools."""
+    """Compile `SOURCE` by one of the tools."""
     for name in (request.param, "setuptools"):
         pytest.importorskip(name, reason=f"{name} is not installed (the extra 'compiled' has it)")
     name = f"compiled_by_{request.param.lower()}"

@@ -21,7 +21,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_a_command_names_is_there(command):
+def test_names_in_a_command_exist(command):
     """A module, its options, a test, a page or an extra named by a command exists."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]

@@ -93,7 +93,7 @@ def test_throw(work, events):
     assert events == [KeyError, "exits"]
 
 
-def test_throw_what_the_body_catches(way, events):
+def test_throw_that_the_body_catches(way, events):
     """An exception that the body catches around an `await` does not exit the coroutine (D2)."""
 
     @way
@@ -535,7 +535,7 @@ def test_await_statements_of_every_kind(way, events):
     assert events == ["enter", 0, 1, "exit", "exits"]
 
 
-def test_what_the_caller_handles_is_not_lost(way, events):
+def test_the_callers_exception_is_not_lost(way, events):
     """A coroutine sees its caller's handled exception, as an undecorated one does (A)."""
 
     async def plain():
@@ -595,7 +595,7 @@ def test_awaited_twice(work, events):
 
 
 class Waiting:
-    """Something that suspends once when it is awaited."""
+    """An awaitable that suspends once."""
 
     def __await__(self):
         yield "waits"

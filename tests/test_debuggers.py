@@ -24,7 +24,7 @@ SCRIPT = Path(failing.__file__)
 
 
 def shapes_of(way):
-    """The functions that can be run this way: named results exist open-coded only (R3)."""
+    """Return the functions that can run this way: named results exist open-coded only (R3)."""
     return [name for name in SHAPES if way.name == "open-coded" or not OPTIONS[name]]
 
 
@@ -70,12 +70,12 @@ def run(*args, way, cwd, stdin, check=True):
 
 
 def lines_with(text):
-    """The numbers of the lines of the script that contain *text*."""
+    """Return the numbers of the lines of the script that contain *text*."""
     return [n for n, line in enumerate(SCRIPT.read_text().splitlines(), 1) if text in line]
 
 
 def leaves(name):
-    """The number of the line of a function that fails, or returns."""
+    """Return the number of the line at which a function fails, or returns."""
     lines, first = inspect.getsourcelines(SHAPES[name])
     (number,) = (n for n, line in enumerate(lines, first) if "# leaves" in line)
     return number
@@ -274,7 +274,7 @@ def test_bdb(fn, command):
 
 
 def failure(fn, x):
-    """The exception of a call; None if it returns."""
+    """Return the exception of a call; None if the call returns."""
     try:
         leave(fn, x)
     except BaseException as e:

@@ -198,9 +198,7 @@ def test_doctests(tmp_path):
 
 
 def test_a_source_that_is_nested_too_deeply_to_be_shown(tmp_path):
-    """`explain` works for a function whose lowered source is nested too
-    deeply to write down (R4).
-    """
+    """`explain` works when the lowered source is nested too deeply to write down (R4)."""
     (tmp_path / "main.py").write_text(
         "import sys\nfrom godefer import defer, explain, with_defers\n"
         "@with_defers\ndef f(x):\n    defer(print, 'deferred')\n    return "

@@ -40,7 +40,7 @@ def test_inline(way):
 
 
 def test_alone_in_its_function(way):
-    """It may be all that the decorated function has (D12)."""
+    """The deferred function may be the whole body of its host (D12)."""
     log = []
 
     @way
@@ -54,7 +54,9 @@ def test_alone_in_its_function(way):
 
 
 def test_the_function_does_not_run_at_the_statement(way):
-    """The statement executes the `def`; the function runs at a failing exit, too (D2, D12)."""
+    """The statement executes the `def`; the function runs at the exit, by
+    an exception too (D2, D12).
+    """
     log = []
 
     @way
@@ -255,7 +257,9 @@ def test_many_in_a_loop(way):
 
 
 def test_order_among_other_statements(way):
-    """It has its turn among the other statements: the last one executed runs first (D2, D12)."""
+    """A deferred function takes turns with the other statements: the last one
+    executed runs first (D2, D12).
+    """
     log = []
 
     @contextlib.contextmanager
@@ -489,7 +493,7 @@ def test_async_def_in_an_async_generator(way):
 
 
 def test_async_def_beside_ausing(way):
-    """It runs in its turn among `ausing`'s exits (D11, D12)."""
+    """A deferred `async def` runs in its turn among `ausing`'s exits (D11, D12)."""
     log = []
 
     @contextlib.asynccontextmanager

@@ -142,7 +142,9 @@ def test_recover_in_a_helper_of_it(way):
 
 
 def test_a_panic_in_it(way):
-    """An exception of it replaces the one in flight, which is its context (D5, P5, D12)."""
+    """An exception of the deferred function replaces the one in flight,
+    its context (D5, P5, D12).
+    """
     log = []
 
     @way
@@ -246,7 +248,7 @@ def test_the_traceback_of_a_failing_function(way):
 
 
 def test_the_traceback_in_an_async_function(way):
-    """It shows the line of the decorator in an async function too (P6, D12)."""
+    """The host's frame shows the line of the decorator in an async function too (P6, D12)."""
 
     @way
     async def f():
@@ -263,7 +265,7 @@ def test_the_traceback_in_an_async_function(way):
 
 
 def test_the_line_of_an_uncallable_function(way):
-    """A call that fails for want of arguments shows the decorator's line, too (D7, P6, D12)."""
+    """A call that fails for want of arguments shows the decorator's line (D7, P6, D12)."""
 
     @way
     def f():

@@ -26,7 +26,7 @@ again = defer
 
 
 def test_the_name_is_none_afterwards(way):
-    """The statement leaves None in the function's name, wherever it stands (D12)."""
+    """The statement leaves None in the function's name, wherever the statement is (D12)."""
     seen = []
 
     @way
@@ -179,7 +179,9 @@ def test_a_class_private_name(way):
 
 
 def test_a_function_is_itself(way):
-    """It has the name, qualified name, doc and defaults that it has without the decorator (D12)."""
+    """A deferred function has the same name, qualified name, doc and defaults as
+    an undecorated one (D12).
+    """
     seen = []
 
     def keep(fn):
@@ -205,7 +207,7 @@ def test_a_function_is_itself(way):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters came with 3.12 (PEP 695)")
 def test_type_parameters(way):
-    """It may have type parameters (D12)."""
+    """A deferred function may have type parameters (D12)."""
     log = []
     text = (
         "def f():\n    @defer\n    def cleanup[T](x: T = 1) -> T:\n"
@@ -219,7 +221,9 @@ def test_type_parameters(way):
 
 
 def test_closures(way):
-    """It reads its host's variables as they are at the exit, unlike an argument (D1, D12)."""
+    """A deferred function reads its host's variables at the exit; an argument
+    is read earlier (D1, D12).
+    """
     log = []
 
     @way
@@ -237,7 +241,9 @@ def test_closures(way):
 
 
 def test_nonlocal(way):
-    """It may change its host's variables; the next deferred function sees that (D12)."""
+    """A deferred function may change its host's variables; the next deferred
+    function sees that (D12).
+    """
     log = []
 
     @way
@@ -261,7 +267,7 @@ def test_nonlocal(way):
 
 
 def test_named_results():
-    """It may change a named result (D12, N)."""
+    """A deferred function may change a named result (D12, N)."""
 
     @with_defers(result="err")
     def f(fails):
@@ -299,7 +305,7 @@ def test_default_arguments(way):
 
 
 def test_super_and_class(way):
-    """In a method it may use `super()`'s cell by its own first argument's name (D12)."""
+    """A function deferred in a method may call `super(__class__, self)` (D12)."""
     log = []
 
     class Base:
@@ -416,7 +422,7 @@ def test_a_decorator_below_that_fails(way):
 
 
 def test_above_a_decorated_function(way):
-    """It may be decorated with `with_defers`, and be a host itself (D4, D12)."""
+    """A deferred function may be decorated with `with_defers`, and be a host itself (D4, D12)."""
     log = []
 
     @way

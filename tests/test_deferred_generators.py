@@ -160,7 +160,7 @@ def test_a_deferred_generator_function(way, name, run):
 
 
 def test_a_generator_function_that_is_decorated_itself(way):
-    """A deferred generator function is refused when it has defers of its own, too (D6)."""
+    """A deferred generator function with defers of its own is refused as well (D6)."""
 
     @way
     def inner():
@@ -188,7 +188,7 @@ def test_a_generator_function_that_is_decorated_itself(way):
 
 
 def test_a_nested_generator_function_under_defer(way):
-    """`@defer` above a nested generator function is refused likewise (D6, D12)."""
+    """`@defer` above a nested generator function is refused as well (D6, D12)."""
 
     @way
     def f():

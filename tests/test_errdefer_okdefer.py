@@ -114,7 +114,7 @@ def test_a_closed_generator_fails(way):
 
 
 def test_a_generator_that_answers_close_by_returning_returns(way):
-    """A generator whose body answers GeneratorExit by returning is returning (D10)."""
+    """A generator that answers GeneratorExit by returning is returning (D10)."""
     ran = []
 
     @way
@@ -253,7 +253,7 @@ def test_after_a_failing_call_it_is_failing(way):
     assert ran == ["okdefer before", "errdefer after"]
 
 
-def test_what_decides_can_change_more_than_once(way):
+def test_the_state_can_change_more_than_once(way):
     """Failing, recovered, failing, recovered: each call sees the state at its own turn (D10)."""
     ran = []
 

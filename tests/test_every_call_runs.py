@@ -85,7 +85,9 @@ KINDS = ["function", "generator", "coroutine", "async generator"]
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("body", [None, LookupError("body")], ids=["returns", "raises"])
 def test_all_calls_run_whichever_of_them_fail(way, kind, body):
-    """Four calls, any of which may fail, all run in order, and the last exception leaves (D5)."""
+    """With four calls, some of them failing, all run in order, and the
+    last exception leaves (D5).
+    """
     run = _runner(way, kind)
     for failing in OUTCOMES:
         ran = []

@@ -345,7 +345,7 @@ def test_a_generator_that_ignores_being_closed(way):
     assert ran == ["body goes on", 1]
 
 
-def test_what_close_returns(way):
+def test_the_result_of_close(way):
     """`close()` returns the same as without defers: from 3.13 on, the body's value (D2)."""
 
     @way

@@ -16,7 +16,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "exitstack.md"
 
 
 def lines_of_the_table():
-    """The code of each line of the page's first table: with ExitStack, and with a scope."""
+    """Return the code of each line of the page's first table: with ExitStack, and with a scope."""
     table = PAGE.read_text(encoding="utf-8").split("\n\n")[2]
     for line in table.splitlines()[4:]:
         left, right = (re.findall("`([^`]+)`", cell) for cell in line.split("|")[1:3])
@@ -109,7 +109,7 @@ async def aexit(kind, error, traceback):
 
 
 def pushed():
-    """The page's class of that name."""
+    """Return the page's class of that name."""
     return re.search(
         r"^class Pushed:\n.*?(?=\n\nclass )",
         PAGE.read_text(encoding="utf-8"),
@@ -213,7 +213,9 @@ def test_a_scope_does_what_an_exit_stack_does(tmp_path, left, right, kind, place
 
 
 def as_statement(right):
-    """The line of a scope as the statement of a decorated function; nothing if there is none."""
+    """Return the line of a scope as the statement of a decorated function;
+    nothing if there is none.
+    """
     line = right.replace("defer.ausing", "ausing").replace("defer.using", "using")
     line = line.replace("defer.err", "errdefer")
     return "" if "defer." in line else line
@@ -226,7 +228,7 @@ def as_statement(right):
 def test_a_function_does_what_an_exit_stack_does(
     way, tmp_path, left, right, kind, place, is_async, fails
 ):
-    """The same statement in a decorated function has these effects, too (D10, D11, P4)."""
+    """The same statement in a decorated function has the same effects (D10, D11, P4)."""
     stack = "async with AsyncExitStack() as stack:" if is_async else "with ExitStack() as stack:"
     made = module(
         tmp_path,

@@ -317,8 +317,8 @@ def in_place(x):
         (property(None, None, not_open_coded), "not_open_coded"),
     ],
 )
-def test_what_holds_a_function(thing, name):
-    """It finds the decorated function through methods, descriptors, partials
+def test_holders_of_a_function(thing, name):
+    """`explain` finds the decorated function through methods, descriptors, partials
     and other decorators (A).
     """
     explanation = explain(thing)
@@ -331,7 +331,7 @@ def test_what_holds_a_function(thing, name):
 
 
 def test_callable_object():
-    """It explains a decorated callable object by its `__call__` (A)."""
+    """`explain` explains a decorated callable object by its `__call__` (A)."""
 
     class Task:
         def __call__(self):

@@ -26,7 +26,7 @@ RUNS = [
 
 @pytest.mark.parametrize(("shape", "way"), RUNS)
 def test_an_interrupt_anywhere_loses_no_call(shape, way):
-    """A KeyboardInterrupt anywhere loses no call whose statement had ended,
+    """A KeyboardInterrupt anywhere loses no call with a finished statement,
     and repeats none (D2, D5).
     """
     result = interrupts.sweep(shape, way)
@@ -62,7 +62,7 @@ def test_the_gap_of_python_3_13_and_3_14_is_that_of_a_function_written_by_hand()
 
 @pytest.mark.parametrize("way", shapes.WAYS)
 def test_a_signal_at_a_random_moment_loses_no_call(way):
-    """A random signal loses no call whose statement had ended, and repeats none (D2, D5)."""
+    """A random signal loses no call with a finished statement, and repeats none (D2, D5)."""
     result = signals.run(way, 500, seed=1)
     assert (result.lost, result.twice, result.examples) == (0, 0, [])
     assert result.struck > 400

@@ -29,13 +29,13 @@ def by_hand():
 
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("way", shapes.WAYS)
-def test_what_is_suspended_ends_as_if_it_were_written_by_hand(way, program, by_hand):
+def test_suspended_functions_end_as_if_written_by_hand(way, program, by_hand):
     """The calls run, and nothing is printed, exactly as with `try` and `finally` (D2)."""
     assert outcome(way, program) == by_hand[program]
 
 
 @pytest.mark.parametrize("program", sorted({*PROGRAMS} - {"in_a_daemon_thread"}))
-def test_written_by_hand_they_are_cleaned_up_in_silence(program, by_hand):
+def test_hand_written_functions_clean_up_in_silence(program, by_hand):
     """The hand-written versions run both clean-ups, silently, but for a daemon
     thread, which just stops (D2).
     """

@@ -32,7 +32,7 @@ def fail(number):
 
 
 def by_hand(body, calls):
-    """The calls in nested `finally` clauses around the body's failure."""
+    """Run the calls in nested `finally` clauses around the body's failure."""
     if not calls:
         if body is not None:
             fail(body)
@@ -166,7 +166,7 @@ def test_context_managers(way):
 
 
 def test_notes_that_are_no_list(way):
-    """An exception whose notes are no list keeps them, and goes on (D5, P6)."""
+    """An exception with notes that are no list keeps them, and goes on (D5, P6)."""
 
     def call():
         raise Tuple

@@ -107,7 +107,7 @@ def test_throw_an_exception_class(gen, events):
     assert events == [KeyError, "exits"]
 
 
-def test_throw_what_the_body_catches(way, events):
+def test_throw_that_the_body_catches(way, events):
     """An exception that the body catches does not exit the generator (D2)."""
 
     @way
@@ -466,7 +466,7 @@ def test_defers_between_yields(way, events):
     assert events == [3, 2, 1, 0]
 
 
-def test_what_the_caller_handles_is_not_lost(way, events):
+def test_the_callers_exception_is_not_lost(way, events):
     """A resumed generator sees its caller's handled exception, as an undecorated one does (A)."""
 
     def plain():

@@ -16,7 +16,7 @@ MODULES = sorted(path.name for path in TESTS.glob("test_go_*.py") if path != Pat
 
 
 def listed():
-    """The tests on the page, by module."""
+    """Return the tests on the page, by module."""
     found = {}
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         if module := re.search(r"\*\*`(\w+\.py)`\*\*", line):

@@ -553,7 +553,7 @@ def test_a_function_with_a_container_as_its_argument(way):
     assert ran == ["closed"] * 3
 
 
-def test_what_is_handed_back_is_freed_before_the_next_call(way):
+def test_a_result_handed_back_is_freed_before_the_next_call(way):
     """A result that is handed back is dropped at once, before the next call (D6)."""
     ran = []
 

@@ -37,7 +37,7 @@ GRAPH = {name: imports(name) for name in MODULES}
 
 
 def circle_from(start):
-    """Return the modules on a way from a module back to itself; empty if there is none."""
+    """Return a circle of imports from a module back to itself; empty if there is none."""
     stack, seen = [(start, [start])], set()
     while stack:
         module, way = stack.pop()

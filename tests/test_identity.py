@@ -40,7 +40,7 @@ def load(tmp_path, monkeypatch):
 
 
 def functions(decorate):
-    """One function of each kind, all with the same parameters."""
+    """Return one function of each kind, all with the same parameters."""
 
     @decorate
     def function(a, b=2, /, c: int = 3, *args: str, d, e: "bytes" = b"", **kwargs) -> None:
@@ -122,7 +122,7 @@ def test_kwdefaults(pair):
 
 
 def test_annotations(pair):
-    """Annotations are kept, those that are strings too (A)."""
+    """Annotations are kept, strings among them (A)."""
     original, decorated = pair
     assert decorated.__annotations__ == original.__annotations__
     assert typing.get_type_hints(decorated) == typing.get_type_hints(original)
@@ -168,7 +168,7 @@ def test_kind(pair, predicate):
     assert type(decorated) is types.FunctionType
 
 
-def test_what_calling_it_makes(way, capsys):
+def test_the_result_of_a_call(way, capsys):
     """A call still returns a value, a coroutine, a generator or an async generator (A)."""
     made = {kind: fn(1, d=4) for kind, fn in functions(way).items()}
     assert {kind: type(thing) for kind, thing in made.items()} == {

@@ -152,7 +152,7 @@ def test_generators_that_outlive_the_function_that_started_them(way):
 
 
 def test_a_generator_moves_to_another_thread(way):
-    """A suspended generator takes its deferred calls along into the thread that resumes it (D4)."""
+    """A suspended generator takes its deferred calls along to the thread that resumes it (D4)."""
     events = []
 
     @way

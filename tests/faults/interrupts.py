@@ -202,8 +202,8 @@ def pairs(shape, way, count, seed):
 def _outside_of_every_try(fn, where):
     """Return whether CPython 3.13 or 3.14 left this backward jump out of the handler table.
 
-    They add such a jump to a loop whose last statement is a condition, and forget the `try` around
-    it. An interrupt there skips a hand-written `finally`, too.
+    A loop whose last statement is a condition has such a jump, without the handlers of the `try`
+    around it. There an interrupt skips a hand-written `finally`, too.
     """
     file, name, _, instruction = where
     if (

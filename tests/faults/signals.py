@@ -16,7 +16,7 @@ class Result:
     signals: int  # that were handled
     struck: int  # of them, while a decorated function was running
     invocations: int
-    registered: int  # calls whose statement had ended by then
+    registered: int  # calls with a finished statement
     unfinished: int  # calls that ran though an interrupt kept their statement from ending
     lost: int
     twice: int

@@ -92,13 +92,13 @@ kept = []
 
 
 def in_a_global(way):
-    """A suspended generator, alive at exit."""
+    """Return a suspended generator, alive at exit."""
     kept.append(of("generator", way)())
     next(kept[0])
 
 
 def in_a_cycle(way):
-    """A suspended generator that is part of a cycle, collected."""
+    """Drop a suspended generator that is part of a cycle, and collect it."""
     generator = of("generator", way)()
     next(generator)
     cycle = [generator]
@@ -109,12 +109,12 @@ def in_a_cycle(way):
 
 
 def at_exit(way):
-    """A function that runs when the program ends."""
+    """Run a function when the program ends."""
     atexit.register(of("function", way), lambda: note("at exit"))
 
 
 def in_a_daemon_thread(way):
-    """A function that a daemon thread is in when the program ends."""
+    """End the program while a daemon thread is in a function."""
     began = threading.Event()
 
     def wait():
@@ -126,7 +126,7 @@ def in_a_daemon_thread(way):
 
 
 def task_pending(way):
-    """A task that is pending when `asyncio.run` ends: it is cancelled."""
+    """End `asyncio.run` while a task is pending: it is cancelled."""
 
     async def main():
         kept.append(asyncio.ensure_future(of("waiting", way)(asyncio.Event())))
@@ -137,7 +137,7 @@ def task_pending(way):
 
 
 def coroutine_dropped(way):
-    """A coroutine that was suspended, and is dropped with no loop running."""
+    """Drop a suspended coroutine with no loop running."""
     coroutine = of("waiting", way)(Waiting())
     coroutine.send(None)
     del coroutine
@@ -153,7 +153,7 @@ class Waiting:
 
 
 def stream_dropped(way):
-    """An async generator that is dropped half-way, while its loop runs."""
+    """Drop an async generator half-way, while its loop runs."""
 
     async def main():
         stream = of("stream", way)()
@@ -167,7 +167,7 @@ def stream_dropped(way):
 
 
 def stream_pending(way):
-    """An async generator that is suspended when its loop is closed."""
+    """Close the loop of a suspended async generator."""
 
     async def main():
         kept.append(of("stream", way)())

@@ -181,7 +181,7 @@ def test_above_the_route(app, client, events):
 
 
 @pytest.mark.parametrize("kind", ["middleware", "exception_handler"])
-def test_above_what_else_the_application_calls(app, client, events, kind):
+def test_above_other_decorators_of_the_application(app, client, events, kind):
     """Above `@app.middleware` or `@app.exception_handler` it comes too late as well (A, D3)."""
 
     @with_defers

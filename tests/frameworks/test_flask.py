@@ -39,7 +39,7 @@ def test_view(way, app, client, events):
 
 
 def test_views_of_a_blueprint(way, app, client, events):
-    """Decorating keeps the function name, by which Flask finds the view of a blueprint (A)."""
+    """Flask finds a blueprint's view by the function's name, which decorating keeps (A)."""
     blueprint = flask.Blueprint("admin", "admin", url_prefix="/admin")
 
     @blueprint.get("/users")
@@ -113,7 +113,7 @@ def test_above_the_route(app, client, events):
 
 
 @pytest.mark.parametrize("kind", ["before_request", "errorhandler", "command"])
-def test_above_what_else_the_application_calls(app, client, events, kind):
+def test_above_other_decorators_of_the_application(app, client, events, kind):
     """Above `@app.before_request`, `@app.errorhandler` or `@app.cli.command` it comes
     too late as well (A, D3).
     """

@@ -65,7 +65,7 @@ def run(folder, *arguments, **environment):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A folder with a program and a package of its own, compiled ahead of time."""
+    """Return a folder with a program and a package of its own, compiled ahead of time."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "shop").mkdir()
     (folder / "shop" / "__init__.py").touch()
@@ -84,7 +84,7 @@ def elsewhere(tmp_path):
 
 @pytest.fixture(scope="module")
 def frozen(project):
-    """The folder that PyInstaller makes of the project."""
+    """Return the folder that PyInstaller makes of the project."""
     pytest.importorskip("PyInstaller", reason=MISSING.format("PyInstaller"))
     run(
         project,
@@ -109,7 +109,7 @@ def test_pyinstaller_in_another_place(frozen, elsewhere):
 
 
 def copied(project, folder):
-    """The contents of the archives, which are unpacked when they start."""
+    """Return the contents of the archives, which are unpacked when they start."""
     for name in ("shop", "__pycache__"):
         shutil.copytree(project / name, folder / name)
     shutil.copy(project / "program.py", folder)

@@ -28,7 +28,7 @@ assert explain(probe).way == "{way}"
 
 @pytest.fixture
 def run(pytester, way, monkeypatch):
-    """Run pytest on a file whose functions all run in that way.
+    """Run pytest on a file, with all of its functions run in that way.
 
     Return the lines that the file printed, and the result.
     """
@@ -247,7 +247,7 @@ def test_after():
     result.assert_outcomes(passed=1, **expected)
 
 
-def test_what_a_test_expects_to_be_raised(run):
+def test_pytest_raises_and_monkeypatch(run):
     """`pytest.raises` and `monkeypatch` work around and in a decorated function; a deferred
     call undoes at its end (D2).
     """

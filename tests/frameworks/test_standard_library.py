@@ -158,8 +158,8 @@ def test_singledispatchmethod(way, events):
 
 
 def test_above_singledispatchmethod():
-    """A `singledispatchmethod` object is not callable, so above it @with_defers is a TypeError
-    that says what to write (A).
+    """Above `singledispatchmethod`, which is not callable, @with_defers is a
+    TypeError with advice (A).
     """
     with pytest.raises(TypeError) as caught:
 

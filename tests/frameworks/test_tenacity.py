@@ -104,7 +104,7 @@ def test_the_last_try_fails(decorated, events):
     assert events == ["fails"] * 3
 
 
-def test_what_is_not_tried_again(decorated, events):
+def test_an_exception_without_a_retry(decorated, events):
     """An exception without a retry leaves at once, after the calls of the one try (D2)."""
 
     def connect():

@@ -56,7 +56,7 @@ def run(request):
 
 @pytest.fixture(params=["asyncio", "asyncio with uvloop", "trio"])
 def backend(request):
-    """`anyio.run` on each of its backends."""
+    """Return `anyio.run` for each of its backends."""
     needs("anyio")
     import anyio
 

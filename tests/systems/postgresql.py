@@ -31,7 +31,7 @@ class NotHere(Exception):
 
 
 def programs():
-    """The folder of initdb and postgres: Debian's newest, else the one on PATH."""
+    """Return the folder of initdb and postgres: Debian's newest, else the one on PATH."""
     versions = [path for path in WHERE_DEBIAN_PUTS_IT.glob("*/bin") if path.parent.name.isdecimal()]
     for folder in sorted(versions, key=lambda path: -int(path.parent.name)):
         if (folder / "initdb").exists() and (folder / "postgres").exists():
@@ -71,7 +71,7 @@ def children(parent):
 
 
 class Server:
-    """A server of its own, with an empty database. Closing it deletes its data."""
+    """A server of its own, with an empty database. Closing the server deletes its data."""
 
     def __init__(self):
         import psycopg
@@ -118,7 +118,7 @@ class Server:
 
     @property
     def environment(self):
-        """Return the environment by which a client such as psql finds the server."""
+        """Return the environment in which clients such as psql find the server."""
         return {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(self.port),

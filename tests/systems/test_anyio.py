@@ -117,7 +117,7 @@ def test_cancelled_twice(way, backend, events, later, shielded):
 
 
 def test_a_clean_up_with_a_deadline_of_its_own(way, backend, events, later):
-    """A shield whose time is up interrupts its own clean-up only, and raises nothing; the
+    """A shield that expires interrupts its own clean-up only, and raises nothing; the
     cancellation goes on (D5).
     """
 

@@ -146,7 +146,8 @@ def test_cancelled_twice(way, run, events, later):
 
     result = run(main(work))
     assert result == run(main(by_hand))
-    # PyPy sets no context on an exception whose context was assigned None, as its asyncio does.
+    # PyPy sets no context on an exception that had None assigned as its
+    # context, as its asyncio does.
     context = ("first",) if sys.implementation.name == "cpython" else None
     assert result == (("second",), context, ["body", "b", "long was interrupted", "a"])
 

@@ -48,8 +48,8 @@ def test_a_chain_of_files(way, tmp_path):
 
 
 def test_replace_or_leave_alone(way, tmp_path):
-    """A file is replaced as a whole, or left alone, without debris, when
-    writing or renaming fails (D10).
+    """A file is replaced as a whole; if writing or renaming fails, it is left alone
+    and no debris stays (D10).
     """
     target = tmp_path / "target"
     target.write_text("old")

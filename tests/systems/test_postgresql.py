@@ -510,8 +510,8 @@ def test_the_server_is_killed_half_way_of_an_async_transfer(atransfer, server):
 
 
 def test_the_server_is_killed_under_load(way, server):
-    """The server dies under load: every returned transfer is there, none is there by half, and no
-    others but those in doubt (D5).
+    """After the server died under load, every returned transfer is there, only doubtful others are,
+    and none is there by half (D5).
     """
     returned, failed, enough = [], [], threading.Event()
 

@@ -116,7 +116,7 @@ def test_cancelled_twice(way, events, later, shielded):
 
 
 def test_a_clean_up_with_a_deadline_of_its_own(way, events, later):
-    """A shield whose time is up interrupts its own clean-up only, and raises nothing; the
+    """A shield that expires interrupts its own clean-up only, and raises nothing; the
     cancellation goes on (D5).
     """
 
@@ -374,7 +374,7 @@ def test_streams_and_channels(way, events):
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_async_generators_that_nobody_closes(way, events, later, shielded, kept):
-    """trio closes them, in a cancelled scope: every deferred call is made, and
+    """trio closes lost generators in a cancelled scope: every deferred call is made, and
     shielded ones finish (D2, D5).
     """
 
