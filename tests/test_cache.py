@@ -1,6 +1,4 @@
-"""Compiled code on disk (section C): when it is read, when written, and
-which damage it survives.
-"""
+"""Compiled code on disk (section C): when it is read or written, and the damage it survives."""
 
 import contextlib
 import hashlib
@@ -279,7 +277,7 @@ for name in ("<string>", "module.py", "made.py"):
 
 
 def test_code_that_is_executed(project):
-    """Code that is no module's has no file, and does not use one (C1)."""
+    """Code that belongs to no module has no file, and uses none (C1)."""
     (project / "module.py").write_text(MODULE.replace('(result="found")', ""))
     run(project)
     before = caches(project, "*")
@@ -499,7 +497,7 @@ def test_a_file_does_not_grow(project):
 
 
 def test_the_mode_of_a_file(project):
-    """A file can be read and written by no others than the source (C1)."""
+    """The cache file has the same read and write permissions as the source (C1)."""
     (project / "module.py").chmod(0o600)
     (project / "main.py").write_text("import os\nos.umask(0)\n" + MAIN)
     run(project)
@@ -518,7 +516,7 @@ def test_a_tree_that_is_gone(project):
 
 
 def test_another_folder_at_the_end(project):
-    """The file is beside its module, wherever the program has gone since (C1)."""
+    """The file is beside its module, wherever the program has changed directory since (C1)."""
     (project / "to").mkdir()
     (project / "script.py").write_text(MODULE + "import os\nos.chdir('to')\n")
     run(project, program="script.py")
@@ -527,7 +525,7 @@ def test_another_folder_at_the_end(project):
 
 
 def test_open_is_replaced(project):
-    """A program that puts something in place of `open` does not meet the cache there (C1)."""
+    """A program that replaces `open` does not meet the cache there (C1)."""
     run(project)
     (project / "main.py").write_text(
         "from unittest import mock\n"

@@ -190,7 +190,7 @@ def test_a_read_only_tree(project, read_only):
 
 @slow
 def test_damage(tmp_path):
-    """After any damage to the file a program does the same, and the file is replaced (C2)."""
+    """After any damage to the file the program does the same, and the file is replaced (C2)."""
     assert cache_faults.damaged(tmp_path / "project", 21, SEED) == []
 
 

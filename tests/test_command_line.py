@@ -64,7 +64,7 @@ def run_on_terminal(*arguments, cwd=None, **environment):
 
 @pytest.mark.parametrize("open_coded", ["1", "0"])
 def test_demo_in_a_pipe_is_plain_text_and_succeeds(open_coded):
-    """The demo checks out, both ways, exits with 0, and writes no colours into a pipe (R3)."""
+    """The demo succeeds in both ways, exits with 0, and writes no colours into a pipe (R3)."""
     done = run_command("demo", GODEFER_OPEN_CODED=open_coded)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
@@ -124,7 +124,7 @@ def test_demo_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_demo_says_which_check_failed(monkeypatch, capsys):
-    """A step that does not check out is named at the end, and the exit status is 1."""
+    """A step that fails its check is named at the end, and the exit status is 1."""
 
     def copy(source, target):
         target.write_bytes(source.read_bytes()[:-1])
@@ -138,7 +138,7 @@ def test_demo_says_which_check_failed(monkeypatch, capsys):
 
 
 def test_demo_notices_a_lock_that_stays_locked(monkeypatch):
-    """A deferred release that does not run is a failed check, and no demo that hangs."""
+    """A deferred release that does not run is a failed check; the demo does not hang."""
 
     before, locks = set(threading.enumerate()), []
 
@@ -176,7 +176,7 @@ def test_demo_goes_on_after_a_step_that_raises(monkeypatch):
 
 
 def test_demo_notices_a_directory_that_cannot_be_made(monkeypatch, tmp_path):
-    """Where there is no temporary directory, the demo says so and fails."""
+    """Without a temporary directory the demo says so and fails."""
     monkeypatch.setattr(demo.tempfile, "tempdir", str(tmp_path / "missing"))
     out = io.StringIO()
     assert not demo.run(out)
@@ -484,7 +484,7 @@ def test_explain_prints_no_source_where_it_has_none(package):
 
 
 def test_explain_puts_two_statements_of_a_line_beside_it(package):
-    """Two statements on one line are both told, and lines in a long function are aligned (R4)."""
+    """Two statements on one line are both shown, and lines in a long function are aligned (R4)."""
     lines = ["from godefer import defer, errdefer, with_defers", *[""] * 96]
     lines += ["@with_defers", "def f(x):", "    defer(print); errdefer(print, x)", "    return x"]
     (package / "pkg" / "long.py").write_text("\n".join(lines))
@@ -548,7 +548,7 @@ def test_explain_shows_tabs_as_they_look(package):
 
 
 def test_explain_escapes_characters_that_the_encoding_lacks(package):
-    """Where the encoding of stdout lacks a character of the source, its escape is shown instead."""
+    """A character that the encoding of stdout lacks is shown as its escape."""
     (package / "pkg" / "quay.py").write_text(
         "from godefer import defer, with_defers\n@with_defers\ndef f():\n    defer(print, '→')\n",
         encoding="utf-8",
@@ -567,7 +567,7 @@ def test_explain_escapes_characters_that_the_encoding_lacks(package):
     ],
 )
 def test_colours_in_a_pipe(package, environment, coloured):
-    """FORCE_COLOR has colours in a pipe, unless NO_COLOR takes them away."""
+    """FORCE_COLOR turns colours on in a pipe, unless NO_COLOR is set."""
     assert (
         "\x1b[32mopen-coded\x1b[0m" in explain(package, "pkg.mod", **environment)[1]
     ) is coloured

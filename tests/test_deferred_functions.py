@@ -54,8 +54,8 @@ def test_alone_in_its_function(way):
 
 
 def test_the_function_does_not_run_at_the_statement(way):
-    """The statement executes the `def`; the function runs at the exit, by
-    an exception too (D2, D12).
+    """The statement runs the `def`; the function itself runs at the exit, a
+    failing one too (D2, D12).
     """
     log = []
 
@@ -75,7 +75,7 @@ def test_the_function_does_not_run_at_the_statement(way):
 
 @pytest.mark.parametrize("reached", [True, False])
 def test_under_if(way, reached):
-    """Under an `if` it is deferred if the statement was executed (D8, D12)."""
+    """Under an `if`, a function is deferred if the statement was executed (D8, D12)."""
     log = []
 
     @way
@@ -95,7 +95,9 @@ def test_under_if(way, reached):
 
 @pytest.mark.parametrize(("value", "expected"), [(1, ["one"]), ((2, 3), ["pair 5"]), ("x", [])])
 def test_under_match(way, value, expected):
-    """In a `case` it is deferred if that case was taken, and sees the pattern's names (D8, D12)."""
+    """In a `case`, a function is deferred if the case was taken, and sees the
+    pattern's names (D8, D12).
+    """
     log = []
 
     @way
@@ -125,7 +127,7 @@ def test_under_match(way, value, expected):
     ],
 )
 def test_under_try(way, error, expected):
-    """In each block of a `try` it is deferred if that block got to it (D8, D12)."""
+    """In each block of a `try`, a function is deferred if the block got to it (D8, D12)."""
     log = []
 
     @way
@@ -163,7 +165,9 @@ def test_under_try(way, error, expected):
 
 
 def test_under_with(way):
-    """In a `with` block it runs when the function exits, not when the block does (D2, D12)."""
+    """In a `with` block, a deferred function runs when its host exits, not when
+    the block does (D2, D12).
+    """
     log = []
 
     @contextlib.contextmanager
@@ -186,7 +190,7 @@ def test_under_with(way):
 
 
 def test_in_a_for_loop(way):
-    """In a loop every turn defers a function of its own, last in, first out (D2, D8, D12)."""
+    """In a loop, every turn defers a function of its own, last in, first out (D2, D8, D12)."""
     log = []
 
     @way
@@ -232,7 +236,7 @@ def test_in_a_while_loop_that_is_left(way):
 
 
 def test_more_than_can_be_nested(way):
-    """Thirty in one function are deferred as one is (D8, D12)."""
+    """Thirty functions can be deferred in one host (D8, D12)."""
     defs = "".join(f"    @defer\n    def c{i}():\n        log.append({i})\n" for i in range(30))
     log = []
     f = way(made(f"def f():\n{defs}    return c0, c29\n", log=log, defer=defer))
@@ -241,7 +245,7 @@ def test_more_than_can_be_nested(way):
 
 
 def test_many_in_a_loop(way):
-    """Thousands in one invocation are no problem (D8, D12)."""
+    """Thousands of functions can be deferred in one invocation (D8, D12)."""
     log = []
 
     @way
@@ -321,7 +325,9 @@ def test_each_invocation_has_its_own(way):
 @pytest.mark.parametrize(("fails", "expected"), [(True, ["error"]), (False, ["ok"])])
 @pytest.mark.parametrize("conditional", [False, True])
 def test_errdefer_and_okdefer(way, conditional, fails, expected):
-    """Below `@errdefer` it runs if its host fails, below `@okdefer` if it returns (D10, D12)."""
+    """A function below `@errdefer` runs if its host fails, below `@okdefer`
+    if it returns (D10, D12).
+    """
     log = []
 
     @way
@@ -360,7 +366,7 @@ def test_errdefer_and_okdefer(way, conditional, fails, expected):
 
 
 def test_the_way_is_decided_at_its_turn(way):
-    """Its turn decides whether the host is failing or returning (D10, D12)."""
+    """The host's state at a function's turn decides whether the function runs (D10, D12)."""
     log = []
 
     @way
@@ -434,7 +440,7 @@ def test_async_def_in_an_async_function(way):
 
 
 def test_async_def_when_the_task_is_cancelled(way):
-    """A cancelled task runs it, and it may await (D2, D12)."""
+    """A cancelled task runs its deferred `async def`, which may await (D2, D12)."""
     log = []
 
     @way
@@ -458,7 +464,9 @@ def test_async_def_when_the_task_is_cancelled(way):
 
 
 def test_async_def_in_an_async_generator(way):
-    """An async generator awaits it when it is exhausted, and when it is closed (D2, D6, D12)."""
+    """An async generator awaits its deferred `async def` when it is
+    exhausted or closed (D2, D6, D12).
+    """
     log = []
 
     @way
@@ -519,7 +527,9 @@ def test_async_def_beside_ausing(way):
 
 @pytest.mark.parametrize("end", ["exhausted", "closed", "thrown into"])
 def test_in_a_generator(way, end):
-    """A generator runs it when it is exhausted, closed or thrown into (D2, D12)."""
+    """A generator runs its deferred function when it is exhausted, closed
+    or thrown into (D2, D12).
+    """
     log = []
 
     @way
@@ -556,7 +566,7 @@ def test_in_a_generator(way, end):
 
 
 def test_async_def_in_a_sync_function_is_an_error(way):
-    """An async function that is deferred in a sync one is a TypeError that names it (D6, D12)."""
+    """A deferred `async def` in a sync function is a TypeError that names it (D6, D12)."""
     log = []
 
     @way

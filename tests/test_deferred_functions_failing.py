@@ -39,7 +39,7 @@ def frames(error):
 
 
 def test_recover(way):
-    """`recover()` in it stops the panic, and the function returns (P2, P4, D12)."""
+    """`recover()` in a deferred function stops the panic, and the host returns (P2, P4, D12)."""
     seen = []
 
     @way
@@ -56,7 +56,9 @@ def test_recover(way):
 
 
 def test_recover_under_a_condition_and_in_a_loop(way):
-    """`recover()` stops the panic of each shape; the calls that run after it see none (P2, D12)."""
+    """`recover()` stops the panic in every shape; the calls that run
+    afterwards see none (P2, D12).
+    """
     seen = []
 
     @way
@@ -86,7 +88,7 @@ def test_recover_under_a_condition_and_in_a_loop(way):
 
 
 def test_recover_in_async_def(way):
-    """`recover()` works in an async function after it has awaited (P2, D12)."""
+    """`recover()` works in a deferred `async def` after an await (P2, D12)."""
     seen = []
 
     @way
@@ -104,7 +106,9 @@ def test_recover_in_async_def(way):
 
 
 def test_recover_through_decorators(way):
-    """`recover()` works in it if it is itself decorated with `with_defers` (P2, D12)."""
+    """`recover()` works in a deferred function that is decorated with
+    `with_defers` itself (P2, D12).
+    """
     seen = []
 
     @way
@@ -122,7 +126,7 @@ def test_recover_through_decorators(way):
 
 
 def test_recover_in_a_helper_of_it(way):
-    """`recover()` in a function that the deferred one calls is None (P2, D12)."""
+    """`recover()` in a helper of the deferred function returns None (P2, D12)."""
     seen = []
 
     def helper():
@@ -312,7 +316,7 @@ def test_the_lines_that_a_tracer_sees_at_the_exit(way, fails):
 
 
 def test_an_exception_from_the_body_shows_no_decorator(way):
-    """An exception of the body keeps its line, and its frame no name that is hidden (P6, D12)."""
+    """An exception of the body keeps its line, and its frame has no hidden name (P6, D12)."""
 
     @way
     def f(log):
@@ -371,7 +375,7 @@ def test_using_above_a_function():
 
 @pytest.mark.parametrize("statement", [defer, errdefer, okdefer], ids=lambda s: s.__name__)
 def test_in_an_undecorated_function(way, statement):
-    """In an undecorated function it is a DeferError, which names its line (D3, D12)."""
+    """`@defer` in an undecorated function is a DeferError that names its line (D3, D12)."""
     log, lines = [], []
 
     def helper():
@@ -399,13 +403,13 @@ def test_in_an_undecorated_function(way, statement):
 
 
 def test_at_module_level():
-    """At module level it is a DeferError that says to move it into a function (D3, D12)."""
+    """`@defer` at module level is a DeferError that says to move it into a function (D3, D12)."""
     with pytest.raises(DeferError, match="module level, not a function; move it into a function"):
         made("@defer\ndef f(): ...\n", defer=defer)
 
 
 def test_in_a_class_body(way):
-    """In a class inside of a decorated function it is a DeferError (D3, D12)."""
+    """`@defer` in a class inside a decorated function is a DeferError (D3, D12)."""
 
     @way
     def f():
@@ -421,7 +425,7 @@ def test_in_a_class_body(way):
 
 
 def test_in_a_nested_function_that_is_not_decorated(way):
-    """A nested function that is not decorated has no defers of its host (D3, D12)."""
+    """An undecorated nested function has no defers of its host (D3, D12)."""
     log = []
 
     @way

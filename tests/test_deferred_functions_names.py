@@ -56,7 +56,9 @@ def test_the_name_is_none_afterwards(way):
 
 
 def test_the_function_sees_none_in_its_own_name(way):
-    """When it runs, its own name is None: a closure reads a variable as it is then (D12)."""
+    """When a deferred function runs, its own name is None, as a closure
+    reads the current value (D12).
+    """
     seen = []
 
     @way
@@ -144,7 +146,7 @@ def test_a_nonlocal_name(way):
 
 
 class Private:
-    """Its methods have class-private names, which the compiler mangles."""
+    """Methods with class-private names, which the compiler mangles."""
 
     def __init__(self):
         self.__log = []
@@ -325,7 +327,9 @@ def test_super_and_class(way):
 
 
 def test_a_function_that_needs_arguments(way):
-    """One that needs arguments is a TypeError at the exit, and the others run (D7, D12)."""
+    """A deferred function that needs arguments is a TypeError at the exit;
+    the others run (D7, D12).
+    """
     log = []
 
     @way
@@ -523,7 +527,7 @@ def test_by_an_alias(way):
 
 
 def test_a_shadowed_name(way):
-    """Another function by the name `defer` is a decorator as any: nothing is deferred (D12)."""
+    """Another function named `defer` is an ordinary decorator: nothing is deferred (D12)."""
     log = []
 
     @way

@@ -147,7 +147,7 @@ RUNS = {name: run for name, run in list(globals().items()) if name.startswith("r
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("name", GENERATOR_FUNCTIONS)
 def test_a_deferred_generator_function(way, name, run):
-    """A deferred generator function is a TypeError that names its unrun body;
+    """A deferred generator function is a TypeError that names it, since its body has not run;
     the other calls run (D6).
     """
     ran = []
@@ -247,7 +247,7 @@ def test_generators_from_elsewhere(way):
 
 
 def test_a_chain_of_decorators_that_is_a_circle(way):
-    """`__wrapped__` may lead round in a circle (D6)."""
+    """A circle of `__wrapped__` attributes does no harm (D6)."""
 
     def make():
         return (n for n in ())

@@ -61,7 +61,7 @@ def undecorated(events):
 
 
 def test_open_coded():
-    """For an open-coded function it tells the place, the way, and each
+    """An explanation of an open-coded function has the place, the way, and each
     statement's line and shape (R4).
     """
     explanation = explain(every_shape)
@@ -80,7 +80,7 @@ def test_open_coded():
 
 
 def test_runtime():
-    """For a function that runs the runtime way it tells the reason (R4)."""
+    """An explanation of a runtime function has the reason (R4)."""
     explanation = explain(not_open_coded)
     assert explanation.function == "not_open_coded"
     assert explanation.file == str(HERE)
@@ -95,7 +95,7 @@ def test_runtime():
 
 
 def test_text_of_open_coded():
-    """As text it is a line for the function and one for each statement (R4)."""
+    """The text for an open-coded function has a line for it and one for each statement (R4)."""
     first, *lines = str(explain(every_shape)).splitlines()
     assert first == f"every_shape ({HERE}:{every_shape.__code__.co_firstlineno}): open-coded"
     assert lines == [
@@ -110,7 +110,7 @@ def test_text_of_open_coded():
 
 
 def test_text_of_runtime():
-    """As text it is a line for the function and one for the reason (R4)."""
+    """The text for a runtime function has a line for it and one for the reason (R4)."""
     explanation = explain(not_open_coded)
     first, second = str(explanation).splitlines()
     assert first == f"not_open_coded ({HERE}:{explanation.line}): runtime"

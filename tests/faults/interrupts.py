@@ -53,14 +53,12 @@ class Interrupts:
 
     def __init__(self, files, *, every=False):
         self.files = set(files)
-        self.every = every  # or only before instructions at which signals are handled
-        self.count = 0  # instructions so far
-        self.turns = {}  # how often each instruction has run
-        self.at = ()  # the numbers of those before which a signal arrives
+        self.every = every  # or only where signals are handled
+        self.count = 0  # of instructions so far.
+        self.turns = {}  # How often each instruction has run.
+        self.at = ()  # Numbers of the instructions that follow a signal.
         self.landed = []  # where it was handled: (file, function, line, instruction)
-        self.postponed = (
-            False  # was a signal handled in here, which must not be, and has to arrive again?
-        )
+        self.postponed = False  # a signal was handled in this file, and has to arrive again
         watched = self
 
         class Instruction:

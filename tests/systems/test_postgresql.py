@@ -391,7 +391,7 @@ def test_a_pool(way, server, entered):
             defer(pool.putconn, db)
         return seen == errors
 
-    # of connections when they are given back: the pool itself would roll back an open transaction
+    # Of connections that are given back. The pool itself would roll back an open transaction.
     states = set()
     assert work() is True
     assert states == (set() if entered else {"IDLE"})
