@@ -291,7 +291,7 @@ def test_the_end_of_the_loop(run, events, limit):
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c(run, events, times):
-    """Ctrl-C cancels the main task, whose shielded call finishes; it still does when a second one
+    """Ctrl-C cancels the main task, and its shielded call finishes; so it does when a second Ctrl-C
     raises KeyboardInterrupt in the loop (X).
     """
 

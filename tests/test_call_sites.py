@@ -1,4 +1,4 @@
-"""The next instruction tells the called name (D3), checked on the standard library's source."""
+"""The current instruction tells the called name (D3), checked on the standard library's source."""
 
 import ast
 import os

@@ -37,8 +37,8 @@ def test_an_interrupt_anywhere_loses_no_call(shape, way):
 
 
 def test_the_gap_of_python_3_13_and_3_14_is_that_of_a_function_written_by_hand():
-    """On 3.13 and 3.14 an interrupt at the end of a loop that ends with a condition is in no
-    `try`; nowhere else (D2).
+    """An interrupt after the last condition of a loop escapes the `try`, on 3.13 and 3.14 only
+    (D2).
     """
 
     def by_hand(_, done, ran):
@@ -92,7 +92,7 @@ def test_the_command_prints_the_figures(monkeypatch, capsys):
 @pytest.mark.parametrize("way", shapes.WAYS)
 @pytest.mark.parametrize("kind", ["function", "coroutine"])
 def test_an_interrupt_at_any_call_is_not_lost(way, kind):
-    """An interrupt where a function is entered, at the exit, leaves the function, and each
+    """During an exit, an interrupt at a function's entry leaves the function, and each
     call still runs (D2, D5).
     """
     made = shapes.decorate(

@@ -36,9 +36,7 @@ def test_suspended_functions_end_as_if_written_by_hand(way, program, by_hand):
 
 @pytest.mark.parametrize("program", sorted({*PROGRAMS} - {"in_a_daemon_thread"}))
 def test_hand_written_functions_clean_up_in_silence(program, by_hand):
-    """The hand-written versions run both clean-ups, silently, but for a daemon
-    thread, which just stops (D2).
-    """
+    """Every hand-written program but the daemon thread's runs both clean-ups silently (D2)."""
     printed, complaints, code = by_hand[program]
     assert [line for line in printed if line in {"a", "b"}] == ["b", "a"]
     assert (complaints, code) == ("", 0)

@@ -121,7 +121,8 @@ def test_one_call_recovers_and_panics(way):
 
 
 def test_calls_are_left_where_it_is_recovered_and_above(way):
-    """After a recovery further down, a function with pending calls goes on undisturbed (P4, D2).
+    """After a recovery the function's remaining call runs, and its caller, with a call of
+    its own, goes on (P4, D2).
 
     Mirrors TestRecursivePanic5.
     """

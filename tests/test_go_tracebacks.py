@@ -70,7 +70,8 @@ def test_the_way_that_a_panic_has_come(way):
 
 
 def test_a_panic_in_a_deferred_function_that_recovered(way):
-    """Its own deferred function sees the new panic, and the recovered one behind it (P5, P6).
+    """A call deferred by the panicking deferred function sees the new panic, and the
+    recovered one behind it (P5, P6).
 
     Mirrors TestCallersDoublePanic.
     """

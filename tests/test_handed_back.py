@@ -522,7 +522,9 @@ def test_the_same_names_elsewhere(way):
 
 
 def test_other_methods_of_a_container(way):
-    """The result of another method of a container is its own work (D6)."""
+    """An awaitable from another method of a container is the method's own
+    work, and is awaited (D6).
+    """
     ran = []
 
     class Closing(dict):

@@ -66,7 +66,9 @@ PARTS = {
 
 @pytest.mark.parametrize("part", sorted(PARTS))
 def test_parts_import_one_way(part):
-    """The runtime imports neither the compiler nor the public names; lint imports only itself."""
+    """The runtime does not import the compiler, neither imports public names, and
+    lint imports only itself.
+    """
     for name in MODULES:
         if name.startswith(f"godefer.{part}."):
             for imported in GRAPH[name]:

@@ -54,7 +54,7 @@ class Interrupts:
     def __init__(self, files, *, every=False):
         self.files = set(files)
         self.every = every  # or only where signals are handled
-        self.count = 0  # of instructions so far.
+        self.count = 0  # Instructions so far.
         self.turns = {}  # How often each instruction has run.
         self.at = ()  # Numbers of the instructions that follow a signal.
         self.landed = []  # where it was handled: (file, function, line, instruction)

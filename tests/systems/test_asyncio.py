@@ -256,7 +256,9 @@ def test_a_shield_alone_does_not_wait(way, run, events):
 
 
 def test_a_clean_up_that_must_finish_and_fails(way, run, events):
-    """Its error replaces the cancellation, which becomes its context (D5)."""
+    """An error of the shielded clean-up replaces the cancellation, which
+    becomes its context (D5).
+    """
 
     @way
     async def work(clean_up):
