@@ -54,7 +54,7 @@ def test_result(run, limit):
 @pytest.mark.parametrize("times", [0, 1, 100])
 @pytest.mark.parametrize("at_once", [False, True])
 def test_cancelled_while_it_waits(run, events, times, at_once):
-    """The call ends however often its task is cancelled; then the task is, with its count
+    """The call ends however often its task is cancelled; then the task is cancelled, with its count
     and the first message (X).
     """
 

@@ -208,7 +208,7 @@ def test_another_optimization(project):
 
 
 def test_two_checkouts_take_turns(project, tmp_path_factory):
-    """Two texts that take turns at one path are each right, whatever their times are (C2)."""
+    """Two texts that take turns at one path each work, whatever their times are (C2)."""
     other = MODULE.replace('"begins"', '"other"')
     stat = (project / "module.py").stat()
     for text, word in [(MODULE, "begins"), (other, "other")] * 2:

@@ -338,7 +338,7 @@ def test_a_file_that_cannot_be_read(project):
 
 @slow
 def test_processes_that_write_at_once(tmp_path):
-    """Processes of two trees that write one shared file again and again are each right (C2, C3)."""
+    """Processes of two trees write one shared file again and again, and each works (C2, C3)."""
     assert cache_faults.writers(tmp_path, 8, 6) == []
 
 

@@ -178,7 +178,7 @@ def test_above_singledispatchmethod():
 
 
 def test_total_ordering_and_cmp_to_key(way, events):
-    """Comparisons are methods and functions as any other (A)."""
+    """Comparison methods and functions can be decorated like any others (A)."""
 
     @functools.total_ordering
     class Version:
@@ -299,8 +299,8 @@ def test_callbacks_of_an_exit_stack(way, events):
 
 @pytest.mark.parametrize("kind", ["push", "callback"])
 def test_above_a_callback_of_an_exit_stack(events, kind):
-    """Both return their argument, so above them @with_defers comes too late: `defer`
-    says where to put it (A, D3).
+    """`callback` and `push` return their argument, so above them @with_defers comes too late:
+    `defer` says where to put it (A, D3).
     """
     with (
         pytest.raises(
