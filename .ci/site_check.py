@@ -1,4 +1,4 @@
-"""What .ci/site asks of the built site: `links SITE`, and `browser SITE CHROMIUM`."""
+"""Check the built site for .ci/site: `links SITE`, and `browser SITE CHROMIUM`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Request
 
-# Chromium's own network services are none of the site's; in a container, as root, it has no sandbox.
+# Chromium's own network services do not belong to the site. As root in a container, Chromium cannot
+# have a sandbox.
 SWITCHES = [
     "--no-sandbox",
     "--disable-gpu",
@@ -31,7 +32,7 @@ BASE = "http://site.invalid/"
 
 
 class Links(HTMLParser):
-    """The places that a page has, those that it links to, and what it loads."""
+    """Collect the anchors of a page, its links, and the resources that it loads."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -41,7 +42,7 @@ class Links(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what the tag has."""
+        """Note the tag's anchor, link, or resource."""
         given = {name: value or "" for name, value in attrs}
         self.ids.add(given.get("id", ""))
         if tag == "a" and "href" in given:
@@ -57,7 +58,10 @@ class Links(HTMLParser):
 
 
 def links(site: Path) -> int:
-    """Every link inside leads to a page and a place in it; no page loads anything from elsewhere; no signature is private."""
+    """Check that each link leads to an existing place, and that no page loads from elsewhere.
+
+    No signature may show a private name.
+    """
     pages = {path: Links(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
     broken, count = [], 0
     for path, page in pages.items():
@@ -100,7 +104,8 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 def browser(site: Path, chromium: str) -> int:
     """Open every page in both colour schemes; look at the charts; search."""
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415  # the links are checked without it
+    # The check of the links needs no browser.
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415
 
     handler = functools.partial(Quiet, directory=str(site))
     with (
@@ -123,14 +128,15 @@ def browser(site: Path, chromium: str) -> int:
         wrong.append(f"{looks[0].charts} charts are shown in light, and {looks[1].charts} in dark")
     print(*wrong, sep="\n", end="\n" if wrong else "")
     print(
-        f"site: {looks[0].pages} pages, {looks[1].charts} charts in light and dark, and the search, seen with Chromium {version}: "
+        f"site: {looks[0].pages} pages, {looks[1].charts} charts in light and dark, "
+        f"and the search, seen with Chromium {version}: "
         f"{len(wrong)} faults"
     )
     return 1 if wrong else 0
 
 
 class Look:
-    """What a browser shows of the site in one colour scheme, and what is wrong with it."""
+    """Open the site in a browser in one colour scheme, and note its faults."""
 
     def __init__(self, opened: Browser, root: str, site: Path, scheme: str) -> None:
         self.root, self.site, self.scheme = root, site, scheme
@@ -151,7 +157,7 @@ class Look:
         )
         page.on("request", self.not_from_elsewhere)
         for file in sorted(site.rglob("index.html")):
-            # A page without a chart has nothing of its own that depends on the scheme.
+            # A page without a chart has no content of its own in the scheme's colours.
             if scheme == "light" or '.svg"' in file.read_text(encoding="utf-8"):
                 self.look_at(file.parent.relative_to(site).as_posix().removeprefix("."))
         page.goto(root)
@@ -165,12 +171,12 @@ class Look:
         self.wrong.append(f"{self.page.url} ({self.scheme}): {what}")
 
     def failed(self, request: Request) -> None:
-        """Note what could not be had. What is under way when the next page is opened is aborted, and that is no fault."""
+        """Note a failed request, unless opening the next page aborted it."""
         if request.failure != "net::ERR_ABORTED":
             self.note(f"{request.url}: {request.failure}")
 
     def not_from_elsewhere(self, request: Request) -> None:
-        """Note what is asked for that the site does not have: it works offline."""
+        """Note a request that leaves the site: the site works offline."""
         if not request.url.startswith((self.root, "data:", "blob:")):
             self.note(f"asks for {request.url}")
 
@@ -189,7 +195,7 @@ class Look:
             self.look_at_chart(chart)
 
     def look_at_chart(self, chart: Locator) -> None:
-        """A chart is loaded, has the page's background, and what is drawn can be told from it."""
+        """Check that a chart is loaded, has the page's background, and stands out from it."""
         name = chart.get_attribute("src") or ""
         chart.scroll_into_view_if_needed()
         if not chart.evaluate("image => image.complete && image.naturalWidth > 0"):
@@ -197,7 +203,7 @@ class Look:
             return
         seen = chart.screenshot(
             path=str(self.site / f"screenshot-{self.scheme}-{Path(name).stem}.png"),
-            style=".md-header, .md-top { display: none }",  # they would lie over it
+            style=".md-header, .md-top { display: none }",  # they would cover it
         )
         found = self.page.evaluate(CONTRAST, base64.b64encode(seen).decode())
         if (found["ground"] > 0.5) != (self.scheme == "light"):
@@ -206,11 +212,12 @@ class Look:
             self.note(f"{name}: only {found['drawn']:.2%} of it can be told from its ground")
         if found["ink"] < 0.002:
             self.note(
-                f"{name}: only {found['ink']:.2%} of it is dark enough, or bright enough, for text that is read with ease"
+                f"{name}: only {found['ink']:.2%} of it is dark enough, or bright enough, "
+                "for text that is read with ease"
             )
 
     def search(self) -> None:
-        """The search finds a function, its place in the reference among what it finds, and leads to pages with the word."""
+        """Check that the search finds a function, its reference, and pages with the word."""
         self.page.locator("input.md-search__input").click()
         self.page.keyboard.type("errdefer", delay=20)
         results = self.page.locator(".md-search-result__link")
@@ -227,18 +234,20 @@ class Look:
             self.note("the search for errdefer leads here, where the word is not")
 
 
-# How bright the image's first pixel is, and how many of the others have a contrast to it of at least 3, and of at least 7: what WCAG 2 asks of
-# graphics, and of text.
+# Measure the brightness of the image's first pixel, and the share of pixels that contrast with it
+# by at least 3, and by at least 7. WCAG 2 asks for these ratios for graphics and for text.
 CONTRAST = """async picture => {
     const image = new Image();
     image.src = "data:image/png;base64," + picture;
     await image.decode();
-    const canvas = Object.assign(document.createElement("canvas"), {width: image.width, height: image.height});
+    const canvas = document.createElement("canvas");
+    Object.assign(canvas, {width: image.width, height: image.height});
     const pen = canvas.getContext("2d");
     pen.drawImage(image, 0, 0);
     const data = pen.getImageData(0, 0, image.width, image.height).data;
     const linear = c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-    const brightness = i => 0.2126 * linear(data[i]) + 0.7152 * linear(data[i + 1]) + 0.0722 * linear(data[i + 2]);
+    const brightness = i => 0.2126 * linear(data[i])
+        + 0.7152 * linear(data[i + 1]) + 0.0722 * linear(data[i + 2]);
     const ground = brightness(0);
     let drawn = 0, ink = 0;
     for (let i = 0; i < data.length; i += 4) {

@@ -1,1 +1,4 @@
-"""What godefer costs: run with pytest (``python -m pytest benchmarks/``), or with ``python -m benchmarks.report``."""
+"""The costs of godefer.
+
+Run ``python -m pytest benchmarks/``, or ``python -m benchmarks.report``.
+"""

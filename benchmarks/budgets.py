@@ -1,4 +1,4 @@
-"""The most that each piece of work may cost, on every CPython. PyPy has no budgets."""
+"""The budgets: the most that each piece of work may cost, on every CPython. PyPy has none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.group import HAND, OPEN, RUNTIME, SCOPE, STACK
 
 
 class Budget(NamedTuple):
-    """A limit for how long *way* takes in *group*, as a multiple of how long *against* takes."""
+    """A limit for *way*'s time in *group*, as a multiple of *against*'s time."""
 
     group: str
     way: str

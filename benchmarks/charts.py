@@ -1,4 +1,4 @@
-"""The charts, as SVG that can be read on a light page and on a dark one: text and axes have the page's colour."""
+"""The charts, as SVG with text and axes in the colour of the page, light or dark."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 mpl.use("svg")
-from matplotlib import pyplot as plt  # after the choice of what draws
+from matplotlib import pyplot as plt  # after the choice of the backend
 
-_INK = "#010203"  # no colour that is seen: each is replaced in the end
+_INK = "#010203"  # a placeholder colour: each is replaced in the end
 _COLOURS = {
     HAND: "#8a8f98",
     OPEN: "#2f9e6e",
@@ -47,7 +47,7 @@ _SETTINGS = {
 
 
 def costs(ratios: dict[str, dict[str, float]], title: str, path: Path) -> None:
-    """Draw bars: group -> way -> its cost as a multiple of what is written by hand."""
+    """Draw bars: group -> way -> its cost as a multiple of the code by hand."""
     with mpl.rc_context(_SETTINGS):
         colours = {way: colour for way, colour in _COLOURS.items() if way != HAND}
         figure, axes = _bars(ratios, colours, title)
@@ -71,7 +71,7 @@ def starts(times: dict[str, dict[str, float]], title: str, path: Path) -> None:
 def _bars(
     values: dict[str, dict[str, float]], colours: dict[str, str], title: str
 ) -> tuple[Any, Any]:
-    """Draw a row of bars for each group, one for each way that it has, on a logarithmic axis."""
+    """Draw a row of bars for each group, one for each of its ways, on a logarithmic axis."""
     ways = [way for way in colours if any(way in of for of in values.values())]
     height = 0.8 / len(ways)
     figure, axes = plt.subplots(figsize=(8, (0.14 * len(ways) + 0.06) * len(values) + 1.2))
@@ -99,7 +99,7 @@ def _bars(
 
 
 def growth(found: dict[str, dict[str, list[tuple[int, float]]]], title: str, path: Path) -> None:
-    """Draw lines: how time and memory grow."""
+    """Draw lines: the growth of time and memory."""
     labels = {
         "defers": ("calls that one function defers", "microseconds", 1e6),
         "depth": ("decorated functions in each other", "microseconds", 1e6),
@@ -135,9 +135,8 @@ def _write(figure: Any, path: Path) -> None:
     )
     plt.close(figure)
     svg = text.getvalue().replace(_INK, "currentColor")
-    svg = re.sub(
-        r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg
-    )  # the page's family, by the style
+    # The style sets the page's font family.
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     svg = re.sub(r"(<svg [^>]*>)", lambda found: found[1] + _STYLE, svg, count=1)
     path.write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")
 

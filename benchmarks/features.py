@@ -1,4 +1,4 @@
-"""The groups: recovering, context managers, calls for one outcome only, named results, generators, coroutine functions."""
+"""The groups: recoveries, managers, outcomes, named results, generators, coroutines."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ def scope_generator(call):
 
 
 def _async(call):
-    async def awaited(n):  # what it costs to await is timed, not what it waits for
+    async def awaited(n):  # no real wait: only the await itself is timed
         call(n)
 
     return awaited

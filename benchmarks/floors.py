@@ -6,7 +6,8 @@ before the library does anything of its own. Experiments then add one property a
 The runtime way and `defer_scope`
     One floor finds its list by its caller's frame, as the runtime way does. The other has its list
     at hand, as a `defer_scope` has. The first call that raises ends them, nothing can be recovered,
-    no traceback shows the `defer`, an interrupt loses calls, and a misplaced `defer` goes unnoticed.
+    no traceback shows the `defer`, an interrupt loses calls, and a misplaced `defer` goes
+        unnoticed.
     A pending call is a tuple, for which the interpreter has a free list. Experiment: the nodes of
     godefer's pool instead of tuples. `using` looks up the exit on the class, as ExitStack does.
 
@@ -57,14 +58,14 @@ _live: dict[FrameType | None, list[Any]] = {}
 
 
 def least_defer(fn: Any, /, *args: Any, **kwargs: Any) -> None:
-    """Put a call on the list of the function that calls this."""
+    """Put a call on the list of the calling function."""
     sp = _getframe(1)
     frame = _live[sp.f_back]
     frame[0] = (frame[0], fn, args, kwargs, sp.f_lasti)
 
 
 def least_using(cm: Any) -> Any:
-    """Enter a context manager, and put its exit on the list of the function that calls this."""
+    """Enter a context manager, and put its exit on the list of the calling function."""
     sp = _getframe(1)
     frame = _live[sp.f_back]
     cls = type(cm)
@@ -82,7 +83,7 @@ def drain(frame: list[Any]) -> None:
 
 
 def node_defer(fn: Any, /, *args: Any, **kwargs: Any) -> None:
-    """`least_defer`, with a node from godefer's pool."""
+    """Do as `least_defer`, with a node from godefer's pool."""
     sp = _getframe(1)
     frame = _live[sp.f_back]
     try:
@@ -94,7 +95,7 @@ def node_defer(fn: Any, /, *args: Any, **kwargs: Any) -> None:
 
 
 def drain_nodes(frame: list[Any]) -> None:
-    """`drain`, giving the nodes back."""
+    """Do as `drain`, and give the nodes back."""
     while (d := frame[0]) is not None:
         frame[0] = d.link
         d.fn(*d.args, **d.kwargs)
@@ -103,7 +104,7 @@ def drain_nodes(frame: list[Any]) -> None:
 
 
 def decorator(drain: Callable[[list[Any]], None]) -> Callable[[Run], Run]:
-    """Run a function, then the calls on its list."""
+    """Return a decorator that runs a function, then the calls on its list."""
 
     def decorate(fn: Run) -> Run:
         def wrapper() -> Any:
@@ -168,7 +169,7 @@ class NodeScope(LeastScope):
 
 
 def least_runtime_using(file: Any) -> Run:
-    """`using` at run time."""
+    """Do as `using` at run time."""
 
     @decorator(drain)
     def run() -> Any:
@@ -179,7 +180,7 @@ def least_runtime_using(file: Any) -> Run:
 
 
 def least_loop(call: Any) -> Run:
-    """Linked tuples in a local."""
+    """Keep the calls as linked tuples in a local."""
 
     def run(n: int = 100) -> Any:
         pending: Any = None
@@ -196,7 +197,7 @@ def least_loop(call: Any) -> Run:
 
 
 def loop_with_results(call: Any) -> Run:
-    """`least_loop`, with a look at what each call returns."""
+    """Run `least_loop` with a look at each call's result."""
 
     def run(n: int = 100) -> Any:
         pending: Any = None
@@ -214,7 +215,7 @@ def loop_with_results(call: Any) -> Run:
 
 
 def failing(calls: int, exits: str) -> Make:
-    """Write a function that fails with so many pending calls; *exits* is how it makes the nth."""
+    """Write a function that fails with so many pending calls; *exits* makes the nth one."""
     body = "raise LookupError"
     for n in range(calls, 0, -1):
         body = f"f{n} = call\ntry:\n{indent(body, '    ')}\n{exits.format(n=n)}"
@@ -251,7 +252,7 @@ finally:
 
 
 def recovering(caught: Callable[[], None]) -> Run:
-    """A function that fails and makes its one deferred call itself; the call may recover."""
+    """Return a run that fails and makes its one deferred call by hand; the call may recover."""
 
     def run() -> Any:
         f: Any = caught
@@ -271,7 +272,7 @@ def recovering(caught: Callable[[], None]) -> Run:
 
 
 def recover() -> BaseException | None:
-    """Recover on behalf of the deferred function that calls this."""
+    """Recover on behalf of the calling deferred function."""
     exc = _exception()
     if isinstance(exc, Exception):
         _recoveries[_getframe(2)] = exc
@@ -280,7 +281,7 @@ def recover() -> BaseException | None:
 
 
 def checked_recover(*types: type[BaseException]) -> BaseException | None:
-    """`recover`, if a function that makes deferred calls has called the deferred function."""
+    """Recover if a function that makes deferred calls has called the deferred function."""
     exc = _exception()
     if exc is not None and exc.__context__ is None and not _recoveries:
         called_by = _getframe(2)
@@ -327,7 +328,7 @@ def function_recovering(recover: Callable[[], BaseException | None], call: Any) 
 
 
 def steps(group: Group) -> dict[tuple[str, str], Make]:
-    """Return the floors of *group* and their experiments: the way and the step -> how to write it."""
+    """Return the floors of *group* and their experiments: way and step -> code."""
     return _STEPS.get(group.name, {})
 
 
@@ -371,13 +372,13 @@ GROUPS = [_ALL[name] for name in _STEPS]
 
 
 def least(group: Group) -> dict[str, Make]:
-    """Return the steps of all ways, and the two ways that they are compared with."""
+    """Return the steps of all ways, and the two ways to compare them with."""
     of_steps = {f"{way}: {step}": make for (way, step), make in steps(group).items()}
     return {HAND: group.hand, STACK: group.stack, **of_steps}
 
 
 def floors() -> dict[str, dict[str, Run]]:
-    """The name of a group -> the way and the step -> a run of it, to be timed."""
+    """Return the runs to time: the name of a group -> the way and the step -> a run."""
     return {
         group.name: {way: group.timed_run(make) for way, make in least(group).items()}
         for group in GROUPS
@@ -385,7 +386,7 @@ def floors() -> dict[str, dict[str, Run]]:
 
 
 def check() -> None:
-    """Each makes the calls, last in, first out, whatever way it ends."""
+    """Each makes the calls, last in, first out, on every exit."""
     for group in GROUPS:
         for make in least(group).values():
             group.check(make)

@@ -1,7 +1,8 @@
-"""A group: one thing that a user does, written in every way there is to do it.
+"""A group: one use of godefer, written in every way to time.
 
-Each way of writing it is a function that takes what is deferred and gives a function without parameters, the run. So the same code is
-checked, with calls that are recorded, and then timed, with calls that do nothing: the mechanism is timed and nothing else.
+Each way is a function that takes the callee to defer and returns a function without parameters, the
+run. So the same code is first checked, with calls that are recorded, and then timed, with calls
+that do nothing.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Run = Callable[[], Any]
-    Make = Callable[[Any], Run]  # from what is deferred to the run
+    Make = Callable[[Any], Run]  # from the deferred callee to the run
     Deferring = Callable[
         [Any, Any, Any], Run
-    ]  # from the decorator, its `defer` and what is deferred
+    ]  # from the decorator, its `defer` and the deferred callee
 
 HAND, OPEN, RUNTIME, STACK, SCOPE = "by hand", "open-coded", "runtime", "ExitStack", "defer_scope"
-CACHED = "open-coded, with a warm cache"  # of decorating
+CACHED = "open-coded, with a warm cache"  # of a decoration
 OURS = (HAND, OPEN, RUNTIME, STACK, SCOPE)
 
 
 class WrongError(Exception):
-    """A way of writing it does something else."""
+    """A way of writing it has another outcome."""
 
 
 class Recorded:
-    """What is deferred when a run is checked: it records its calls."""
+    """The deferred callee while a run is checked: it records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[object] = []
@@ -53,7 +54,7 @@ class Recorded:
 
 
 class File:
-    """What is deferred when a run is timed, where it is an object: it does nothing."""
+    """The deferred object while a run is timed: it does nothing."""
 
     def close(self) -> None:
         pass
@@ -66,7 +67,7 @@ class File:
 
 
 def nothing(n: object) -> None:
-    """What is deferred when a run is timed, where it is a function."""
+    """Do nothing: the deferred function while a run is timed."""
 
 
 def call(run: Run) -> Run:
@@ -74,7 +75,7 @@ def call(run: Run) -> Run:
 
 
 def fails(run: Run) -> Run:
-    """Run, where a LookupError must come out."""
+    """Run; a LookupError must come out."""
 
     def caught() -> object:
         try:
@@ -104,21 +105,23 @@ def awaits(run: Run) -> Run:
 
 @dataclass(frozen=True)
 class Group:
-    """One thing that a user does.
+    """A use of godefer, to be written in several ways.
 
     Args:
-        name: What it is.
-        outcome: What each run gives.
+        name: The heading in the report.
+        outcome: The result of each run.
         calls: The calls that each run makes, in order.
-        hand: How it is written by hand, with the same meaning: callee and arguments are evaluated beforehand.
-        deferring: How it is written with a decorator and a `defer`.
-        stack: How it is written with contextlib.
-        scope: How it is written with `defer_scope`.
-        aiotools: How it is written with aiotools, whose `defer` is a parameter and takes no arguments; pygolang's is given likewise.
-        drive: How it is run.
-        timed: What is deferred when it is timed.
-        peers: Is there such a thing in other libraries, written as *deferring* says?
-        runtime: Is there such a thing the runtime way?
+        hand: Write it by hand, with the same meaning: callee and arguments are evaluated
+            beforehand.
+        deferring: Write it with a decorator and a `defer`.
+        stack: Write it with contextlib.
+        scope: Write it with `defer_scope`.
+        aiotools: Write it with aiotools: its `defer` is a parameter and takes no arguments;
+            pygolang's is passed likewise.
+        drive: Run it.
+        timed: The deferred callee while it is timed.
+        peers: Whether other libraries can run *deferring*.
+        runtime: Whether the runtime way can run it.
     """
 
     name: str
@@ -156,7 +159,7 @@ class Group:
         return make
 
     def check(self, make: Make) -> None:
-        """Does what *make* gives do what it should, also when run again?"""
+        """Raise WrongError unless the run of *make* does the right thing, twice."""
         recorded = Recorded()
         run = self.drive(make(recorded))
         for _ in range(2):
@@ -191,7 +194,7 @@ def open_coding(enabled: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def untraced() -> Iterator[None]:
-    """Put back the trace function: python-defer sets one and leaves it, which would slow down all that is timed after it."""
+    """Restore the trace function: python-defer leaves its own, which slows down later timings."""
     before = sys.gettrace()
     try:
         yield

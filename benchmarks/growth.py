@@ -1,4 +1,4 @@
-"""How cost grows: with the calls that one function defers, with the depth of decorated functions in each other, with what is pending."""
+"""The growth of cost with a function's calls, with its depth, and with pending calls."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def measure(
     depths: tuple[int, ...] = DEPTHS,
     pending: tuple[int, ...] = PENDING,
 ) -> Any:
-    """Seconds for a call: what grows -> the way -> pairs of its size and the seconds.
+    """Return seconds for a call: variable -> way -> pairs of its size and the seconds.
 
     With *pending* calls the memory grows, in bytes for all of them together; PyPy cannot count it.
     """
@@ -92,7 +92,7 @@ def measure(
 
 
 def _times(runs: dict[str, Callable[[], object]], size: int, rounds: int = 15) -> dict[str, float]:
-    """The median of interleaved rounds, for each."""
+    """Return the median of interleaved rounds for each function."""
     number = max(1, 3000 // size)
     found: dict[str, list[float]] = {way: [] for way in runs}
     for _ in range(rounds):

@@ -3,10 +3,12 @@
 The JSON goes to standard output, since a Python in a chroot shares no folder with the report that
 both can write to. Other output goes to standard error.
 
-The ways of a group take turns, round after round (A B C A B C …), so what else the machine does meets all of them alike. `timeit` times each turn.
+The ways of a group take turns, round after round (A B C A B C …), so that other work of the machine
+slows all of them alike. `timeit` times each turn.
 
-Rejected: pyperf and pytest-benchmark, which time one benchmark to its end before they begin the next, so that what the machine does meanwhile goes into
-the ratio of the two. With pytest-benchmark, ``pytest benchmarks/`` still shows each way's own times.
+Rejected: pyperf and pytest-benchmark. They finish one benchmark before they begin the next, so
+other work of the machine changes the ratio of the two. ``pytest benchmarks/`` still shows each
+way's own times, with pytest-benchmark.
 """
 
 from __future__ import annotations
@@ -31,16 +33,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SECONDS = 0.002  # for each way in each round
-_SLOW, _SELDOM = 0.02, 8  # what takes longer takes part in every eighth round
-_WARM = (
-    0.3 if platform.python_implementation() == "PyPy" else 0.0
-)  # seconds of each way, for its JIT, before any is timed
+_SLOW, _SELDOM = 0.02, 8  # a slow way takes part in every eighth round
+# Seconds of each way before the timing, for PyPy's compiler.
+_WARM = 0.3 if platform.python_implementation() == "PyPy" else 0.0
 
 
 def interleaved(
     runs: dict[str, Callable[[], Any]], rounds: int, slow_from: float = _SLOW
 ) -> dict[str, list[float | None]]:
-    """Seconds for each run of each: a value a round, or None where it did not take part."""
+    """Return the seconds for each run: a value a round, or None where it did not take part."""
     timers = {way: timeit.Timer(run) for way, run in runs.items()}
     numbers, slow = {}, set()
     for way, timer in timers.items():
@@ -64,9 +65,8 @@ def interleaved(
             number = numbers[way]
             with untraced():
                 if number > 1:
-                    timer.timeit(
-                        number // 10 + 1
-                    )  # the interpreter has specialized instructions to find again
+                    # The interpreter specializes the instructions again.
+                    timer.timeit(number // 10 + 1)
                 found[way].append(timer.timeit(number) / number)
     return found
 
@@ -74,7 +74,7 @@ def interleaved(
 def measure_group(
     group: Group, rounds: int
 ) -> tuple[dict[str, list[float | None]], dict[str, str]]:
-    """The times of each way that is right; and what the others do."""
+    """Return the times of each right way, and the results of the wrong ones."""
     for make in group.makes.values():
         group.check(make)
     right, wrong = peers.of(group)
@@ -83,7 +83,7 @@ def measure_group(
 
 
 def measure_others(rounds: int) -> dict[str, dict[str, list[float | None]]]:
-    """Decorating, importing, the pool, and the least that a deferred call can cost; in seconds."""
+    """Return the seconds of decorating, importing, the pool, and the least deferred calls."""
     found = {}
     always = float("inf")
     with tempfile.TemporaryDirectory() as directory:
@@ -104,7 +104,7 @@ def measure_others(rounds: int) -> dict[str, dict[str, list[float | None]]]:
 
 
 def measure_starts(rounds: int, **smaller: Any) -> dict[str, Any]:
-    """Starts of programs, decorations in them, and functions that are decorated on each call of another; in seconds."""
+    """Return the seconds of starts of programs, their decorations, and nested decorations."""
     return {**starts.measure(rounds, **smaller), "nested": interleaved(starts.nested(), rounds)}
 
 

@@ -1,4 +1,4 @@
-"""What is not a ratio of two calls: decorating, importing, memory, and the pool of the runtime way."""
+"""Figures that are not ratios of calls: decorating, importing, memory, and the pool."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
-# Seventeen lines with the `def`, as they may stand in a program.
+# Seventeen lines with the `def`, as in a real program.
 _FUNCTION = '''\
 def copy(source, target, size=65536):
     """Copy what is in one file to another."""
@@ -62,7 +62,7 @@ def filler_{n}(first, second):
 
 
 def module_of(lines: int, directory: Path) -> ModuleType:
-    """A module of that many lines, with a function of seventeen in the middle."""
+    """Return a module of that many lines, with a function of seventeen in the middle."""
     fillers = [_FILLER.format(n=n) for n in range((lines - 21) // _FILLER.count("\n"))]
     half = len(fillers) // 2
     text = "".join(
@@ -86,12 +86,12 @@ def module_of(lines: int, directory: Path) -> ModuleType:
 
 
 def decorating(module: ModuleType, way: str) -> Callable[[], Any]:
-    """Decorate the module's function as if for the first time, or with a warm cache."""
+    """Decorate the module's function as for the first time, or with a warm cache."""
     fn: Any = module.copy
     code = fn.__code__
 
     def decorate() -> Any:
-        fn.__code__ = code.replace()  # what is decided is kept by the code's identity
+        fn.__code__ = code.replace()  # decisions are cached by the code's identity
         with open_coding(way != RUNTIME), caching(way == CACHED):
             return with_defers(fn)
 
@@ -115,7 +115,7 @@ def caching(enabled: bool) -> Iterator[None]:
 
 
 def compiling() -> Callable[[], object]:
-    """What decorating that function asks of the interpreter's compiler: to parse it, to compile it for the proof, to compile what it is lowered to."""
+    """Return the compiler's work for that function: parse it, and compile both versions."""
     meanings = Meanings({"defer": "defer", "errdefer": "errdefer"}, frozenset(), lambda _: None, 0)
     original, lowered = ast.parse(_FUNCTION), ast.parse(_FUNCTION)
     plan = lower(lowered.body[0], meanings)
@@ -130,7 +130,7 @@ def compiling() -> Callable[[], object]:
 
 
 def importing(what: str, bytecode: Path) -> Callable[[], object]:
-    """An interpreter that does nothing, or imports *what*; it finds what is compiled already in *bytecode*, or puts it there."""
+    """Return a run of an interpreter that imports a module, or nothing, with cached bytecode."""
     command = [sys.executable, "-c", f"import {what}" if what else "pass"]
     env = environment(bytecode)
     run = lambda: subprocess.run(command, env=env, check=True)  # noqa: E731
@@ -139,7 +139,7 @@ def importing(what: str, bytecode: Path) -> Callable[[], object]:
 
 
 def modules_imported(bytecode: Path) -> set[str]:
-    """What ``import godefer`` brings with it."""
+    """Return the modules that ``import godefer`` loads."""
     program = (
         "import sys; before = set(sys.modules); import godefer; print(*set(sys.modules) - before)"
     )
@@ -151,7 +151,7 @@ def modules_imported(bytecode: Path) -> set[str]:
 
 
 def environment(bytecode: Path) -> dict[str, str]:
-    """The environment of an interpreter that finds godefer, and keeps what it compiles in *bytecode*."""
+    """Return the environment of an interpreter that finds godefer and caches in *bytecode*."""
     found = {**os.environ, "PYTHONPATH": str(Path(godefer.__file__).parent.parent)}
     found["PYTHONPYCACHEPREFIX"] = str(bytecode)
     found.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -191,7 +191,7 @@ def _scope(n: int, look: Callable[[], int]) -> int:
 
 
 def pending() -> dict[str, Callable[[int, Callable[[], int]], int]]:
-    """Functions with as many pending calls as they are told, which then look at something."""
+    """Return functions that defer the given number of calls, and then call something."""
     with open_coding(True):
         open_coded = with_defers(_deferring)
     with open_coding(False):
@@ -200,7 +200,7 @@ def pending() -> dict[str, Callable[[int, Callable[[], int]], int]]:
 
 
 def bytes_per_call(function: Callable[[int, Callable[[], int]], int], n: int) -> float:
-    """How many bytes each of *n* pending calls takes."""
+    """Return the bytes that each of *n* pending calls takes."""
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -210,7 +210,7 @@ def bytes_per_call(function: Callable[[int, Callable[[], int]], int], n: int) ->
 
 
 def pooled(n: int = 8) -> None:
-    """Take nodes, as many as a call with *n* defers does, and give them back."""
+    """Take the nodes for *n* defers from the pool, and give them back."""
     link = None
     for _ in range(n):
         d = newdefer()
@@ -223,7 +223,7 @@ def pooled(n: int = 8) -> None:
 
 
 def fresh(n: int = 8) -> None:
-    """Make the nodes and drop them."""
+    """Make *n* nodes, and drop them."""
     link = None
     for _ in range(n):
         d = _defer()

@@ -1,8 +1,14 @@
-"""Other libraries from PyPI with a `defer`, as far as they are installed (``pip install -e '.[peers]'``).
+"""Other installed libraries from PyPI with a `defer` (``pip install -e '.[peers]'``).
 
-Three are looked for elsewhere (``pip install --no-deps --target build/py-defer py-defer``, deferpy and pygolang likewise): py-defer has the module name
-of python-defer, and deferpy installs its tests as a package that would be in the way of those here. pygolang does not build on
-CPython 3.11 and later; its version 0.0.2 is Python alone, and runs on 3.11.
+Three are looked for elsewhere (``pip install --no-deps --target build/py-defer py-defer``, deferpy
+and pygolang likewise). py-defer has the module name of python-defer, and deferpy installs its tests
+as a package that would hide ours. pygolang does not build on CPython 3.11 and later; its version
+0.0.2 is pure Python and runs on 3.11.
+
+Three are looked for elsewhere (``pip install --no-deps --target build/py-defer py-defer``, deferpy
+and pygolang likewise): py-defer has the module name of python-defer, and deferpy installs its tests
+as a package that would be in the way of those here. pygolang does not build on CPython 3.11 and
+later; its version 0.0.2 is Python alone, and runs on 3.11.
 
 Where a library gives a wrong answer, the report says so and times nothing.
 """
@@ -29,7 +35,7 @@ _BUILD = Path(__file__).parent.parent / "build"
 
 
 def of(group: Group) -> tuple[dict[str, Make], dict[str, str]]:
-    """The peers that do what *group* does, and what the others do instead."""
+    """Return the peers that run *group* correctly, and the results of the others."""
     right: dict[str, Make] = {}
     wrong: dict[str, str] = {}
     if group.peers:
@@ -38,13 +44,13 @@ def of(group: Group) -> tuple[dict[str, Make], dict[str, str]]:
             if make is None:
                 continue
             with untraced(), warnings.catch_warnings():
-                # A coroutine that is never awaited is what is found out.
+                # A peer that never awaits its coroutine is a finding, not a warning.
                 warnings.simplefilter("ignore", RuntimeWarning)
                 try:
                     group.check(make)
                 except WrongError as e:
                     wrong[name] = str(e)
-                except Exception as e:  # whose frames may hold that coroutine
+                except Exception as e:  # its frames may hold that coroutine
                     wrong[name] = f"raises {type(e).__name__}: {e}"
                 else:
                     right[name] = make
@@ -71,7 +77,7 @@ def _python_defer(module: Any) -> Callable[[Group], Make]:
 
 
 def _deferpy(module: Any) -> Callable[[Group], Make]:
-    """Its `defer` is an attribute of the decorated function, and comes into the closure when there is one."""
+    """Put its `defer`, an attribute of the decorated function, into the closure."""
 
     def adapt(group: Group) -> Make:
         def make(deferred: Any) -> Run:
@@ -97,7 +103,7 @@ def _aiotools(module: Any) -> Callable[[Group], Make | None]:
 
 
 def _pygolang(module: Any) -> Callable[[Group], Make | None]:
-    """Its `defer` is given as the parameter that aiotools has, and takes no arguments either."""
+    """Pass its `defer` as aiotools' parameter; it takes no arguments either."""
 
     def decorator(fn: Any) -> Run:
         return partial(module.func(fn), module.defer)
@@ -111,23 +117,25 @@ def _pygolang(module: Any) -> Callable[[Group], Make | None]:
 
 def _module(name: str) -> Any:
     try:
-        with untraced():  # to import python-defer is enough for everything to be traced
+        with untraced():  # importing python-defer starts its tracing
             return importlib.import_module(name)
-    except (
-        ModuleNotFoundError
-    ):  # it is not installed, or its requirements are not: `build` is seen by every Python
+    # It or its requirements are not installed for this Python: all of them see `build`.
+    except ModuleNotFoundError:
         return None
 
 
 def _module_in_build(directory: str, name: str) -> Any:
-    """The module *name* from there, not kept in `sys.modules`, so that another may have the same name."""
+    """Return the module *name* from there, and remove it from `sys.modules`.
+
+    Another library may have the same name.
+    """
     with patch.object(sys, "path", [str(_BUILD / directory), *sys.path]), patch.dict(sys.modules):
         sys.modules.pop(name, None)
         return _module(name) if (_BUILD / directory).is_dir() else None
 
 
 def _golang() -> Any:
-    if sys.version_info >= (3, 12):  # it needs a module that is no more
+    if sys.version_info >= (3, 12):  # it needs a module that Python no longer has
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,19 +1,20 @@
-"""Measure on each Python that is named; print the tables, and write them and the charts to docs/ and README.md.
+"""Measure on each named Python; put tables and charts into docs/ and README.md.
 
-    python -m benchmarks.report --rounds 31 --python .venv/bin/python --python ".ci/pythons run 3.14"
+    python -m benchmarks.report --python .venv/bin/python --python ".ci/pythons run 3.14"
 
 Each Python measures in several processes, since the layout of memory differs between processes. The
 processes of all Pythons take turns.
 
-A Python is a command. `.ci/pythons run` enters the chroot of a Python that this machine does not have:
-it knows the folder of the chroot, and mounts the tree there. A process is asked by a module's name and
-answers on standard output, because no path means the same inside and outside of the chroot. Nothing is
-installed in it: godefer can be measured with the standard library alone. Other libraries take part where
-they are installed. Rejected: `--python "chroot FOLDER /tmp/venv/bin/python"`. It names paths of one
-machine, and somebody has to put the tree, /proc and an environment into the chroot beforehand.
+A Python is a command. `.ci/pythons run` enters the chroot of a Python that this machine does not
+have: it knows the folder of the chroot, and mounts the tree there. A process is asked by a module's
+name and answers on standard output, because no path means the same inside and outside of the
+chroot. Nothing is installed in it: godefer can be measured with the standard library alone. Other
+libraries take part where they are installed. Rejected:
+`--python "chroot FOLDER /tmp/venv/bin/python"`. It names paths of one machine, and somebody has to
+put the tree, /proc and an environment into the chroot beforehand.
 
-Budgets are for CPython. PyPy is measured and has its column, but no budget is judged on it: its compiler
-removes most of the cost of a call, so the ratios mean something else.
+Budgets are for CPython. PyPy is measured and has its column, but no budget is judged on it: its
+compiler removes most of the cost of a call, so the ratios mean something else.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _DOCUMENT = _ROOT / "docs" / "benchmarks.md"
 _COSTS = _ROOT / "docs" / "costs.md"
 _README = _ROOT / "README.md"
 
-# Rows of docs/costs.md, in its words -> the group, the way, and against what. Of memory there is no group.
+# The rows of docs/costs.md, each with its words, group, way, and base. Memory has no group.
 _IN_SHORT = {
     "**open-coded**: one deferred call": ("return, 1 call", OPEN, HAND),
     "eight": ("return, 8 calls", OPEN, HAND),
@@ -77,7 +78,7 @@ _IN_SHORT = {
     "memory of a pending call, open-coded": (None, OPEN, STACK),
     "memory of a pending call, at run time": (None, RUNTIME, STACK),
 }
-# README has these rows of them.
+# The rows that README shows, too.
 _IN_README = (
     "**open-coded**: one deferred call",
     "eight",
@@ -85,7 +86,7 @@ _IN_README = (
     "a function that recovers",
     "one",
 )
-# The same of whole processes.
+# The figures of starts, which are whole processes.
 _STARTS_IN_SHORT = {
     "start of a program with 200 decorated functions": starts.WARM,
     "its first start ever": starts.COLD,
@@ -107,7 +108,7 @@ def _run(python: str, *options: str) -> Any:
 def measure(pythons: list[str], rounds: int, processes: int) -> list[Results]:
     """Run everything on each Python; each is the words of a command."""
     found: dict[str, list[dict[str, Any]]] = {python: [] for python in pythons}
-    for python in pythons:  # one that cannot be run ends this before an hour of measuring
+    for python in pythons:  # one that cannot run must fail before the hour of measuring
         subprocess.run(
             [*shlex.split(python), "-c", "import benchmarks.measure"],
             check=True,
@@ -138,7 +139,7 @@ def measure_starts(pythons: list[str], rounds: int) -> list[Results]:
 
 
 def costs_table(results: Results) -> str:
-    """Each group's ways as multiples of what is written by hand."""
+    """Return each group's ways as multiples of the code by hand."""
     used = {way for group in results.groups for way in results.ways(group)}
     used |= {peer for wrong in results.wrong.values() for peer in wrong}
     ways = [way for way in (*OURS, *PEERS) if way in used and way != HAND]
@@ -152,11 +153,11 @@ def costs_table(results: Results) -> str:
 
 
 class _Judged(NamedTuple):
-    """A budget, and how to find the number that it is compared with.
+    """A budget, and its measured figure.
 
     Args:
-        work: The work, and the way in which it is done.
-        against: The work that it is compared with.
+        work: The work, and the way to do it.
+        against: The work to compare with.
         limit: The budget.
         unit: Its unit.
         value: From results to a number, or None where there is none.
@@ -175,7 +176,7 @@ class _Judged(NamedTuple):
         return f"{self.limit:.3g}{self.unit}"
 
     def missed(self, results: list[Results]) -> dict[str, float]:
-        """The version of each Python that needs more -> how much."""
+        """Return the values above the budget, by version."""
         values = {r.version: self.value(r) for r in results if r.judged}
         return {
             version: value
@@ -257,7 +258,7 @@ def _budgets() -> Iterator[_Judged]:
 
 
 def budgets_table(results: list[Results]) -> str:
-    """Each budget and what was measured; a miss is bold."""
+    """Return the table of budgets and measured values; a miss is bold."""
     rows = [["", "against", "budget", *(r.version for r in results)]]
     rows.extend([b.work, b.against, b.budget, *(b.cell(r) for r in results)] for b in _budgets())
     table = _table(rows)
@@ -268,7 +269,7 @@ def budgets_table(results: list[Results]) -> str:
 
 
 def missed_list(results: list[Results]) -> str:
-    """Each budget that a CPython misses, with its floor and the experiments there."""
+    """Return a line for each budget that a CPython misses, with its floor and experiments."""
     lines = []
     for budget in _budgets():
         missed = budget.missed(results)
@@ -280,15 +281,17 @@ def missed_list(results: list[Results]) -> str:
             for step, value in budget.floor.items()
         ]
         lines.append(
-            f"- {budget.work}{', against ' if budget.against else ''}{budget.against}: the budget is {budget.budget}. "
-            f"Measured: {', '.join(f'{_number(value)} on {version}' for version, value in missed.items())}. "
+            f"- {budget.work}{', against ' if budget.against else ''}{budget.against}: "
+            f"the budget is {budget.budget}. "
+            f"Measured: "
+            f"{', '.join(f'{_number(value)} on {version}' for version, value in missed.items())}. "
             + (f"The floor there: {'; '.join(found)}." if found else "No floor was measured.")
         )
     return "\n".join(lines) or "No budget is missed."
 
 
 def floors_table(results: list[Results]) -> str:
-    """The budgets that have floors: the least, the experiments, and godefer."""
+    """Return the table of the budgets with floors: the least, the experiments, and godefer."""
     judged = [r for r in results if r.judged]
     rows = [["", "against", "budget", "", *(r.version for r in judged)]]
     for budget in _budgets():
@@ -308,7 +311,7 @@ def floors_table(results: list[Results]) -> str:
 
 
 def others_table(results: list[Results]) -> str:
-    """What is no ratio."""
+    """Return the table of figures that are no ratios."""
     rows = [["", *(r.version for r in results)]]
     for lines in (500, 5000):
         for way in (OPEN, CACHED, RUNTIME):
@@ -346,7 +349,7 @@ def others_table(results: list[Results]) -> str:
 
 
 def starts_table(results: list[Results]) -> str:
-    """Starts of whole processes, and single decorations in them."""
+    """Return the tables of whole starts, and of single decorations in them."""
     rows = [["", "", *(r.version for r in results)]]
     first = next(iter(results[0].sizes))
     cells = (f"{r.start(first, starts.BARE):.1f} ms" for r in results)
@@ -377,7 +380,7 @@ def starts_table(results: list[Results]) -> str:
 
 
 def wrong_list(results: list[Results]) -> str:
-    """Which peer does what instead."""
+    """Return the list of the peers' wrong answers."""
     lines: dict[str, list[str]] = {}
     for r in results:
         for group, wrong in r.wrong.items():
@@ -444,7 +447,7 @@ def write(
     costs: Path = _COSTS,
     readme: Path = _README,
 ) -> None:
-    """Put the tables where the documents have their marks, and the charts beside the first."""
+    """Fill the marks of the documents with tables, and draw the charts beside the first."""
     tables = {
         "budgets": budgets_table(results),
         "floors": f"{missed_list(results)}\n\n{floors_table(results)}",
@@ -461,7 +464,7 @@ def write(
     for path, text in filled.items():
         path.write_text(text)
 
-    from benchmarks import charts  # matplotlib is not needed for tables
+    from benchmarks import charts  # tables do not need matplotlib
 
     newest = _newest(results)
     drawn = {
@@ -480,7 +483,7 @@ def write(
 
 
 def write_starts(results: list[Results], document: Path = _DOCUMENT) -> None:
-    """Put the table of starts, and its chart, where the document has them; leave the rest alone."""
+    """Put the table of starts and its chart into the document; leave the rest alone."""
     document.write_text(_filled(document, {"starts": starts_table(results)}))
     _draw_starts(results, document)
 
@@ -495,7 +498,7 @@ def _draw_starts(results: list[Results], document: Path) -> None:
 
 
 def _newest(results: list[Results]) -> Results:
-    """The newest CPython; where there is none, the last one."""
+    """Return the newest CPython, or the last Python if there is none."""
     return next((r for r in reversed(results) if r.judged), results[-1])
 
 
@@ -511,7 +514,7 @@ def _filled(document: Path, tables: dict[str, str]) -> str:
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure, and write the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -521,7 +524,8 @@ def main() -> None:
         "--python",
         action="append",
         metavar="COMMAND",
-        help="an interpreter to measure, a path or the words of a command; may be repeated; the one that runs this, if not given",
+        help="an interpreter to measure, a path or the words of a command; may be repeated; "
+        "default: the one that runs this",
     )
     parser.add_argument("--dry", action="store_true", help="print the tables, and write nothing")
     parser.add_argument(
@@ -529,9 +533,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     if not options.dry:
-        importlib.import_module(
-            "benchmarks.charts"
-        )  # what cannot be drawn in the end is not measured for an hour
+        # Fail before the hour of measuring, not after it.
+        importlib.import_module("benchmarks.charts")
     pythons = options.python or [shlex.quote(sys.executable)]
     if options.starts:
         results = measure_starts(pythons, options.rounds)

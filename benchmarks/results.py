@@ -1,4 +1,4 @@
-"""What all processes of one Python have measured, and the numbers of it that the report shows."""
+"""The measurements of all processes of one Python, and the report's figures from them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from benchmarks.group import HAND, STACK
 
 
 class Results:
-    """What all processes of one Python have measured.
+    """The measurements of all processes of one Python.
 
     Args:
-        processes: The processes that have measured calls.
-        grown: The one that has measured how cost grows.
-        started: The one that has measured starts.
+        processes: The values of calls, from each process.
+        grown: The values of growing costs, from one process.
+        started: The values of starts, from one process.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Results:
         return list(self._groups[0][group])
 
     def ratio(self, group: str, way: str, against: str = HAND) -> float | None:
-        """The median, over all rounds of all processes, of *way*'s time divided by that of *against* in the same round."""
+        """Return the median ratio of *way*'s time to that of *against*, round by round."""
         if way not in self._groups[0][group]:
             return None
         return statistics.median(
@@ -55,7 +55,7 @@ class Results:
         )
 
     def least(self, group: str, way: str, step: str, against: str) -> float:
-        """The median ratio of a step of a floor (`benchmarks.floors`) to *against*."""
+        """Return the median ratio of a step of a floor (`benchmarks.floors`) to *against*."""
         rounds = [process[f"the least: {group}"] for process in self._others]
         return statistics.median(
             one / other
@@ -65,7 +65,7 @@ class Results:
         )
 
     def memory_share(self, way: str) -> float | None:
-        """The memory of a pending call, as a share of ExitStack's; None where it cannot be measured."""
+        """Return a pending call's memory as a share of ExitStack's; None if not measurable."""
         return self.memory[way] / self.memory[STACK] if self.memory else None
 
     def nanoseconds(self, group: str, way: str) -> float:
@@ -77,32 +77,32 @@ class Results:
         return 1e3 * statistics.median(t for process in self._others for t in process[group][way])
 
     def importing(self, what: str) -> float:
-        """Milliseconds beyond an interpreter that imports nothing."""
+        """Return the milliseconds beyond an interpreter that imports nothing."""
         rounds = (
             zip(p["importing"][what], p["importing"]["nothing"], strict=True) for p in self._others
         )
         return 1e3 * statistics.median(one - bare for pairs in rounds for one, bare in pairs)
 
     def start(self, size: str, way: str) -> float:
-        """Milliseconds of the whole process: a program of that size, written that way."""
+        """Return the milliseconds of the whole process: a program of that size and way."""
         return 1e3 * statistics.median(self._starts["programs"][size][way])
 
     def start_beyond(self, size: str, way: str, against: str = HAND) -> float:
-        """Milliseconds that a start takes beyond one of *against* in the same round."""
+        """Return the milliseconds beyond a start of *against* in the same round."""
         ways = self._starts["programs"][size]
         pairs = zip(ways[way], ways[against], strict=True)
         return 1e3 * statistics.median(one - other for one, other in pairs)
 
     def start_ratio(self, size: str, way: str, against: str = HAND) -> float:
-        """A start's time divided by that of *against* in the same round."""
+        """Return a start's time divided by that of *against* in the same round."""
         ways = self._starts["programs"][size]
         pairs = zip(ways[way], ways[against], strict=True)
         return statistics.median(one / other for one, other in pairs)
 
     def decoration(self, which: str, cache: str) -> float:
-        """Milliseconds of a decoration in a process of its own."""
+        """Return the milliseconds of a decoration in a process of its own."""
         return 1e3 * statistics.median(self._starts["decorating"][f"{which}, {cache}"])
 
     def nested(self, way: str) -> float:
-        """Microseconds of a call that defines, and decorates, another function."""
+        """Return the microseconds of a call that defines and decorates another function."""
         return 1e6 * statistics.median(self._starts["nested"][way])

@@ -1,15 +1,16 @@
-"""How long a program takes from its start to its end, with functions that are decorated, or written by hand.
+"""Time programs from start to end, with functions that are decorated or written by hand.
 
-A program is a folder with modules and a main program that imports them; nothing is called. Each is started as its user would start it,
-and the time is that of the whole process, the interpreter's own start included. Nothing is subtracted. The programs of a size take turns,
-start after start. The interpreter has its `.pyc` files in every case; the difference between warm and cold is godefer's cache alone:
+A program is a folder with modules and a main program that imports them; nothing is called. Each is
+started as its user would start it. The time is that of the whole process, the interpreter's own
+start included, and nothing is subtracted. The programs of a size take turns, start after start. The
+interpreter has its `.pyc` files in every case, so warm and cold differ only in godefer's cache:
 
 - *by hand*: the functions have nested `try`/`finally`, and godefer is not imported;
 - *warm cache*: the functions are decorated, and all of them are in the cache;
 - *cold cache*: none is, so all are compiled, and written to it;
 - *no cache*: GODEFER_CACHE=0.
 
-Times of single functions come from processes, too, which take the time of each decoration.
+Times of single functions come from processes that time each of their decorations.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ WARM, COLD, OFF = "warm cache", "cold cache", "no cache"
 WAYS = (HAND, WARM, COLD, OFF)
 BARE = "an interpreter alone"
 
-# Functions, and the modules that they are in.
+# Numbers of functions, and of their modules.
 SIZES = {
     "1 function": (1, 1),
     "50 functions in 5 modules": (50, 5),
@@ -98,7 +99,7 @@ def copy_{n}(source, target, size=65536):
 
 
 '''
-# It stands before the modules are imported, and tells the time that each decoration has taken.
+# This code runs before the modules are imported, and times each decoration.
 _TIMING = """\
 import json
 from time import perf_counter_ns
@@ -114,13 +115,13 @@ godefer.with_defers = with_defers
 
 
 class Program(NamedTuple):
-    """A program, and how it is started.
+    """A program and its start.
 
     Args:
         command: The words of the command.
-        folder: The folder that it is started in.
+        folder: The folder to start it in.
         environment: Its environment.
-        before: Called before it is started, outside of the time that is taken.
+        before: Called before the start, outside of the measured time.
     """
 
     command: list[str]
@@ -148,7 +149,7 @@ class Program(NamedTuple):
 
 
 def programs(functions: int, modules: int, folder: Path) -> dict[str, Program]:
-    """The ways of a program of that size, and those that take the time of each decoration."""
+    """Return the ways of a program of that size, and those that time each decoration."""
     bytecode = folder / "bytecode"
     imports = f"import {', '.join(f'module_{i}' for i in range(modules))}\n"
     for name, head, text in (("hand", "", _BY_HAND), ("decorated", _HEAD, _DECORATED)):
@@ -187,7 +188,7 @@ def programs(functions: int, modules: int, folder: Path) -> dict[str, Program]:
         f"{COLD}, timed": program("decorated", forget, "timed.py"),
         f"{WARM}, timed": program("decorated", check, "timed.py"),
     }
-    for each in found.values():  # for the .pyc files, and the cache's
+    for each in found.values():  # for the .pyc files and the cache's files
         each.output()
     return found
 
@@ -197,7 +198,7 @@ def measure(
     sizes: dict[str, tuple[int, int]] = SIZES,
     judged: tuple[int, int] = SIZES[JUDGED],
 ) -> dict[str, Any]:
-    """Seconds of starts, and of decorations in a process; a value for each round."""
+    """Return the seconds of starts, and of decorations in a process; a value a round."""
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         return {
@@ -219,7 +220,7 @@ def _starts(rounds: int, made: dict[str, Program], folder: Path) -> dict[str, li
 
 
 def _decorations(rounds: int, functions: int, modules: int, folder: Path) -> dict[str, list[float]]:
-    """The first of a process, the first of its module, and the others; medians of a process."""
+    """Return medians of a process: the first decoration, the first of a module, the others."""
     made = programs(functions, modules, folder)
     each = functions // modules
     found: dict[str, list[float]] = {}
@@ -239,7 +240,7 @@ def _decorations(rounds: int, functions: int, modules: int, folder: Path) -> dic
 
 
 def nested() -> dict[str, Callable[[], Any]]:
-    """Functions that define another one on each call, which is decorated, or not."""
+    """Return functions that define another one on each call, decorated or not."""
 
     def by_hand() -> Any:
         def inner() -> None:

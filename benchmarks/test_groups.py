@@ -1,4 +1,4 @@
-"""Each group in each way: what it does, then how long it takes."""
+"""Each group in each way does its work, and takes this long."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_way(benchmark, group, way):
     ],
 )
 def test_peer(benchmark, group, peer):
-    """A peer that is timed does the same."""
+    """A timed peer does the same."""
     benchmark.group = group.name
     make = peers.of(group)[0][peer]
     with untraced():

@@ -1,4 +1,4 @@
-"""How cost grows: that the nested calls and the pending ones are all there."""
+"""The growth of cost: the nested and the pending calls are all there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_depth(benchmark, way):
 
 
 def test_measure():
-    """Each size that was asked for is measured in each way."""
+    """Each requested size is measured in each way."""
     found = growth.measure((1, 10), (1, 5), (1, 100))
     assert set(found) == {"defers", "depth", "pending"}
     for sizes, ways in (

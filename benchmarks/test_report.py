@@ -1,4 +1,4 @@
-"""The report: what is measured of everything, the tables that are made of it, and the charts."""
+"""The report: its measurements, tables, and charts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MARKS = ("costs", "budgets", "floors", "others", "starts", "wrong")
 
 @pytest.fixture(scope="module")
 def found():
-    """One round of everything, by one process."""
+    """Return one round of everything, by one process."""
     measured = [measure.measure_group(group, 1) for group in EXITS + FEATURES]
     names = [group.name for group in EXITS + FEATURES]
     return {
@@ -33,40 +33,40 @@ def found():
 
 @pytest.fixture(scope="module")
 def grown():
-    """How cost grows, up to small sizes."""
+    """Return the growth of cost up to small sizes."""
     return {"growth": growth.measure((1, 100, 10_000), (1, 5), (1, 1000))}
 
 
 @pytest.fixture(scope="module")
 def started():
-    """Starts of small programs."""
+    """Return the starts of small programs."""
     sizes = {"1 function": (1, 1), starts.JUDGED: (4, 2)}
     return {"starts": measure.measure_starts(1, sizes=sizes, judged=(4, 2))}
 
 
 @pytest.fixture(scope="module")
 def results(found, grown, started):
-    """One Python that is judged."""
+    """Return the results of one judged Python."""
     return [report.Results([found], grown, started)]
 
 
 @pytest.fixture(scope="module")
 def with_pypy(results, found, grown, started):
-    """That one, and PyPy, which cannot count memory."""
+    """Return the results of that one, and of a PyPy, which cannot count memory."""
     found = {**found, "implementation": "PyPy", "python": "3.98.2"}
     without = {"growth": {**grown["growth"], "pending": {}}}
     return [*results, report.Results([found], without, started)]
 
 
 def rows_of(table):
-    """The rows of a table, each a list of its cells; all are as long as the head."""
+    """Return the rows of a table as lists of cells; all are as long as the head."""
     rows = [line[2:-2].split(" | ") for line in table.splitlines()]
     assert {len(row) for row in rows} == {len(rows[0])}
     return rows
 
 
 def test_costs(results):
-    """Each group has a row, with the time by hand and a ratio for each way of ours that it has."""
+    """Each group has a row, with the time by hand and a ratio for each of its ways."""
     head, _, *body = rows_of(report.costs_table(results[0]))
     assert [row[0] for row in body] == [group.name for group in EXITS + FEATURES]
     for group, row in zip(EXITS + FEATURES, body, strict=True):
@@ -75,7 +75,7 @@ def test_costs(results):
 
 
 def test_budgets(results):
-    """Each budget has a row, and is of a group and of ways that are measured."""
+    """Each budget has a row, and belongs to a measured group and ways."""
     makes = {group.name: group.makes for group in EXITS + FEATURES}
     assert all({way, against} <= set(makes[group]) for group, way, against, _ in RATIOS)
     _, _, *body = rows_of(report.budgets_table(results))
@@ -86,7 +86,10 @@ def test_budgets(results):
 
 
 def test_pypy_is_shown_and_not_judged(with_pypy, monkeypatch):
-    """PyPy has its column after those of CPython; where CPython misses every budget, nothing of PyPy's is a miss."""
+    """PyPy's column is after CPython's, and PyPy is not judged.
+
+    Even if CPython misses every budget, PyPy misses none.
+    """
     monkeypatch.setattr(report, "RATIOS", [budget._replace(limit=0.0) for budget in RATIOS])
     table, _, note = report.budgets_table(with_pypy).rpartition("\n\n")
     assert note == "The budgets are CPython's. PyPy 3.98 is shown, and not judged."
@@ -100,7 +103,7 @@ def test_pypy_is_shown_and_not_judged(with_pypy, monkeypatch):
 
 
 def test_starts(results):
-    """Each program has a row for each way, with what an interpreter alone takes above; single functions follow."""
+    """Each program has a row for each way, below the bare interpreter's; functions follow."""
     _, _, *body = rows_of(report.starts_table(results))
     assert body[0][0] == starts.BARE
     assert [row[:2] for row in body[1:9]] == [
@@ -113,7 +116,7 @@ def test_starts(results):
 
 
 def test_a_start_is_compared_with_that_of_the_same_round():
-    """What a start takes beyond another is the median of the differences in each round."""
+    """A difference between starts is the median of the differences within each round."""
     times = {HAND: [0.010, 0.030, 0.010], starts.WARM: [0.012, 0.031, 0.060]}
     started = {"programs": {"p": times}, "decorating": {}, "nested": {}}
     process = {"implementation": "CPython", "python": "3.99.1"}
@@ -132,8 +135,8 @@ def test_pypy_has_a_column(with_pypy, table):
     assert all(bool(row[-1]) != ("memory" in row[0] or "bytes" in row[0]) for row in body)
 
 
-def test_what_is_missed_is_named_with_its_floor(results, monkeypatch):
-    """A miss has a line, with each step of its floor; a budget that is met has none."""
+def test_a_miss_is_named_with_its_floor(results, monkeypatch):
+    """A miss has a line, with each step of its floor; a budget without a miss has none."""
     monkeypatch.setattr(
         report,
         "RATIOS",
@@ -143,7 +146,8 @@ def test_what_is_missed_is_named_with_its_floor(results, monkeypatch):
     number = r"\d+\.\d+"
     assert re.fullmatch(
         rf"- open-coded: recover, against by hand: the budget is 0\. Measured: {number} on 3\.99\. "
-        rf"The floor there: the least {number}; with a `recover\(\)` {number}; which checks its caller {number}\.",
+        rf"The floor there: the least {number}; with a `recover\(\)` {number}; "
+        rf"which checks its caller {number}\.",
         first,
     )
     assert not any("recover" in line for line in others)
@@ -161,7 +165,7 @@ def test_floors(results):
 
 
 def test_a_python_may_be_several_words(tmp_path):
-    """A Python is a command, which need not see the files of the process that runs it."""
+    """A Python is a command, which may run without access to the files of the report."""
     answer = {
         "implementation": "CPython",
         "python": "3.99.1",
@@ -199,14 +203,14 @@ def test_in_the_readme(results):
     assert [row for row in in_short if row in rows] == rows
 
 
-def test_what_is_missed_is_bold():
-    """What is above its limit is bold."""
+def test_a_miss_is_bold():
+    """A value above its limit is bold."""
     assert report._judged(0.5, 0.5) == "0.50"
     assert report._judged(0.51, 0.5, " ms") == "**0.51 ms**"
 
 
 def test_a_ratio_is_of_the_same_round():
-    """A ratio is the median of those of the rounds in which both ways took part."""
+    """A ratio is the median over the rounds in which both ways took part."""
     group = {HAND: [1.0, 10.0, 1.0], STACK: [2.0, 40.0, None]}
     process = {
         "implementation": "CPython",
@@ -222,7 +226,10 @@ def test_a_ratio_is_of_the_same_round():
 
 
 def test_the_tables_are_put_where_the_document_has_their_marks(results, tmp_path):
-    """Writing fills each mark of the document, leaves the rest alone, and draws the charts beside it in the page's own colour."""
+    """Writing fills each mark of the document and leaves the rest alone.
+
+    It draws the charts beside the document, in the page's own colour.
+    """
     pytest.importorskip("matplotlib", reason="needs the extra 'bench'")
     document = tmp_path / "page.md"
     document.write_text(
@@ -253,7 +260,7 @@ def test_the_tables_are_put_where_the_document_has_their_marks(results, tmp_path
 
 
 def test_starts_alone(results, tmp_path):
-    """Starts that are measured alone change their table and their chart, and nothing else."""
+    """Measuring only the starts changes only their table and their chart."""
     pytest.importorskip("matplotlib", reason="needs the extra 'bench'")
     document = tmp_path / "page.md"
     document.write_text(
@@ -268,7 +275,7 @@ def test_starts_alone(results, tmp_path):
 
 
 def test_a_document_without_a_mark(results, tmp_path):
-    """A document that has no place for a table is an error, and is left alone."""
+    """A document without a place for a table is an error, and stays as it was."""
     document = tmp_path / "page.md"
     document.write_text("nothing\n")
     with pytest.raises(ValueError, match="has no place for the table"):

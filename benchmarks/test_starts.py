@@ -1,4 +1,4 @@
-"""Starts of programs: that each is what its name says, then how long it takes."""
+"""Starts of programs: each does its work, and takes this long."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def made(tmp_path):
 
 
 def instead(program, text):
-    """The same program, but it runs *text* in the end."""
+    """Return the same program, with *text* run in the end."""
     main = program.folder / "main.py"
     main.write_text(f"{main.read_text()}{text}\n")
     return program
@@ -28,7 +28,7 @@ def instead(program, text):
 
 @pytest.mark.parametrize("way", starts.WAYS)
 def test_starts(benchmark, made, way):
-    """A program that is started has the functions that its name says, from where it says."""
+    """A started program has the functions of its name, from the right files."""
     benchmark.group = "starts"
     look = "import sys\nprint('godefer' in sys.modules, 'godefer._compiler' in sys.modules)"
     imported = {HAND: (False, False), starts.WARM: (True, False)}.get(way, (True, True))
@@ -36,13 +36,13 @@ def test_starts(benchmark, made, way):
     first, second = program.output().splitlines()
     assert first == f"{imported[0]} {imported[1]}"
     assert second.count("<function copy_") == 2
-    if way != starts.COLD:  # which takes the files of the others away
+    if way != starts.COLD:  # a cold start removes the files of the others
         assert program.output().splitlines()[0] == first
     benchmark.pedantic(program.seconds, rounds=2)
 
 
 def test_by_hand_means_the_same(made, tmp_path, capsys):
-    """The functions by hand do what the decorated ones do."""
+    """The functions by hand do the same as the decorated ones."""
     for name in ("hand", "decorated"):
         module = runpy.run_path(str(made[starts.WARM].folder.parent / name / "module_1.py"))
         copy = module["copy_1"]
@@ -57,7 +57,7 @@ def test_by_hand_means_the_same(made, tmp_path, capsys):
 
 
 def test_decorations(made):
-    """A program that takes the time of its decorations tells one for each function."""
+    """A program that times its decorations prints a time for each function."""
     for cache in (starts.WARM, starts.COLD):
         times = json.loads(made[f"{cache}, timed"].output())
         assert len(times) == SIZE[0]
@@ -65,7 +65,7 @@ def test_decorations(made):
 
 
 def test_a_cache_that_is_not_warm(made):
-    """A start that is to be warm is not timed where a module has no file."""
+    """A warm start fails before it is timed if a module has no cache file."""
     made[starts.COLD].before()
     with pytest.raises(RuntimeError, match="no file in the cache"):
         made[starts.WARM].seconds()
@@ -73,7 +73,7 @@ def test_a_cache_that_is_not_warm(made):
 
 @pytest.mark.parametrize("way", starts.nested())
 def test_nested(benchmark, way):
-    """A function that is defined on each call of another is decorated anew each time, the way that is timed."""
+    """A nested function is decorated anew in each call, in the way that is timed."""
     benchmark.group = "a nested function, on each call"
     define = starts.nested()[way]
     with open_coding(True):

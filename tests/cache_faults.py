@@ -1,6 +1,7 @@
-"""python -m tests.cache_faults: damage to a file of the cache, and processes that write and die at random moments; more of them than the tests take time for.
+"""python -m tests.cache_faults: damage cache files, and kill processes while they write.
 
-Every fault is followed by real starts of a program: it must do the same as ever, say nothing, and leave a file that is whole (C2, C3).
+The tests do the same with fewer faults. After every fault real programs start: each must do the
+same as ever, say nothing, and leave a whole file (C2, C3).
 """
 
 import argparse
@@ -62,7 +63,14 @@ MAIN = """\
 import sys
 import module
 from godefer import explain
-fns = module.inline, module.listed, module.named, module.as_a_value, module.generator, module.outer()
+fns = (
+    module.inline,
+    module.listed,
+    module.named,
+    module.as_a_value,
+    module.generator,
+    module.outer(),
+)
 for fn in fns:
     events = []
     value = fn(events)
@@ -81,7 +89,7 @@ while True:
 
 
 def expected(word):
-    """What the program prints, if its functions are right."""
+    """Return the program's output if its functions are right."""
     return (
         f"inline None ['{word}', 'exits'] open-coded\n"
         f"listed None {list(reversed(range(len(word))))} open-coded\n"
@@ -96,7 +104,7 @@ ENTRIES = 7  # one for each function, and the template of a wrapper
 
 
 class Project:
-    """A folder with a module, and programs that use it."""
+    """Make a folder with a module, and programs that use it."""
 
     def __init__(self, folder, word="body"):
         self.folder = folder
@@ -119,7 +127,7 @@ class Project:
         (self.folder / "module.py").write_text(MODULE.replace("WORD", word))
 
     def start(self, program="main.py", *options, before=(), **more):
-        """Begin to run a program; *before* are words to put before its command."""
+        """Begin to run a program; *before* has words to put before its command."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "GODEFER"))}
         return subprocess.Popen(
             [*before, sys.executable, "-S", *options, program],
@@ -132,7 +140,7 @@ class Project:
         )
 
     def wrong(self, *options, **more):
-        """Run the program; what it does wrong, or nothing."""
+        """Run the program; return its fault, or an empty string."""
         process = self.start("main.py", *options, **more)
         out, err = process.communicate(timeout=120)
         if (process.returncode, out, err) != (0, expected(self.word), ""):
@@ -140,20 +148,20 @@ class Project:
         return ""
 
     def is_warm(self, **more):
-        """Run a program; whether it got on without the compiler."""
+        """Run a program; return whether it did without the compiler."""
         out, err = self.start("warm.py", **more).communicate(timeout=120)
         return (out, err) == ("False\n", "")
 
     def is_whole(self):
-        """Whether the file is there, and holds an entry for each function."""
+        """Return whether the file is there, and holds an entry for each function."""
         return self.file.is_file() and len(_cache._parse(self.file.read_bytes())[1]) == ENTRIES
 
     def left_over(self):
-        """The files beside the cache's that a process has left."""
+        """Return the files beside the cache's that a process has left."""
         return list(self.pycache.glob("*.godefer.*"))
 
     def problems(self, fault):
-        """Start the program; what is wrong with it, and with the file that it leaves."""
+        """Start the program; return its faults, and those of the file that it leaves."""
         wrong = self.wrong()
         if wrong:
             yield f"{fault}: {wrong}"
@@ -198,7 +206,7 @@ DAMAGES = [_flip, _cut, _cut_at_the_beginning, _insert, _blank, _twice, _noise]
 
 
 def damaged(folder, count, seed):
-    """Damage the file at random, with a start after each time; what goes wrong."""
+    """Damage the file at random, with a start after each time; return the faults."""
     project = Project(folder)
     wrong = list(project.problems("at first"))
     whole = project.file.read_bytes()
@@ -206,14 +214,17 @@ def damaged(folder, count, seed):
     for n in range(count):
         damage = DAMAGES[n % len(DAMAGES)]
         data = damage(whole, rng)
-        if data != whole:  # a part that is blank already
+        if data != whole:  # the damaged part may be blank already
             project.file.write_bytes(data)
             wrong += project.problems(f"{damage.__name__}, number {n}")
     return wrong
 
 
 def killed(folder, count, seed):
-    """Kill processes that only write, at random moments: so many, and more until one died while it wrote; what goes wrong, and how many did."""
+    """Kill processes that only write, at random moments; return the faults and the kills.
+
+    There are more kills than asked for, until one process has died while it wrote.
+    """
     project = Project(folder)
     wrong = list(project.problems("at first"))
     rng = random.Random(seed)
@@ -238,7 +249,7 @@ def killed(folder, count, seed):
 
 
 def killed_starts(folder, count, seed):
-    """Kill programs at random moments of a start with nothing in the cache; what goes wrong."""
+    """Kill programs at random moments of a start with an empty cache; return the faults."""
     project = Project(folder)
     wrong = list(project.problems("at first"))
     rng = random.Random(seed)
@@ -259,7 +270,7 @@ def killed_starts(folder, count, seed):
 
 
 def writers(folder, processes, starts):
-    """Start programs of two trees, in so many processes at once, that share one folder for their files; what goes wrong.
+    """Start many programs of two trees that share one cache folder; return the faults.
 
     Each finds the file of the other tree, or of its own, and writes it again.
     """

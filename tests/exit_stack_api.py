@@ -1,6 +1,7 @@
-"""defer_scope with the methods of ExitStack and AsyncExitStack, so that what is written for those can be run on it.
+"""defer_scope with the methods of ExitStack and AsyncExitStack, to run their tests on it.
 
-Not a part of the library: docs/exitstack.md says how each of the methods is written with a scope itself, and this module is that page as code.
+Not a part of the library: docs/exitstack.md shows each method written with a scope, and this module
+is that page as code.
 """
 
 import functools
@@ -10,12 +11,10 @@ from godefer._runtime.record import ASYNC_EXIT, EXIT
 
 
 class Pushed:
-    """A context manager whose entry does nothing, and whose exit is the very function that it is given."""
+    """A context manager that enters nothing, and exits by the given function."""
 
-    __slots__ = (
-        "__aexit__",
-        "__exit__",
-    )  # a special method is looked up on the type, as a descriptor, and so may be a slot
+    # A special method is looked up on the type, as a descriptor, so it may be a slot.
+    __slots__ = ("__aexit__", "__exit__")
 
     def __enter__(self):
         return self
@@ -25,7 +24,7 @@ class Pushed:
 
 
 def exit_of(thing, name):
-    """The exit of a context manager, or, of something that is none, what is to be called as one."""
+    """Return the exit of a context manager, or *thing* itself if it is none."""
     for base in type(thing).__mro__:
         if name in vars(base):
             found = vars(base)[name]
@@ -67,7 +66,7 @@ class ExitStack:
 
     @property
     def _exit_callbacks(self):
-        """What is pending, in the form in which contextlib has it: is it synchronous, and the function."""
+        """Return the pending calls as contextlib stores them: (is synchronous, function)."""
         found, d = [], self.scope._record.link
         while d is not None:
             found.insert(0, (d.when != ASYNC_EXIT, d.fn if d.when >= EXIT else _exit_wrapper(d.fn)))
@@ -87,7 +86,7 @@ class AsyncExitStack(ExitStack):
         pushed = Pushed()
         pushed.__aexit__ = exit_of(exit, "__aexit__")
         try:
-            self.scope.ausing(pushed).send(None)  # its entry waits for nothing
+            self.scope.ausing(pushed).send(None)  # its entry never waits
         except StopIteration:
             return exit
         raise AssertionError("it waits")

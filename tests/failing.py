@@ -1,4 +1,4 @@
-"""Functions of every shape, each of which leaves in the way that its caller chooses.
+"""Functions of every shape: the caller chooses the exit.
 
 The tests decorate them. Run as a program, under a debugger too, the module calls each of them and
 prints the outcomes. It runs nothing but godefer, so that a debugger meets no other code.
@@ -24,7 +24,7 @@ def shape(fn=None, /, **options):
 
 
 class Exit:
-    """The way in which a function leaves: an argument of it and of its deferred calls."""
+    """The exit of a function: an argument of it and of its deferred calls."""
 
     def __init__(self, *, fails=False, raises=False, recovers=False):
         self.divisor = 0 if fails else 1
@@ -61,7 +61,7 @@ def call(x, *_, **__):
 
 
 async def later(x, *_, **__):
-    """The deferred call of an async function."""
+    """Do as `deferred`, for an async function."""
     await pause()
     if x.look is not None:
         x.look()
@@ -77,7 +77,7 @@ def pause():
 
 
 class Managed:
-    """A context manager that leaves as a deferred call does."""
+    """A context manager that exits as a deferred call does."""
 
     def __init__(self, x):
         self.x = x
@@ -507,7 +507,7 @@ async def async_generator(x):
 
 
 def drive(coroutine):
-    """Run a coroutine that waits for nothing but `pause`."""
+    """Run a coroutine that waits only for `pause`."""
     try:
         while True:
             coroutine.send(None)

@@ -15,7 +15,7 @@ from godefer import Panic, recover
 
 
 def run(function, *args):
-    """What a function returned or raised."""
+    """Return the function's result, or the exception it raised."""
     try:
         return function(*args)
     except BaseException as e:
@@ -23,7 +23,7 @@ def run(function, *args):
 
 
 def drive(coroutine):
-    """Run a coroutine that only ever waits for `pause`; its result."""
+    """Run a coroutine that waits only for `pause`; return its result."""
     try:
         while True:
             coroutine.send(None)
@@ -32,7 +32,7 @@ def drive(coroutine):
 
 
 def python(*arguments, way=None, cwd=None, stdin=None, stderr=subprocess.PIPE, **environment):
-    """Run Python in a process of its own, with the library that is tested; return what has ended.
+    """Run Python in another process, with the tested library; return the ended process.
 
     All of its functions are run in that way, or as they would be anyway. No setting of Python or
     godefer comes from here but those of *environment*.
@@ -60,12 +60,12 @@ def python(*arguments, way=None, cwd=None, stdin=None, stderr=subprocess.PIPE, *
 
 @types.coroutine
 def suspend(value):
-    """Suspend once: the driver gets *value*, and what it sends is returned."""
+    """Suspend once: the driver gets *value*; return the value it sends."""
     return (yield value)
 
 
 async def pause(value=None):
-    """Suspend once, whoever drives the coroutine; return what is sent."""
+    """Suspend once, under any driver of the coroutine; return the value it sends."""
     return await suspend(value)
 
 
@@ -75,7 +75,7 @@ async def later():
 
 
 def transparent(fn):
-    """Decorate as most do: by a function around the function, which `functools.wraps` marks."""
+    """Decorate with a wrapper that `functools.wraps` marks, as most decorators do."""
 
     @functools.wraps(fn)
     def wrapper(*args, **kwargs):
@@ -90,12 +90,12 @@ def fail(argument):
 
 
 def raise_it(error):
-    """Raise what is given."""
+    """Raise the given exception."""
     raise error
 
 
 def chain(error):
-    """Return an exception and its contexts, the last one raised first."""
+    """Return an exception and its contexts, the last raised first."""
     found = []
     while error is not None:
         assert all(error is not seen for seen in found), "the chain is a circle"
@@ -112,7 +112,7 @@ async def until(condition):
 
 
 class Log(list):
-    """An ordered list of events; each of its methods adds one."""
+    """A list of events in order; each of its methods adds one."""
 
     def __call__(self, event):
         self.append(event)
@@ -126,7 +126,7 @@ class Log(list):
 
 
 class Seen(list):
-    """What `recover` gave, in order."""
+    """The values that `recover` returned, in order."""
 
     def recover(self):
         self.append(recover())
@@ -138,12 +138,12 @@ class Seen(list):
         self.append(recover())
 
     def values(self):
-        """The values of the panics, or what else it was."""
+        """Return the values of the panics, and other recovered values as they are."""
         return [e.value if isinstance(e, Panic) else e for e in self]
 
 
 class CleanUp:
-    """A clean-up that goes on until it is told to end, and notes whether it was let."""
+    """A clean-up that waits until it is told to end, and notes whether it got there."""
 
     def __init__(self, events):
         self.events = events
@@ -167,7 +167,7 @@ numbers = itertools.count()
 
 
 def made(text, name="f", **names):
-    """Return what *text* defines as *name*; the text is kept where its source can be found."""
+    """Return the object named *name* in *text*; keep the text where its source can be found."""
     filename = f"<text {next(numbers)}>"
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     exec(compile(text, filename, "exec"), names)

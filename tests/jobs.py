@@ -1,7 +1,7 @@
-"""What the load tests call over and over: functions that exit in every way, each of which says what must have run.
+"""Jobs for the load tests: functions that exit in every way, with their expected calls.
 
-A job calls a decorated function once, with a new list on which that function's deferred calls put what they are, and returns whether
-the list is what it must be: no call lost, none made twice, none mixed up with those of another thread or task.
+A job calls a decorated function once, and gives it a new list for the names of its deferred calls.
+It returns whether the list is right: no call lost, none made twice, none of another thread or task.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from godefer import ausing, defer, errdefer, okdefer, panic, recover, using
 
 
 class Manager:
-    """A context manager, of both kinds, that notes that it was left."""
+    """A context manager, sync and async, that notes its exit."""
 
     def __init__(self, events):
         self.events = events
@@ -50,7 +50,7 @@ async def bad_later(events, name):
 
 
 def threaded(way):
-    """The jobs for threads, made with the decorator *way*."""
+    """Return the jobs for threads, made with the decorator *way*."""
 
     @way
     def returns(events):
@@ -207,7 +207,7 @@ def threaded(way):
 
 
 def asynchronous(way):
-    """The jobs for tasks: coroutine functions, made with the decorator *way*."""
+    """Return the jobs for tasks: coroutine functions, made with the decorator *way*."""
 
     @way
     async def works(events, fails):

@@ -1,4 +1,4 @@
-"""Context managers, of both kinds, that note what happens to them."""
+"""Context managers, sync and async, that note their entry and exit."""
 
 import asyncio
 import sys
@@ -6,7 +6,7 @@ import traceback
 
 
 class Manager:
-    """A context manager that writes down all that happens to it."""
+    """A context manager that notes all of its events."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ def names(events):
 
 
 class Answering:
-    """A context manager, of both kinds, that notes its exit and answers the exit with *answer*."""
+    """A context manager, sync and async, that notes its exit and returns *answer* from it."""
 
     def __init__(self, events, answer=None):
         self.events = events

@@ -1,8 +1,8 @@
-"""Which tests are about which rule: the markers of pytest, and the table in docs/rules.md.
+"""Map tests to rules: the markers of pytest, and the table in docs/rules.md.
 
-The docstring of a test ends with the rules that it is about: "… last in, first out (D2, D8)."
-conftest.py makes markers of them, so `pytest -m D2` runs the tests of D2. `python -m tests.map`
-writes the table, and test_map.py fails if it is out of date.
+The docstring of a test ends with its rules: "… last in, first out (D2, D8)." conftest.py makes
+markers of them, so `pytest -m D2` runs the tests of D2. `python -m tests.map` writes the table, and
+test_map.py fails if it is out of date.
 """
 
 import ast
@@ -15,7 +15,7 @@ PAGE = TESTS.parent / "docs" / "rules.md"
 BEGIN = "<!-- tests: written by `python -m tests.map` -->\n"
 END = "<!-- end of tests -->\n"
 
-# Tests of what no rule is about: the commands, the checker, the documents, the package, the tests.
+# Tests without a rule: of the commands, the checker, the documents, the package, the tests.
 PROJECT = "project"
 
 
@@ -43,7 +43,7 @@ def rules_of(docstring):
 
 
 def is_of_the_checker(path):
-    """Return whether the file is about the checker, whose rules have codes of their own."""
+    """Return whether the file is about the checker; the checker's rules have codes of their own."""
     return path.name.startswith(("test_lint", "test_gdf")) or path.parent.name == "lint"
 
 
@@ -66,7 +66,7 @@ def declared():
 
 
 def test_functions(path):
-    """Return the name, line and docstring of each test in a file, and whether it is of the project."""
+    """Return the name, line, docstring and project mark of each test in a file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     all_are = any("mark.project" in ast.unparse(node) for node in tree.body if _is_pytestmark(node))
     return [
@@ -91,7 +91,7 @@ def test_files():
 
 
 def table():
-    """Return the Markdown table of the files and the number of tests that each rule has."""
+    """Return the Markdown table of the test files of each rule, with their numbers of tests."""
     count = {rule: Counter() for rule in RULES}
     for path in test_files():
         for _, _, docstring, _ in test_functions(path):

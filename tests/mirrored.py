@@ -4,37 +4,37 @@ from godefer import Panic, recover
 
 
 def value(exception):
-    """What a recovered panic was given; any other exception, and None, as it is."""
+    """Return the value of a recovered panic, or any other exception, and None, as it is."""
     return exception.value if isinstance(exception, Panic) else exception
 
 
 def sub_call():
-    """A call below a deferred function: too far down to recover."""
+    """Recover in a call below a deferred function: too far down."""
     return recover()
 
 
 def squelch():
-    """To be deferred."""
+    """Recover; to be deferred."""
     recover()
 
 
 class Log(list):
-    """What was recovered, with who asked."""
+    """The recovered values, each with the name of its caller."""
 
     def note(self, *name):
-        """To be deferred: recovers."""
+        """Recover; to be deferred."""
         self.append((*name, value(recover())))
 
     def thrice(self, name):
-        """To be deferred: asks in a sub-call, then itself, then once more."""
+        """Recover in a sub-call, then directly, then once more; to be deferred."""
         self.append((name, sub_call(), value(recover()), recover()))
 
     def below(self, name):
-        """To be deferred: asks in a sub-call only."""
+        """Recover only in a sub-call; to be deferred."""
         self.note(name)
 
     def recursive(self, name, depth=1):
-        """To be deferred: asks in a call of itself."""
+        """Recover in a recursive call; to be deferred."""
         if depth:
             self.recursive(name, depth - 1)
         else:

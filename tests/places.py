@@ -11,11 +11,11 @@ from tests.helpers import chain
 
 
 class OfTheCaller(Exception):
-    """The exception that the caller is handling."""
+    """Return the exception that the caller is handling."""
 
 
 def _handling():
-    """Raise it in a function, so that no linter takes the handlers for useless."""
+    """Raise it in a function, so that linters do not call the handlers useless."""
     raise OfTheCaller
 
 
@@ -136,7 +136,7 @@ PLACES = {
     "coroutine": [awaited_in_a_handler, a_task_of_a_handler, cancelled_in_a_handler],
     "async generator": [iterated_in_a_handler, aclosed_in_a_handler],
 }
-# The keyword of a function of each kind, and the statement at which it is half done.
+# The keyword of a function of each kind, and a statement half way through.
 FORMS = {
     "function": ("def", "pass"),
     "generator": ("def", "yield 'item'"),

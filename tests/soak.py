@@ -1,8 +1,9 @@
-"""python -m tests.soak: threads and tasks call decorated functions for a while; their memory must stay flat.
+"""python -m tests.soak: threads and tasks call decorated functions; memory must stay flat.
 
-The calls exit in every way (`tests/jobs.py`). At the end it prints how many were made, and how the resident memory of the process
-went; the status is 1 if that grew, if a deferred call was lost, or if the pool of the runtime way is above its bound. What it
-takes the processor for a minute to do is what a service with a thousand calls a second does in an hour, and more.
+The calls exit in every way (`tests/jobs.py`). At the end it prints the number of calls and the
+course of the process's resident memory. The status is 1 if the memory grew, if a deferred call was
+lost, or if the pool of the runtime way is above its bound. A minute here makes as many calls as a
+service with a thousand calls a second makes in more than an hour.
 """
 
 import argparse
@@ -22,11 +23,10 @@ from tests import jobs
 WAYS = ["open-coded", "runtime"]
 TASKS = 50  # at once, in one event loop
 INTERVAL = 0.1  # seconds between two looks at the memory
-WARM_UP = (
-    0.3  # this part of the time does not count: caches, stacks and the allocator's arenas fill up
-)
-SAMPLES = 10  # of those that count, at least
-GROWTH = 1.0  # MiB that are no growth: the allocator's own coming and going
+# This part of the time does not count: caches, stacks and the allocator's arenas fill up.
+WARM_UP = 0.3
+SAMPLES = 10  # the least number of samples after the warm-up
+GROWTH = 1.0  # MiB that do not count as growth: the allocator's own changes
 
 
 def main(arguments=None):
@@ -57,7 +57,7 @@ def main(arguments=None):
 
 
 def soak(way, seconds, threads):
-    """Let threads, and tasks in a thread of theirs, call decorated functions for so long; a Report."""
+    """Let threads, and tasks in one thread, call decorated functions; return a Report."""
     before = os.environ.get("GODEFER_OPEN_CODED")
     os.environ["GODEFER_OPEN_CODED"] = "1" if way == "open-coded" else "0"
     try:
@@ -69,7 +69,7 @@ def soak(way, seconds, threads):
         counted = 0
         while (
             now := time.monotonic() - began
-        ) < seconds or counted < SAMPLES:  # a busy machine gives few turns
+        ) < seconds or counted < SAMPLES:  # on a busy machine a thread runs seldom
             memory.append((now, rss()))
             counted += now >= WARM_UP * seconds
             time.sleep(INTERVAL)
@@ -93,7 +93,7 @@ def soak(way, seconds, threads):
 
 
 class Worker(threading.Thread):
-    """Calls jobs until it is told to stop, and notes the names of those that went wrong."""
+    """A thread that calls jobs until it is told to stop, and notes the failed ones."""
 
     def __init__(self, make_jobs, way):
         super().__init__()
@@ -101,10 +101,10 @@ class Worker(threading.Thread):
         self.stop = threading.Event()
         self.calls = 0
         self.wrong = []
-        self.pool = 0  # the most nodes that were seen in it
+        self.pool = 0  # the most nodes seen in it
 
     def note(self, job, result):
-        """What a job returned, or raised."""
+        """Note the result or exception of a job."""
         self.calls += 1
         if result is not True:
             self.wrong.append(job.__name__ if result is False else f"{job.__name__} ({result!r})")
@@ -143,25 +143,25 @@ class TaskWorker(Worker):
 
 @dataclass
 class Report:
-    """What a soak has seen."""
+    """The figures of a soak."""
 
     way: str
     seconds: float
     calls: int
-    wrong: list[str]  # the jobs whose deferred calls were not what they must be
+    wrong: list[str]  # the jobs with lost, repeated or mixed-up deferred calls
     memory: list[tuple[float, float]]  # seconds since the start, MiB
     pool: int
 
     def counted(self):
-        """The samples after the warm-up."""
+        """Return the samples after the warm-up."""
         return [sample for sample in self.memory if sample[0] >= WARM_UP * self.seconds]
 
     def slope(self):
-        """MiB a second."""
+        """Return the growth in MiB a second."""
         return linear_regression(*zip(*self.counted(), strict=True)).slope
 
     def growth(self):
-        """MiB by which the memory grew from the first to the last tenth of what counts."""
+        """Return the MiB of growth from the first to the last tenth of the counted time."""
         sizes = [size for _, size in self.counted()]
         tenth = max(1, len(sizes) // 10)
         return fmean(sizes[-tenth:]) - fmean(sizes[:tenth])
@@ -172,7 +172,8 @@ class Report:
             found.append("no call was made")
         if self.wrong:
             found.append(
-                f"deferred calls were lost or wrong in {len(self.wrong)} calls: {', '.join(sorted(set(self.wrong)))}"
+                f"deferred calls were lost or wrong in {len(self.wrong)} calls: "
+                f"{', '.join(sorted(set(self.wrong)))}"
             )
         if self.growth() > GROWTH:
             found.append(f"the memory grew by {self.growth():.2f} MiB")
@@ -189,14 +190,16 @@ class Report:
         return (
             f"Python {version}, {self.way}: {self.calls:,} calls in {self.seconds:.1f} s,"
             f" those of an hour at {self.calls / 3600:,.0f} a second; {len(self.wrong)} wrong\n"
-            f"RSS: {sizes[0]:.2f} MiB at the start, {self.counted()[0][1]:.2f} warm, {middle:.2f} in the middle,"
-            f" {sizes[-1]:.2f} at the end; {self.slope() * 1024:+.2f} KiB a second, {self.growth():+.2f} MiB in all\n"
+            f"RSS: {sizes[0]:.2f} MiB at the start, {self.counted()[0][1]:.2f} warm, "
+            f"{middle:.2f} in the middle,"
+            f" {sizes[-1]:.2f} at the end; {self.slope() * 1024:+.2f} KiB a second, "
+            f"{self.growth():+.2f} MiB in all\n"
             f"pool: {self.pool} nodes of at most {record.POOL_SIZE}"
         )
 
 
 def made_to_run(way):
-    """`with_defers`, and an error if it does not make a function run the way that is meant."""
+    """Return a `with_defers` that raises if a function does not run the intended way."""
 
     asked = set()  # `explain` takes much longer than decorating a nested function anew
 
@@ -212,7 +215,7 @@ def made_to_run(way):
 
 
 def rss():
-    """The resident memory of this process, in MiB; its peak where the present one is not to be had."""
+    """Return the resident memory of this process in MiB, or its peak where only that is known."""
     try:
         with open("/proc/self/statm") as statm:
             return int(statm.read().split()[1]) * resource.getpagesize() / 2**20

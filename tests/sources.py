@@ -1,4 +1,4 @@
-"""Modules in many shapes, whose functions' source must be found: for test_source.py."""
+"""Modules in many shapes for test_source.py, which must find their functions' source."""
 
 # Each is a module; `run(events)` must return True and leave [1, 2] in events.
 MODULES = {

@@ -1,8 +1,9 @@
-"""Who keeps an exception keeps the frames in its traceback, but no deferred call and no argument of one: rule D9.
+"""A kept exception keeps the frames of its traceback, but no deferred call or argument (D9).
 
-Each case is a function that exits in its own way, and whose deferred calls have arguments that nothing else refers to. The exception
-that leaves it, and each one that is recovered or caught in it, is kept; the arguments must be gone all the same. When the exceptions
-are dropped, no reference cycle is left.
+Each case is a function that exits in its own way, with deferred calls that hold the only references
+to their arguments. The test keeps the exception that leaves it, and each one that is recovered or
+caught in it; the arguments must be gone all the same. When the exceptions are dropped, no reference
+cycle is left.
 """
 
 import gc
@@ -56,7 +57,7 @@ def check(function):
 )
 @pytest.mark.parametrize("name", [name for name in CASES if name not in NAMED])
 def test_a_kept_exception_keeps_no_argument(way, name, collector_disabled):
-    """Neither the exception that leaves, nor one that was recovered or caught, keeps a deferred call's arguments (D9)."""
+    """A kept exception keeps no argument of deferred calls, raised, recovered or caught (D9)."""
     check(CASES[name](way))
 
 
@@ -66,5 +67,5 @@ def test_a_kept_exception_keeps_no_argument(way, name, collector_disabled):
 )
 @pytest.mark.parametrize("name", NAMED)
 def test_a_kept_exception_keeps_no_argument_with_named_results(name, collector_disabled):
-    """The same where the results are named (D9, N)."""
+    """Named results keep no argument either (D9, N)."""
     check(CASES[name](with_defers))

@@ -30,20 +30,20 @@ def x(request):
 
 
 def lines_of(fn):
-    """The numbers of the lines of a function."""
+    """Return the numbers of the lines of a function."""
     lines, first = inspect.getsourcelines(fn)
     return range(first, first + len(lines))
 
 
 def line_that_leaves(fn):
-    """The number of the line that fails, or returns."""
+    """Return the number of the line that fails, or returns."""
     lines, first = inspect.getsourcelines(fn)
     (number,) = (n for n, line in enumerate(lines, first) if "# leaves" in line)
     return number
 
 
 def is_of(frame, fn):
-    """Is this a frame of the function's body, or of the wrapper around it?"""
+    """Return whether the frame is of the function's body, or of the wrapper around it."""
     return frame.f_code.co_qualname == fn.__qualname__
 
 
@@ -52,7 +52,7 @@ def is_body_of(frame, fn):
 
 
 def failure_of(function, *args):
-    """The exception of a call; None if it returns."""
+    """Return the exception of a call, or None if it returns."""
     try:
         function(*args)
     except BaseException as e:
@@ -66,7 +66,7 @@ def failure(fn, x):
 
 
 def frames_above(frame):
-    """The frame, and those that called it, as (code, line) pairs: the innermost first."""
+    """Return the frame and its callers as (code, line) pairs, the innermost first."""
     found = []
     while frame is not None:
         found.append((frame.f_code, frame.f_lineno))
@@ -75,7 +75,7 @@ def frames_above(frame):
 
 
 def tracebacks(error):
-    """The entries of the tracebacks of an exception and of its contexts."""
+    """Return the entries of the tracebacks of an exception and of its contexts."""
     seen = []
     while error is not None and error not in seen:
         seen.append(error)
@@ -90,7 +90,7 @@ def tracebacks(error):
 
 
 def test_tracer(fn, x):
-    """At every event of a tracer the frame has a line, which is one of the function's own (P6)."""
+    """At every event of a tracer the frame is on a line of its function (P6)."""
     lines = lines_of(fn)
     events, wrong = [], []
 
@@ -141,13 +141,13 @@ def test_frames_above_a_deferred_call(fn, x):
         for code, line in frames:
             if code is fn.__code__ and code.co_filename == failing.__file__:
                 assert line in lines
-    # On an exit by which none of its calls is made nobody looks.
+    # On these exits no deferred call runs, so nothing looks at the frames.
     skipped = {("inline_errdefer", False), ("inline_okdefer", True)}
     assert bool(looks) == ((fn.__name__, x.divisor == 0) not in skipped)
 
 
 class Argument:
-    """An argument, whose end looks at the frames above it."""
+    """An argument with a finalizer that looks at the frames above it."""
 
     def __init__(self, looks):
         self.looks = looks
@@ -158,7 +158,7 @@ class Argument:
 
 @pytest.fixture(params=["function", "conditional", "loop", "async function", "generator"])
 def fn_with_argument(request, way):
-    """A decorated function that alone holds on to an argument of its deferred calls."""
+    """A decorated function that alone refers to an argument of its deferred calls."""
     from godefer import defer, errdefer, okdefer
     from tests.failing import call, later, pause
 
@@ -231,7 +231,7 @@ def test_traceback_of_a_failing_body(fn):
 
 
 def never_began(steps):
-    """Is this a frame without a line in 3.15, a hand-written one too: of traced code, that never began?"""
+    """Return whether the frame has no line: traced code that never began has none in 3.15."""
     return steps == 0 and sys.version_info >= (3, 15)
 
 
@@ -294,7 +294,7 @@ def test_suspended_coroutine(way, name, exit_):
 
 
 def suspended(coroutine):
-    """The frames of a suspended coroutine and of those that it awaits."""
+    """Return the frames of a suspended coroutine and of the coroutines that it awaits."""
     frames = []
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "ag_frame", None)
@@ -331,13 +331,13 @@ def test_instructions(fn):
 
 
 def own_names(fn):
-    """The names that the source of a function binds or uses."""
+    """Return the names that the source of a function binds or uses."""
     code = SHAPES[fn.__name__].__code__
     return {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
 
 
 def is_wrapper(filename):
-    """Is this the file name of the runtime way's wrapper?"""
+    """Return whether this is the file name of the runtime way's wrapper."""
     return filename == "<godefer wrapper>"
 
 

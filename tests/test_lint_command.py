@@ -1,4 +1,4 @@
-"""python -m godefer check, and the same rules in flake8: what is read, what is printed, what a comment takes back."""
+"""python -m godefer check, and the same rules in flake8: input, output, and suppression."""
 
 import importlib.metadata
 import json
@@ -26,14 +26,17 @@ def f(file):
     défi = "é"; defer(file.close())
     defer(file.close)
 """
-MESSAGE = "file.close() is called here, and defer() is given what it returns, which is no function; write defer(file.close)"
+MESSAGE = (
+    "file.close() is called here, and defer() is given what it returns, which is no function; "
+    "write defer(file.close)"
+)
 
 FIXABLE = "[*] 1 fixable with the `--fix` option.\n"
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """An empty directory, which is the current one."""
+    """Make an empty directory the current one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     return tmp_path
@@ -41,7 +44,7 @@ def project(tmp_path, monkeypatch):
 
 @pytest.fixture
 def check(project, capsys):
-    """Runs the subcommand; gives its exit status and what it printed."""
+    """Run the subcommand; return its exit status and its output."""
 
     def run(*arguments):
         status = command_line.main(["check", *arguments])
@@ -61,7 +64,10 @@ def run_flake8(*arguments):
 
 
 def test_findings_are_printed_as_ruff_does(project, check):
-    """A finding is `path:line:column: code message`, with the column in characters; they are counted, and the status is 1."""
+    """A finding is `path:line:column: code message`; findings are counted, and the status is 1.
+
+    The column is in characters, as ruff prints it.
+    """
     (project / "a.py").write_text(WRONG)
     assert check("a.py") == (1, f"a.py:6:23: GDF001 {MESSAGE}\nFound 1 error.\n{FIXABLE}")
     (project / "b.py").write_text(WRONG)
@@ -71,7 +77,7 @@ def test_findings_are_printed_as_ruff_does(project, check):
 
 
 def test_nothing_found(project, check):
-    """Where nothing is found, it says so, and the status is 0."""
+    """Without findings the report says so, and the status is 0."""
     (project / "a.py").write_text(WRONG.replace("close())", "close)"))
     assert check("a.py") == (0, "All checks passed!\n")
 
@@ -87,7 +93,10 @@ def test_it_runs_as_a_command(project):
 
 
 def test_directories_are_searched(project, check):
-    """In a directory every Python file is read, but for hidden ones and for code that is not the project's; without a path, in the current one."""
+    """A directory is searched for Python files, except hidden ones and code of others.
+
+    Without a path, the current directory is searched.
+    """
     for name in [
         "a.py",
         "pkg/sub/b.py",
@@ -110,7 +119,7 @@ def test_directories_are_searched(project, check):
 
 
 def test_json(project, check):
-    """`--output-format json` prints an array with ruff's keys; an empty one where nothing is found."""
+    """`--output-format json` prints an array with ruff's keys, empty without findings."""
     (project / "a.py").write_text(WRONG)
     status, out = check("--output-format", "json", "a.py")
     assert status == 1
@@ -141,12 +150,13 @@ def test_json(project, check):
 
 
 def test_github(project, check):
-    """`--output-format github` prints workflow commands, with what would end a property escaped."""
+    """`--output-format github` prints workflow commands and escapes the ends of properties."""
     (project / "a,b.py").write_text(WRONG)
     path = str(project / "a,b.py").replace(",", "%2C").replace(":", "%3A")
     assert check("--output-format", "github", "a,b.py") == (
         1,
-        f"::error title=godefer (GDF001),file={path},line=6,col=23,endLine=6,endColumn=35::a,b.py:6:23: GDF001 {MESSAGE}\n",
+        f"::error title=godefer (GDF001),file={path},line=6,col=23,endLine=6,endColumn=35"
+        f"::a,b.py:6:23: GDF001 {MESSAGE}\n",
     )
     (project / "a.py").write_text("")
     assert check("--output-format", "github", "a.py") == (0, "")
@@ -176,7 +186,7 @@ def f(): return
     ],
 )
 def test_select_and_ignore(project, check, arguments, expected):
-    """--select and --ignore take codes, or beginnings of codes; the longer one decides."""
+    """--select and --ignore take codes or their beginnings; the longer one decides."""
     (project / "a.py").write_text(SEVERAL)
     status, out = check("a.py", *arguments)
     assert (status, re.findall(r"GDF\d+", out)) == (bool(expected), expected)
@@ -184,7 +194,7 @@ def test_select_and_ignore(project, check, arguments, expected):
 
 @pytest.mark.parametrize("given", ["GDF1", "F401", "GDF0001", "gdf001"])
 def test_an_unknown_rule_is_an_error_of_the_command(project, capsys, given):
-    """A code with which no rule begins is reported, with status 2."""
+    """An unknown code or beginning of a code is reported, with status 2."""
     assert command_line.main(["check", "--select", given]) == 2
     assert capsys.readouterr() == ("", f"python -m godefer check: no rule begins with {given!r}\n")
 
@@ -221,14 +231,14 @@ defer(print)
 
 
 def test_noqa(project, check):
-    """`# noqa` takes back what is found on its line, or what its codes say, exactly as flake8 reads it."""
+    """`# noqa` suppresses the findings of its line, or its codes, exactly as in flake8."""
     ours, flake8s = noqa_lines(NOQA, check, project)
     assert ours == flake8s == [2, 7, 11, 18]
 
 
 @pytest.mark.parametrize("comment", ["# flake8: noqa", "#   flake8: noqa".replace("   ", " ")])
 def test_noqa_for_a_file(project, check, comment):
-    """`# flake8: noqa` on a line of its own takes back the whole file."""
+    """`# flake8: noqa` on a line of its own suppresses the findings of the file."""
     assert noqa_lines(f"{comment}\nfrom godefer import defer\ndefer(print)\n", check, project) == (
         [],
         [],
@@ -236,7 +246,7 @@ def test_noqa_for_a_file(project, check, comment):
 
 
 def test_noqa_for_a_file_and_a_rule(project, check):
-    """With codes it takes back these; ruff's comment does the same; behind code it is no comment on the file."""
+    """A file's noqa comment may list codes, and ruff's form works; behind code it is ignored."""
     body = "from godefer import defer, recover\ndefer(print)\nrecover()\n"
     for comment, lines in [
         ("# flake8: noqa: GDF002", ["4"]),
@@ -249,7 +259,7 @@ def test_noqa_for_a_file_and_a_rule(project, check):
 
 
 def test_a_string_is_no_comment(project, check):
-    """`# noqa` in a string takes back nothing."""
+    """`# noqa` in a string suppresses nothing."""
     (project / "a.py").write_text('from godefer import defer\ndefer(print, "# noqa")\n')
     assert check("a.py")[0] == 1
 
@@ -265,7 +275,7 @@ def test_a_string_is_no_comment(project, check):
     ],
 )
 def test_a_file_that_is_not_python(project, check, source, place, message):
-    """A file that the interpreter cannot read is reported as ruff does, whatever is selected, and the others are still checked."""
+    """An unreadable file is reported as ruff does, and the others are still checked."""
     (project / "a.py").write_bytes(source)
     (project / "b.py").write_text(WRONG)
     status, out = check("--select", "GDF001", "a.py", "b.py")
@@ -284,7 +294,7 @@ def test_a_missing_file(project, check):
 
 
 def test_encodings_and_line_ends(project, check):
-    """A file is read in the encoding it declares, with whatever line ends."""
+    """A file is read in its declared encoding, with any line ends."""
     text = "# coding: latin-1\n\f\n" + WRONG
     (project / "a.py").write_bytes(text.replace("\n", "\r\n").encode("latin-1"))
     (project / "b.py").write_bytes(b"\xef\xbb\xbf" + WRONG.encode())
@@ -295,25 +305,28 @@ def test_deep_expressions(project, check):
     """Expressions nested deeper than the interpreter's stack are visited like others."""
     deep = " + ".join(["x"] * 950)
     (project / "a.py").write_text(
-        f"from godefer import *\ndefer(print, {deep})\ndefer(f.a{'.b' * 950}())\ndefer(print({deep}))\n"
+        f"from godefer import *\ndefer(print, {deep})\n"
+        f"defer(f.a{'.b' * 950}())\ndefer(print({deep}))\n"
     )
     assert re.findall(r"a\.py:(\d+)", check("a.py")[1]) == ["2", "3", "4", "4"]
     (project / "a.py").write_text(f"import godefer\n{' + '.join(['x'] * 3000)}\n")
-    assert re.search(
-        "invalid-syntax: |All checks passed!", check("a.py")[1]
-    )  # as deep as the parser can go
+    # The parser may be unable to go as deep.
+    assert re.search("invalid-syntax: |All checks passed!", check("a.py")[1])
 
 
 def test_a_place_outside_of_the_lines():
-    """A place that the lines do not have is left as it is."""
+    """A place outside of the file's lines stays as it is."""
     assert _files.characters([], 1, 3) == 3
 
 
 def test_chains_and_circles_of_aliases(project, check):
-    """Names that are aliases of aliases, however many, and of themselves, cost neither time nor the stack."""
+    """Long chains and circles of aliases cost neither much time nor stack."""
     chain = "\n".join(f"a{n} = a{n - 1}" for n in range(1, 2000))
     circle = "\n".join(f"b = b.c{n}; c = b.b; d = c; b = d" for n in range(200))
-    source = f"from godefer import defer as a0\n{chain}\n{circle}\na3(print)\na1999(print)\nb(print)\nb.c.d(print)\n"
+    source = (
+        f"from godefer import defer as a0\n{chain}\n{circle}\n"
+        "a3(print)\na1999(print)\nb(print)\nb.c.d(print)\n"
+    )
     (project / "a.py").write_text(source)
     line = 1 + source[: source.index("a3(print)")].count("\n")
     assert re.findall(r"a\.py:(\d+):\d+: (\w+)", check("a.py")[1]) == [(str(line), "GDF002")]
@@ -333,7 +346,10 @@ def test_checking_a_string():
 
 def test_the_checker_is_not_imported_with_godefer():
     """`import godefer` loads neither the checker nor ast."""
-    code = "import sys, godefer; print([m for m in ('ast', 'tokenize', 'godefer.lint') if m in sys.modules])"
+    code = (
+        "import sys, godefer; "
+        "print([m for m in ('ast', 'tokenize', 'godefer.lint') if m in sys.modules])"
+    )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, env=env, check=True
@@ -359,7 +375,7 @@ def test_flake8_finds_the_same(project, check):
 
 
 def test_the_pre_commit_hook_runs_the_check(project, monkeypatch):
-    """The hook's command, with the files' names behind it, checks them."""
+    """The hook's command checks the files named after it."""
     hook = (Path(__file__).parent.parent / ".pre-commit-hooks.yaml").read_text()
     entry = re.search(r"^ *entry: (.*)$", hook, re.MULTILINE)[1]
     assert re.findall(r"^ *(?:- )?(id|language|types): (.*)$", hook, re.MULTILINE) == [
@@ -383,7 +399,7 @@ def codes(out):
 
 
 def test_settings_of_the_project(project, check):
-    """[tool.godefer] of the nearest pyproject.toml above a path counts, and an option before it."""
+    """The nearest pyproject.toml above a path counts, and options override it."""
     (project / "src").mkdir()
     (project / "src/a.py").write_text(SEVERAL)
     (project / "pyproject.toml").write_text(
@@ -400,7 +416,7 @@ def test_settings_of_the_project(project, check):
 
 
 def test_excluded_files(project, check):
-    """--exclude and `exclude` leave out files and directories; a named file only with --force-exclude."""
+    """--exclude and `exclude` leave out files and directories; --force-exclude also named ones."""
     for name in ["a.py", "gen/b.py", "pkg/data/c.py", "pkg/d_pb2.py"]:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(WRONG)
@@ -417,7 +433,7 @@ def test_excluded_files(project, check):
 
 
 def test_rules_that_are_ignored_in_some_files(project, check):
-    """`per-file-ignores` leaves out rules in the files that a pattern matches."""
+    """`per-file-ignores` turns off rules in the files that match a pattern."""
     (project / "tests").mkdir()
     (project / "tests/a.py").write_text(SEVERAL)
     (project / "b.py").write_text(SEVERAL)
@@ -439,7 +455,7 @@ def test_rules_that_are_ignored_in_some_files(project, check):
     ],
 )
 def test_settings_that_are_wrong(project, capsys, text, message):
-    """A setting that does not exist, or has the wrong type, is an error with status 2."""
+    """An unknown setting, or one of the wrong type, is an error with status 2."""
     (project / "pyproject.toml").write_text(f"[tool.godefer]\n{text}\n")
     assert command_line.main(["check"]) == 2
     out, err = capsys.readouterr()
@@ -516,7 +532,7 @@ def test_statistics(project, check):
 
 
 def test_colours(project):
-    """A report is coloured with FORCE_COLOR, and never with NO_COLOR or in a pipe."""
+    """FORCE_COLOR colours a report; NO_COLOR or a pipe never has colours."""
     (project / "a.py").write_text(WRONG)
     plain = {"FORCE_COLOR": "", "NO_COLOR": ""}
     assert "\x1b" not in run_check("a.py", env=plain)[1]
@@ -535,7 +551,7 @@ def test_exit_zero(project, check, capsys):
 
 
 def test_many_files(project, check):
-    """With many files several processes check them, and the report has the order of one."""
+    """Many files are checked by several processes, and reported in the order of one."""
     for number in range(200):
         (project / f"m{number:03}.py").write_text(WRONG)
     alone = check("--jobs", "1")
@@ -544,7 +560,7 @@ def test_many_files(project, check):
 
 
 def test_clean_files_are_remembered(project, check, monkeypatch):
-    """Of many files those that are clean are not checked again, until they change."""
+    """Clean files among many are not checked again until they change."""
     for number in range(100):
         (project / f"m{number:03}.py").write_text(
             f"{WRONG.replace('close())', 'close)')}# {number}\n"
@@ -574,7 +590,7 @@ def test_clean_files_are_remembered(project, check, monkeypatch):
 
 @pytest.mark.parametrize("damage", ["half", "folder", "locked"])
 def test_a_memory_that_cannot_be_used(project, check, damage):
-    """A memory that is damaged, or cannot be written, changes nothing in the report."""
+    """A damaged or unwritable memory of clean files does not change the report."""
     for number in range(70):
         (project / f"m{number:03}.py").write_text(WRONG + f"# {number}\n")
     (project / "clean.py").write_text("import godefer\n")
@@ -596,7 +612,7 @@ def test_a_memory_that_cannot_be_used(project, check, damage):
 
 
 def test_fix(project, capsys):
-    """--fix writes the fixed file, keeps its line ends and encoding, and reports what is left."""
+    """--fix writes the fixed file, keeps its line ends and encoding, and reports the rest."""
     text = "# coding: latin-1\n" + WRONG + "defer(print)\n"
     (project / "a.py").write_bytes(text.replace("\n", "\r\n").encode("latin-1"))
     assert command_line.main(["check", "--fix"]) == 1
@@ -610,7 +626,7 @@ def test_fix(project, capsys):
 
 
 def test_diff(project, capsys):
-    """--diff shows the change, changes nothing, and exits with 1 if there is any."""
+    """--diff shows the change, writes nothing, and exits with 1 if there is a change."""
     (project / "a.py").write_text(WRONG)
     assert command_line.main(["check", "--diff"]) == 1
     out, err = capsys.readouterr()
@@ -624,8 +640,11 @@ def test_diff(project, capsys):
 
 
 def test_unsafe_fixes(project, capsys):
-    """A fix that may not be meant is applied with --unsafe-fixes alone."""
-    source = "from godefer import *\n@with_defers\ndef f(lock):\n    lock.acquire()\n    defer(lock.acquire)\n"
+    """Only --unsafe-fixes applies a fix that may change the program's meaning."""
+    source = (
+        "from godefer import *\n@with_defers\n"
+        "def f(lock):\n    lock.acquire()\n    defer(lock.acquire)\n"
+    )
     (project / "a.py").write_text(source)
     assert command_line.main(["check", "--fix"]) == 1
     assert (project / "a.py").read_text() == source
@@ -635,7 +654,7 @@ def test_unsafe_fixes(project, capsys):
 
 
 def test_a_fix_keeps_comments_and_strings(project, capsys):
-    """A fix keeps the quotes of strings, and a statement with a comment inside is left as it is."""
+    """A fix keeps the quotes of strings, and skips a statement with a comment inside."""
     source = """\
 from godefer import *
 @with_defers

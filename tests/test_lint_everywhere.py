@@ -1,4 +1,4 @@
-"""The checker on code that nobody wrote for it: the standard library, what is installed, and this project's own."""
+"""The checker on foreign code: the standard library, installed packages, this project."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ PACKAGE = Path(godefer.__file__).resolve().parent
 ROOT = Path(__file__).parent.parent
 LIBRARY = Path(sysconfig.get_path("stdlib"))
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
-EVERY = 12  # of the files whose every node is visited; parsing all of them takes half a minute
+EVERY = 12  # one file of so many has every node visited; parsing them all takes half a minute
 
 
 def library():
@@ -23,7 +23,7 @@ def library():
 
 
 def largest_packages():
-    """The Python files of the ten packages with the most of them in site-packages."""
+    """Return the Python files of the ten packages in site-packages with most files."""
     packages = [p for p in SITE_PACKAGES.iterdir() if p.is_dir() and p.name != "godefer"]
     files = {p.name: sorted(p.rglob("*.py")) for p in packages}
     sizes = {name: sum(f.stat().st_size for f in found) for name, found in files.items()}
@@ -31,7 +31,7 @@ def largest_packages():
 
 
 def parsed(path):
-    """The module in *path*; None if it is not meant to be one, as some of the library's test data."""
+    """Return the module in *path*, or None for test data that is not meant to be one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -42,7 +42,7 @@ def parsed(path):
 
 @pytest.mark.parametrize("files", [library, largest_packages])
 def test_nothing_is_found_where_godefer_is_not_used(files):
-    """Code that does not import godefer has no findings, in any file of the library and of the largest packages."""
+    """Code that does not import godefer has no findings, in the library and large packages."""
     paths = files()
     assert len(paths) > 300
     everything = _files.Selection()
@@ -57,7 +57,7 @@ def test_nothing_is_found_where_godefer_is_not_used(files):
 
 @pytest.mark.parametrize("files", [library, largest_packages])
 def test_every_rule_may_look_at_it(files):
-    """Even with every node visited, and every name resolved, nothing is found there, and nothing crashes."""
+    """Rules that visit every node of such code find nothing, and do not crash."""
     visited = 0
     for path in files()[::EVERY]:
         tree = parsed(path)
@@ -68,7 +68,7 @@ def test_every_rule_may_look_at_it(files):
 
 
 class Deferred(ast.NodeTransformer):
-    """Makes a program of a module that defers whatever is called for its effect, and decorates every second function."""
+    """Defer every call statement of a module, and decorate every second function."""
 
     def __init__(self):
         self.count = 0
@@ -108,14 +108,14 @@ class Deferred(ast.NodeTransformer):
 
 
 def test_it_never_crashes():
-    """On modules rewritten to defer all that they do, at random and mostly wrongly, every rule answers."""
+    """Every rule answers on modules rewritten to defer at random, mostly wrongly."""
     codes = set()
     for path in library()[:: 3 * EVERY]:
         tree = parsed(path)
         if tree is None:
             continue
         tree.body.insert(0, ast.ImportFrom("godefer", [ast.alias("*")], 0))
-        for node in ast.walk(tree):  # places that are in the file, so that a message can name them
+        for node in ast.walk(tree):  # existing places, so that a message can name them
             if isinstance(node, (ast.expr, ast.stmt)) and not hasattr(node, "lineno"):
                 node.lineno, node.col_offset = 1, 0
         tree = ast.fix_missing_locations(Deferred().visit(tree))
@@ -135,7 +135,7 @@ def test_this_package():
     ] == []
 
 
-# The mistakes that pages show with their errors.
+# The mistakes that pages show, with their errors.
 SHOWN = {
     "docs/faq.md": ["GDF002 defer() is used in helper"],
     "docs/cookbook/frameworks.md": ["GDF018 @app.get is between @with_defers and wrong"],
@@ -143,7 +143,7 @@ SHOWN = {
 
 
 def python_blocks(page):
-    """The page with nothing but its Python code, on the lines where it stands."""
+    """Return the page with only its Python code, at its original lines."""
     lines, keep = [], False
     for line in page.read_text().splitlines():
         if line.startswith("```"):
@@ -157,13 +157,13 @@ def python_blocks(page):
     "page", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]
 )
 def test_the_documentation(page):
-    """The code in the documentation has no findings, but where it shows the error of a mistake."""
+    """The documentation's code has no findings, except where it shows a mistake's error."""
     found = check_source(python_blocks(ROOT / page), page)
     assert [f"{p.code} {p.message.partition(',')[0]}" for p in found] == SHOWN.get(page, [])
 
 
 def test_each_rule_has_its_entry():
-    """docs/checker.md has a heading for each rule, with its title, and below it the wrong and the right code."""
+    """docs/checker.md has each rule with its title, its wrong code, and its right code."""
     page = (ROOT / "docs/checker.md").read_text()
     sections = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
     titles = [section.partition("\n")[0] for section in sections if section.startswith("GDF")]

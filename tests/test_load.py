@@ -1,7 +1,7 @@
-"""Load: many threads, many tasks, many failures; no call is lost, and memory stays flat (D4, D5, D9, R5).
+"""Load: many threads, tasks and failures lose no call, and memory stays flat (D4, D5, D9, R5).
 
-By default the numbers are smaller than the full ones, which GODEFER_FULL_LOAD=1 in the environment asks for. For longer, and with figures:
-``python -m tests.soak``.
+GODEFER_FULL_LOAD=1 in the environment asks for the full numbers; the default is smaller. ``python
+-m tests.soak`` runs longer and prints figures.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ FULL = os.environ.get("GODEFER_FULL_LOAD") == "1"
 THREADS, CALLS = 8, 100_000 if FULL else 10_000
 TASKS = 10_000
 FAILURES = 100_000 if FULL else 4000
-SOAK_SECONDS = 2.5  # each way
+SOAK_SECONDS = 2.5  # for each way
 
 
 def in_threads(target):
-    """Run it in as many threads as there are, which begin together; what any of them raised is raised."""
+    """Run it in every thread, begun together; raise an exception that any of them raised."""
     start = threading.Barrier(THREADS, timeout=60)
     failures = []
 
@@ -49,7 +49,7 @@ def in_threads(target):
 
 @pytest.fixture
 def quick_switches():
-    """Threads that are switched as often as the interpreter can."""
+    """Threads that the interpreter switches as often as it can."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -57,7 +57,7 @@ def quick_switches():
 
 
 def test_threads(way):
-    """Eight threads make many calls of one function each: every deferred call runs once, in its own thread (D4, R5)."""
+    """Each deferred call of eight busy threads runs once, in its own thread (D4, R5)."""
     ran = {}
 
     def count(thread):
@@ -77,15 +77,16 @@ def test_threads(way):
                 raise AssertionError(calls)
 
     in_threads(many)
-    # Idents are used again, so there may be fewer of them than threads.
+    # A later thread may reuse an ident, so there may be fewer idents than threads.
     assert sum(ran.values()) == THREADS * CALLS
     assert len(record.pool) <= record.POOL_SIZE
     assert live == {}
 
 
 def test_threads_that_exit_in_every_way(way, quick_switches, monkeypatch):
-    """Eight threads, switched as often as can be, mix calls that exit in every way, and none gets another's calls (D4, D5, R5)."""
-    # For the whole test: one of the jobs decorates a function each time, and the environment is all threads'.
+    """Eight quickly switched threads mix every kind of exit, and no calls (D4, D5, R5)."""
+    # Set for the whole test: one of the jobs decorates a function each time, and all threads share
+    # the environment.
     monkeypatch.setenv("GODEFER_OPEN_CODED", "1" if way.name == "open-coded" else "0")
     made = jobs.threaded(soak.made_to_run(way.name))
     rounds = CALLS // 10 // len(made)
@@ -102,7 +103,7 @@ def test_threads_that_exit_in_every_way(way, quick_switches, monkeypatch):
 
 
 def test_ten_thousand_tasks(way):
-    """Ten thousand tasks wait in the middle of one function at once; each then runs its own calls, failing or not (D4)."""
+    """Ten thousand tasks wait in one function at once; each runs its own calls (D4)."""
     waiting, most, events = 0, 0, []
 
     async def later(*event):
@@ -145,7 +146,7 @@ def test_ten_thousand_tasks(way):
 
 @pytest.mark.parametrize("in_a_loop", [False, True])
 def test_failures_keep_memory_flat(way, in_a_loop):
-    """A function whose deferred calls raise, called over and over, leaves nothing allocated, with no help of the collector (D9)."""
+    """A function with failing calls leaves nothing allocated, without the collector (D9)."""
 
     def fail(argument):
         raise LookupError(argument)
@@ -189,7 +190,7 @@ def test_failures_keep_memory_flat(way, in_a_loop):
 
 
 def test_soak():
-    """The soak finds nothing, in each way: memory is flat, no call is lost, the pool is within its bound (D4, D9, R5)."""
+    """The soak finds flat memory, no lost call, and no overfull pool, each way (D4, D9, R5)."""
     command = [sys.executable, "-m", "tests.soak", "--seconds", str(SOAK_SECONDS)]
     ended = subprocess.run(
         command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=120
@@ -212,8 +213,8 @@ def report(**changes):
 
 
 @pytest.mark.project
-def test_what_the_soak_finds():
-    """Memory that grows after the warm-up, a wrong call, no call, and a pool above its bound are each a failure."""
+def test_failures_of_the_soak():
+    """The soak fails on growing memory, a wrong call, no call, or a pool above its bound."""
     assert report().problems() == []
     warming_up = [(second / 10, 20 + min(second, 20)) for second in range(100)]
     assert report(memory=warming_up).problems() == []
@@ -229,7 +230,7 @@ def test_what_the_soak_finds():
 
 @pytest.mark.project
 def test_the_soak_notices_a_call_that_is_lost(monkeypatch):
-    """A job whose deferred call did not run, or that raised, is counted as wrong."""
+    """The soak counts a job as wrong if its deferred call did not run, or if it raised."""
 
     def threaded(way):
         def job_lost():

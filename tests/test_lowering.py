@@ -1,4 +1,4 @@
-"""Lowering: a function's source in, the same function with its deferred calls at its exits out (R1).
+"""Lowering inserts a function's deferred calls at its exits (R1).
 
 `lower` is pure, so the tests need no code object: they parse, lower, and compare the output of
 `ast.unparse`. Names that begin with "@" are hidden locals; strings that begin with "@" are marks
@@ -38,7 +38,7 @@ def parsed(source):
 def test_shapes(name):
     """Each shape is lowered as its file in tests/lowered shows, which begins with the rule (R1).
 
-    With REWRITE_LOWERED=1 in the environment the files are written anew, to be read before they are committed.
+    REWRITE_LOWERED=1 in the environment writes the files anew. Read them before a commit.
     """
     path = DIRECTORY / f"{name}.txt"
     expected = path.read_text()
@@ -54,7 +54,7 @@ def test_shapes(name):
 
 
 def test_there_are_shapes():
-    """The files are where the test looks for them (R1)."""
+    """Each file in tests/lowered belongs to a test (R1)."""
     assert len(list(DIRECTORY.glob("*.txt"))) >= 30
 
 
@@ -70,7 +70,7 @@ def test_there_are_shapes():
     ],
 )
 def test_other_names(statement, meaning):
-    """What a name or a dotted name means is what counts, not how it is spelled (R1)."""
+    """Lowering recognizes a statement by its object, not by its spelling (R1)."""
     node = parsed(f"def f(x):\n    {statement}")
     plain = parsed(f"def f(x):\n    {meaning}(g, x)")
     assert lower(node, MEANINGS).plan == lower(plain, MEANINGS).plan == ((2, meaning, "inline"),)
@@ -90,7 +90,11 @@ def test_somebody_else_s_defer(statement):
 
 
 def test_positions():
-    """Each call at an exit is where its statement is, as is the code around it; a test of what is pending is nowhere, but after a call of a loop (P6)."""
+    """Calls at exits have the position of their statement; tests of pending calls have none (P6).
+
+
+    Only the test after a loop's call has a position.
+    """
     node = parsed(
         """
         def f(x):
@@ -118,7 +122,7 @@ def test_positions():
 
 
 def test_every_added_node_can_be_compiled():
-    """No node is without a position, of which the compiler would complain (R1)."""
+    """Every added node has a position, since the compiler requires one (R1)."""
     node = parsed("async def f(x):\n    for y in x:\n        defer(g, *y, k=1)\n    return x")
     lower(node, MEANINGS)
     with warnings.catch_warnings():
@@ -130,7 +134,7 @@ def test_every_added_node_can_be_compiled():
 
 
 def refused(source, **options):
-    """The reason why *source* is not lowered; it must be left as it was."""
+    """Return the reason for not lowering *source*, which must stay as it was."""
     node = parsed(source)
     before = ast.dump(node, include_attributes=True)
     reason = lower(node, MEANINGS, **options)
@@ -177,7 +181,7 @@ def refused(source, **options):
     ],
 )
 def test_used_as_a_value(statement, use):
-    """A statement of godefer that is no statement of its own is a reason for the runtime way (R2)."""
+    """A statement of godefer used as a value makes the function run the runtime way (R2)."""
     reason = refused("def f(x):\n    " + re.sub(r"\bS\b", statement, use))
     line = 2 + ("\n" in use and not use.startswith("@("))
     assert reason == f"{statement} is used as a value, or inside an expression, at line {line}"
@@ -204,7 +208,7 @@ def test_used_as_a_value(statement, use):
     ],
 )
 def test_malformed(malformed, name):
-    """A call that does not have the statement's form is left to the statement, whose error says what is wrong (R2)."""
+    """A call without the statement's form is left alone; the statement raises the error (R2)."""
     reason = refused(f"async def f(x):\n    {malformed}")
     assert reason == f"{name} is used as a value, or inside an expression, at line 2"
 
@@ -225,7 +229,7 @@ def test_malformed(malformed, name):
     ],
 )
 def test_frame_readers(reader):
-    """Who reads the names of the frame would see the hidden ones, so the function runs the runtime way (R2)."""
+    """A function that may see its frame's hidden names runs the runtime way (R2)."""
     name = re.search("(eval|exec|vars|dir|locals)[(]", reader)[1]
     reason = refused(f"def f(x):\n    defer(g)\n    return {reader}")
     assert reason == f"{name}() could see or need the names of the body, at line 3"
@@ -237,7 +241,7 @@ def test_frame_readers(reader):
     ["dir(x)", "vars(x)", "eval('x', x)", "eval('x', x, None)", "exec('x', globals=x)"],
 )
 def test_no_frame_readers(call):
-    """A call that has its object or its namespace given reads no frame (R1)."""
+    """A call with an explicit object or namespace reads no frame (R1)."""
     found = lower(parsed(f"def f(x):\n    defer(g)\n    return {call}"), MEANINGS)
     assert found.plan == ((2, "defer", "inline"),)
 
@@ -252,7 +256,7 @@ def test_no_frame_readers(call):
     ],
 )
 def test_godefer_imported_in_the_body(statement):
-    """Meanings that the body itself binds to godefer's are not known when it is decorated (R2)."""
+    """A meaning that the body itself binds is unknown at the decoration (R2)."""
     assert (
         refused(f"def f(x):\n    {statement}\n    defer(g)")
         == "godefer is imported in the body, at line 2"
@@ -260,7 +264,7 @@ def test_godefer_imported_in_the_body(statement):
 
 
 def test_other_imports_in_the_body():
-    """An import of something else does not matter (R1)."""
+    """An import of another object does not matter (R1)."""
     node = parsed(
         "def f(x):\n    import godeferred, os\n    from . import godefer_helper\n    defer(g)"
     )

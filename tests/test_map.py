@@ -35,7 +35,7 @@ def test_every_rule_has_tests():
 
 
 def test_a_rule_is_a_marker():
-    """pytest selects tests by their rules, and by the sections of those."""
+    """pytest selects tests by their rules, and by sections of rules."""
     path = the_map.TESTS / "test_order.py"
     rules = {
         name: the_map.rules_of(docstring) for name, _, docstring, _ in the_map.test_functions(path)
@@ -62,7 +62,7 @@ def selected(expression, path):
 
 
 def test_a_code_of_the_checker_is_a_marker():
-    """A test of the checker is marked with the codes in its file's name, its own and its docstring."""
+    """The codes in a checker test's file name, name and docstring are its markers."""
     path = the_map.TESTS / "test_lint.py"
     assert the_map.markers(path, "test_wrong[GDF001-1]", "") == {"project", "GDF001"}
     assert the_map.markers(path, "test_gap", "What GDF012 says.") == {"project", "GDF012"}
@@ -87,6 +87,6 @@ def test_rules_of_a_docstring(docstring, rules):
 
 
 def test_the_table_is_up_to_date():
-    """The table in docs/rules.md is what `python -m tests.map` writes."""
+    """The table in docs/rules.md is the output of `python -m tests.map`."""
     page = the_map.PAGE.read_text(encoding="utf-8")
     assert page == the_map.updated(page), "run `python -m tests.map`"

@@ -1,4 +1,4 @@
-"""What the messages say to write runs as written (D3, D6, D7, D11, N, P3, A)."""
+"""Each remedy in a message runs as written (D3, D6, D7, D11, N, P3, A)."""
 
 import asyncio
 import contextlib
@@ -40,14 +40,15 @@ def message_of(call, kind):
 
 
 def test_a_helper_can_be_handed_a_scope():
-    """A misplaced statement's error offers a scope, and the line that it gives runs (D3, S)."""
+    """The error of a misplaced statement offers a scope with a line that runs (D3, S)."""
 
     def helper():
         defer(print)
 
     message = message_of(helper, DeferError)
     assert message.endswith(
-        "call defer() in that caller's body, or hand the helper a scope: `with defer_scope() as defer:`"
+        "call defer() in that caller's body, or hand the helper a scope: "
+        "`with defer_scope() as defer:`"
     )
     [line] = [part for part in in_backticks(message) if part.startswith("with")]
     ran, names = [], dict(NAMES)
@@ -59,12 +60,12 @@ def test_a_helper_can_be_handed_a_scope():
 
 
 def hiding(fn):
-    """A decorator that tells nobody what it holds."""
+    """Hide the function from introspection."""
     return lambda *args: fn(*args)
 
 
 def registering(prefix="", **options):
-    """A decorator with arguments that keeps the function, and returns it."""
+    """Decorate with arguments; keep the function and return it."""
 
     def register(fn):
         registering.last = fn
@@ -78,7 +79,7 @@ def marking(fn):
 
 
 def test_above_another_decorator(way):
-    """Where `@with_defers` is above a decorator that hides the function, the error says that it must go below (D3)."""
+    """Above a hiding decorator, the error says to move `@with_defers` down (D3)."""
 
     @with_defers
     @hiding
@@ -93,7 +94,7 @@ def test_above_another_decorator(way):
 
 
 def test_above_several_decorators():
-    """Decorators with arguments on several lines are known by their names; the last one is that to go below (D3)."""
+    """The error names the last of several decorators, with arguments on many lines too (D3)."""
 
     @marking
     @with_defers
@@ -136,7 +137,7 @@ def test_above_with_results():
 
 
 def test_the_undecorated_body():
-    """The body behind `__wrapped__`, called instead of the decorated function, is told as what it is (D3)."""
+    """The error of the undecorated body, called through `__wrapped__`, calls it that (D3)."""
 
     @with_defers
     def f():
@@ -149,7 +150,7 @@ def test_the_undecorated_body():
 
 
 def test_made_anew_by_a_decorator_above():
-    """A decorator above `@with_defers` that calls another function of the same source is named (D3)."""
+    """A decorator above `@with_defers` that calls another function of the source is named (D3)."""
 
     def undecorating(fn):
         return fn.__wrapped__
@@ -166,7 +167,7 @@ def test_made_anew_by_a_decorator_above():
 
 
 def test_a_function_without_source():
-    """Without its source nothing is known of decorators, and the message is that of any function (D3)."""
+    """Without source the decorators are unknown, and the message is the general one (D3)."""
     names = dict(NAMES)
     exec("def f():\n    defer(print)", names)
     message = message_of(names["f"], DeferError)
@@ -178,7 +179,7 @@ def test_a_function_without_source():
 
 @pytest.mark.parametrize("name", ["aclose"])
 def test_a_coroutine_function_in_sync_code(way, name):
-    """The error of a coroutine function in sync code reads as it is written here, and both remedies work (D6)."""
+    """The error of a coroutine function in sync code has this text; both remedies work (D6)."""
     ran = []
 
     async def aclose():
@@ -191,7 +192,8 @@ def test_a_coroutine_function_in_sync_code(way, name):
         defer(aclose)
 
     assert message_of(f, TypeError).splitlines()[0] == (
-        "aclose is a coroutine function deferred in sync code, so nothing would await it. Make the function "
+        "aclose is a coroutine function deferred in sync code, "
+        "so nothing would await it. Make the function "
         "`async def` (or the scope `async with`), or defer a function that runs it."
     )
 
@@ -297,7 +299,7 @@ async def connection():
 
 @pytest.mark.parametrize("where", ["function", "scope"])
 def test_using_an_asynchronous_context_manager(monkeypatch, where):
-    """`using` of an asynchronous context manager asks for `await ausing(…)` at run time, and in a scope (D11)."""
+    """`using` of an async context manager asks for `await ausing(…)`, in a scope too (D11)."""
     monkeypatch.setenv("GODEFER_OPEN_CODED", "0")
 
     @with_defers
@@ -322,7 +324,7 @@ def test_using_an_asynchronous_context_manager(monkeypatch, where):
 
 
 def test_an_ausing_that_is_not_awaited(way, monkeypatch):
-    """The coroutine of an `ausing` that nobody awaits is named `ausing`, with the place of the statement (D11)."""
+    """The warning about an `ausing` without `await` names it and its place (D11)."""
     monkeypatch.setenv("GODEFER_OPEN_CODED", "0")
     lines, kept = [], []
 
@@ -352,7 +354,7 @@ def test_an_ausing_that_is_not_awaited(way, monkeypatch):
     ],
 )
 def test_recover_with_a_tuple(way, given, write):
-    """`recover((A, B))` says to write `recover(A, B)`, and that works (P3)."""
+    """`recover((A, B))` is refused with the advice `recover(A, B)`, which works (P3)."""
 
     @way
     def f():
@@ -366,7 +368,7 @@ def test_recover_with_a_tuple(way, given, write):
 
 @pytest.mark.parametrize("given", [(1,), (((OSError, 1),)), ((),)])
 def test_recover_with_other_things(given):
-    """Something else than exception types is told without a guess (P3)."""
+    """`recover` refuses other objects than exception types without a guess (P3)."""
     message = message_of(lambda: recover(*given), TypeError)
     assert "write" not in message
 
@@ -399,7 +401,7 @@ def test_a_misspelt_result(result, said):
 
 
 def test_without_a_python_body():
-    """What cannot be decorated says that a scope works there, which runs as written (A, S)."""
+    """The refusal of a callable without Python body offers a scope, which runs (A, S)."""
     message = message_of(lambda: with_defers(len), TypeError)
     [line] = [part for part in in_backticks(message) if part.startswith("with")]
     names = dict(NAMES)

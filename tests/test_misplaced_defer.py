@@ -1,4 +1,7 @@
-"""A statement that is used in no decorated function's body is a DeferError, and is attached to nobody: rule D3."""
+"""A statement outside of a decorated function's body is a DeferError: rule D3.
+
+It is attached to no other function.
+"""
 
 import asyncio
 import contextlib
@@ -17,7 +20,7 @@ STATEMENTS = [defer, errdefer, okdefer]
 
 
 def here(offset=0):
-    """``file:line`` of the line that calls this, or of one *offset* lines below."""
+    """Return ``file:line`` of the calling line, or of one *offset* lines below."""
     return f"{__file__}:{sys._getframe(1).f_lineno + offset}"
 
 
@@ -27,7 +30,7 @@ def statement_ids(statement):
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=statement_ids)
 def test_in_a_helper(statement):
-    """In a helper that is not decorated it raises, and nothing is attached to the decorated caller (D3)."""
+    """In an undecorated helper it raises, and nothing is attached to the decorated caller (D3)."""
     ran, place = [], []
 
     def helper():
@@ -70,7 +73,7 @@ def test_the_caller_goes_on_when_it_handles_the_error(way):
 
 
 def test_without_any_decorated_function_around():
-    """In a function that nobody decorated it raises just the same (D3)."""
+    """In an undecorated function without decorated callers it raises, too (D3)."""
 
     def f():
         defer(print)
@@ -145,7 +148,7 @@ def test_in_a_lambda(called):
 
 
 def test_in_a_generator_expression():
-    """A generator expression is a function of its own; the message offers a comprehension or a loop (D3)."""
+    """A generator expression is a function of its own; the error offers a comprehension (D3)."""
     ran = []
 
     @with_defers
@@ -182,7 +185,7 @@ def test_in_an_asynchronous_generator_expression():
 
 @pytest.mark.parametrize("kind", ["function", "generator", "coroutine"])
 def test_in_a_nested_function(kind):
-    """A function inside a decorated function is not decorated by that (D3)."""
+    """A function inside a decorated function is not itself decorated (D3)."""
     ran = []
 
     def nested_generator():
@@ -242,7 +245,7 @@ def test_a_decorated_nested_function_has_its_own(way):
 
 
 def test_in_a_class_body():
-    """The body of a class inside a decorated function is not the function's body (D3)."""
+    """A class body inside a decorated function is not the function's body (D3)."""
     ran = []
 
     @with_defers
@@ -260,7 +263,7 @@ def test_in_a_class_body():
 
 
 def test_at_module_level_in_executed_text():
-    """At module level it raises and says to move it into a decorated function (D3)."""
+    """At module level the error says to move it into a decorated function (D3)."""
     text = "from godefer import defer\n\ndefer(print, 'never')\n"
     with pytest.raises(DeferError) as caught:
         exec(compile(text, "settings.py", "exec"), {})
@@ -294,7 +297,7 @@ def test_in_text_that_a_decorated_function_executes():
 
 
 def test_in_a_thread_started_by_a_decorated_function():
-    """A function that runs in another thread is not part of the function that started the thread (D3, D4)."""
+    """A function in another thread is no part of the function that started it (D3, D4)."""
     ran, errors = [], []
 
     def work():
@@ -316,7 +319,7 @@ def test_in_a_thread_started_by_a_decorated_function():
 
 
 def test_the_undecorated_function_under_a_decorated_one():
-    """The function that was decorated, called without its decorator, has nobody to run its calls (D3)."""
+    """The undecorated body raises if it is called, since nothing would run its calls (D3)."""
     ran = []
 
     def f():
@@ -340,7 +343,7 @@ def test_the_undecorated_function_under_a_decorated_one():
 @pytest.mark.parametrize("statement", STATEMENTS, ids=statement_ids)
 @pytest.mark.parametrize("error", [None, LookupError("body")], ids=["returns", "raises"])
 def test_a_statement_that_is_itself_deferred(statement, error):
-    """`defer(defer, f)` fails when its turn comes, since the function has exited by then; the others run (D3)."""
+    """`defer(defer, f)` fails at its turn: the function has exited; the others run (D3)."""
     ran = []
 
     @with_defers
@@ -395,7 +398,7 @@ def test_in_a_deferred_function_that_is_not_decorated(way):
 
 @pytest.mark.parametrize("kind", ["list", "set", "dict", "nested", "nested in a lambda's call"])
 def test_comprehensions_count_as_part_of_the_function(kind):
-    """In a list, set or dict comprehension it defers to the exit of the function, on every Python version (D3)."""
+    """In a comprehension `defer` belongs to the function, on every Python version (D3)."""
     ran = []
 
     @with_defers
@@ -418,7 +421,7 @@ def test_comprehensions_count_as_part_of_the_function(kind):
 
 
 def test_comprehensions_in_generators_and_async_functions():
-    """Comprehensions count as part of generators and async functions too, asynchronous ones included (D3)."""
+    """Comprehensions, also async ones, are part of generators and async functions too (D3)."""
     ran = []
 
     async def numbers():
@@ -466,7 +469,7 @@ def test_a_comprehension_in_a_helper():
 
 
 def test_a_comprehension_in_a_generator_expression_and_in_a_lambda():
-    """A comprehension counts as part of what directly surrounds it, here no decorated function (D3)."""
+    """A comprehension belongs to its generator expression or lambda, here undecorated (D3)."""
     ran = []
 
     @with_defers
@@ -521,7 +524,7 @@ def test_a_misplaced_statement_in_a_decorated_generator_drives_nothing():
 
 
 def test_a_defer_that_is_deferred_by_another_name(way):
-    """`defer` itself, deferred through a variable, is an error that says where, also while the function fails (D3)."""
+    """`defer` deferred through a variable is an error with a place, on failure too (D3)."""
 
     @way
     def f(d):
@@ -535,11 +538,10 @@ def test_a_defer_that_is_deferred_by_another_name(way):
     assert isinstance(raised.value.__context__, ValueError)
 
 
-@pytest.mark.parametrize(
-    "way", ["runtime"], indirect=True
-)  # an open-coded function has no body of its own
+# An open-coded function has no body of its own.
+@pytest.mark.parametrize("way", ["runtime"], indirect=True)
 def test_the_body_of_an_async_generator_inside_itself(way):
-    """The undecorated body, iterated by the decorated one, is not that: its `defer` attaches to nobody's invocation (D3)."""
+    """The undecorated body, iterated by the decorated one, has no invocation to defer on (D3)."""
 
     @way
     async def agen(n):
@@ -557,7 +559,7 @@ def test_the_body_of_an_async_generator_inside_itself(way):
         asyncio.run(main())
 
 
-# A statement that is called without being named there
+# Statements called without their names in the body
 
 
 def by_parameter(run, d):
@@ -660,7 +662,7 @@ def in_a_generator(run, d):
 )
 @pytest.mark.parametrize("way", ["runtime"], indirect=True)
 def test_a_body_that_calls_a_statement_without_its_name(way, body):
-    """At run time a statement belongs to the body, however the body calls it or hands it on (D3)."""
+    """A statement belongs to the body that calls it or passes it on (D3)."""
     ran, decorated = [], way(body)
     for _ in range(3):
         ran.clear()
@@ -674,7 +676,7 @@ def test_a_body_that_calls_a_statement_without_its_name(way, body):
 
 
 def test_an_iterator_that_calls_a_statement(way):
-    """What calls a statement, made elsewhere, does not make it the statement of the body that runs it (D3)."""
+    """A statement called through a foreign iterator does not belong to the running body (D3)."""
     ran = []
     waiting = map(defer, [functools.partial(ran.append, "attached")] * 4)
 
@@ -711,7 +713,7 @@ def test_an_iterator_that_calls_a_statement(way):
 
 
 def test_one_call_in_a_body_vouches_for_no_other(way):
-    """That a body has called a statement says nothing about its other calls, nor about the same code elsewhere (D3)."""
+    """A statement called in a body allows no other misplaced call, there or elsewhere (D3)."""
     ran = []
 
     def body(call, *args):
@@ -728,7 +730,7 @@ def test_one_call_in_a_body_vouches_for_no_other(way):
 
 @pytest.mark.parametrize("statement", [*STATEMENTS, using, ausing], ids=statement_ids)
 def test_called_by_no_python_code(statement):
-    """A statement that a thread or `atexit` calls itself is a DeferError as well, and nothing is entered (D3)."""
+    """A statement called by a thread or `atexit` is a DeferError, and enters nothing (D3)."""
     import _thread
 
     failed, found = _thread.allocate_lock(), []

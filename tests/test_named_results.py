@@ -1,7 +1,8 @@
-"""Named results: the function's result is a local variable that deferred calls read and change: section N.
+"""Named results: the function's result is a local variable that deferred calls read and change:
+section N.
 
-Named results are always compiled into the function, so these tests use `with_defers` itself, not the fixture `way`. The values
-are those of the same programs in Go.
+Named results are always compiled into the function, so these tests use `with_defers` itself, not
+the fixture `way`. The values are those of the same programs in Go.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from godefer import (
 )
 from tests.managers import Answering
 
-# What the caller gets
+# The caller's value
 
 
 def test_starts_as_none():
@@ -55,7 +56,7 @@ def test_return_assigns_before_the_calls_run():
 
 
 def test_a_call_changes_the_result():
-    """The caller gets what the last deferred call has left in the variable (N)."""
+    """The caller gets the value that the last deferred call left in the variable (N)."""
 
     @with_defers(result="n")
     def f():
@@ -107,7 +108,7 @@ def test_return_none_assigns_none():
 
 
 def test_without_a_defer():
-    """A function that names its result and defers nothing has one all the same (N)."""
+    """A function that names its result and defers nothing has the result, too (N)."""
 
     @with_defers(result="n")
     def f(stop):
@@ -120,8 +121,8 @@ def test_without_a_defer():
     assert explain(f).way == "open-coded"
 
 
-def test_nobody_reads_it_before_the_last_call():
-    """The variable is read once, after the first deferred statement's call, which is the last to run (N)."""
+def test_the_variable_is_read_after_the_last_call():
+    """The variable is read once, after the last deferred call (N)."""
 
     @with_defers(result="items")
     def f():
@@ -138,7 +139,7 @@ def test_nobody_reads_it_before_the_last_call():
 
 
 def test_arguments_are_the_values_at_the_defer():
-    """A named result passed as an argument is evaluated when the `defer` runs, not when the call does (N, D1)."""
+    """A named result passed as an argument is evaluated when the `defer` runs (N, D1)."""
     seen = []
 
     @with_defers(result="n")
@@ -252,7 +253,7 @@ def test_several_are_assigned_at_once():
 
 
 def test_several_from_any_iterable():
-    """What is returned is unpacked as in an assignment to the names (N)."""
+    """Returned values are unpacked as in an assignment to the names (N)."""
 
     @with_defers(result=("a", "b"))
     def f(value):
@@ -284,7 +285,7 @@ def test_one_in_a_tuple():
     ],
 )
 def test_a_wrong_count(value, error, words):
-    """A wrong count is Python's own unpacking error, raised by the `return`: the deferred calls run for it (N)."""
+    """A wrong count is Python's own unpacking error in the `return`; the calls run (N)."""
     events = []
 
     @with_defers(result=("n", "err"))
@@ -299,11 +300,11 @@ def test_a_wrong_count(value, error, words):
     assert events == [(0, 0)]
 
 
-# Where `return` and `defer` may stand
+# Places of `return` and `defer`
 
 
 def test_more_than_eight_defers():
-    """More calls than are nested in the code run in the same order, on the same variable (N, D8)."""
+    """Any number of calls run in the same order, on the same variable (N, D8)."""
 
     @with_defers(result="n")
     def f():
@@ -378,7 +379,7 @@ def test_conditional_defers():
 
 
 def test_return_in_a_loop_a_with_and_a_try():
-    """A `return` assigns wherever it stands (N)."""
+    """A `return` assigns in any place (N)."""
     events = []
 
     @with_defers(result="n")
@@ -441,7 +442,7 @@ def test_a_finally_that_returns():
 
 
 def test_a_return_that_is_given_up():
-    """A `return` that a `finally` gives up has assigned all the same, as any assignment (N)."""
+    """A `return` that a `finally` undoes has assigned, as any assignment (N)."""
 
     @with_defers(result="n")
     def f():
@@ -477,7 +478,7 @@ def test_the_result_closes_over_itself():
 
 
 def test_bound_by_other_statements():
-    """A loop's target, a `with` target, a walrus and an annotated assignment are local variables too (N)."""
+    """Targets of loops, `with`, walrus and annotated assignments are local variables too (N)."""
 
     @with_defers(result="n")
     def loop():

@@ -1,7 +1,7 @@
 """Named results when the function fails, recovers, or has an exception suppressed: section N.
 
-Named results are always compiled into the function, so these tests use `with_defers` itself, not the fixture `way`. The values
-are those of the same programs in Go.
+Named results are always compiled into the function, so these tests use `with_defers` itself, not
+the fixture `way`. The values are those of the same programs in Go.
 """
 
 import pytest
@@ -19,7 +19,7 @@ from tests.managers import Answering
 
 
 def test_an_exception_propagates():
-    """An exception leaves the function whatever is in the variable (N)."""
+    """An exception leaves the function, whatever the variable holds (N)."""
     events = []
 
     @with_defers(result="err")
@@ -36,7 +36,7 @@ def test_an_exception_propagates():
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), GeneratorExit()])
 def test_an_exit_propagates(error):
-    """An exit that no `recover` takes leaves the function, its calls run: Go's Goexit (N, P3)."""
+    """An exit that is not recovered leaves the function after its calls: Go's Goexit (N, P3)."""
     events = []
 
     @with_defers(result="n")
@@ -57,7 +57,7 @@ def test_an_exit_propagates(error):
 
 
 def test_recovery_gives_the_current_value():
-    """After a recovery the caller gets what is in the variable, changed by the recovering call or not (N, P4)."""
+    """After a recovery the caller gets the variable's value, changed or not (N, P4)."""
 
     @with_defers(result="n")
     def unchanged():
@@ -100,7 +100,7 @@ def test_recovery_of_several():
 
 
 def test_a_call_fails_after_the_return():
-    """What `return` assigned stays assigned when a deferred call fails and an outer one recovers (N, P4, P5)."""
+    """A value assigned by `return` survives a failing call and an outer recovery (N, P4, P5)."""
     seen = []
 
     @with_defers(result="n")
@@ -125,7 +125,7 @@ def test_a_call_fails_after_the_return():
 
 
 def test_a_panic_in_the_return():
-    """A `return` whose expression fails assigns nothing (N)."""
+    """A `return` with a failing expression assigns nothing (N)."""
 
     @with_defers(result="n")
     def f():
@@ -140,7 +140,7 @@ def test_a_panic_in_the_return():
 
 
 def test_a_panic_is_replaced_and_recovered():
-    """A panic of a deferred call replaces the one in flight, and is recovered by an outer call (N, P5)."""
+    """A call's panic replaces the one in flight; an outer call recovers it (N, P5)."""
     seen = []
 
     @with_defers(result="n")
@@ -165,7 +165,7 @@ def test_a_panic_is_replaced_and_recovered():
 
 
 def test_calls_after_a_recovery_change_the_result():
-    """The calls that remain after a recovery run as on a return, and change the result (N, P4, D10)."""
+    """The calls after a recovery run as on a return, and change the result (N, P4, D10)."""
     events = []
 
     @with_defers(result="n")
@@ -189,7 +189,7 @@ def test_calls_after_a_recovery_change_the_result():
 
 
 def test_errdefer_and_okdefer():
-    """An `okdefer` call changes the result; an `errdefer` call changes what a recovery returns (N, D10)."""
+    """An `okdefer` call changes the result, an `errdefer` call that of a recovery (N, D10)."""
 
     @with_defers(result="n")
     def f(error):
@@ -214,7 +214,7 @@ def test_errdefer_and_okdefer():
 
 
 def test_a_suppressing_context_manager():
-    """When a context manager's exit suppresses the exception, the caller gets the current value (N, D11)."""
+    """If a context manager suppresses the exception, the caller gets the current value (N, D11)."""
     events = []
 
     @with_defers(result="n")
@@ -228,7 +228,10 @@ def test_a_suppressing_context_manager():
 
 
 def test_a_suppressing_context_manager_among_defers():
-    """Calls deferred before a suppressing context manager run as on a return, and change the result (N, D11)."""
+    """Calls deferred before a suppressing manager run as on a return (N, D11).
+
+    They change the result.
+    """
     events = []
 
     @with_defers(result="n")
@@ -252,7 +255,7 @@ def test_a_suppressing_context_manager_among_defers():
 
 
 def test_a_suppressing_context_manager_in_a_loop():
-    """The same with context managers entered in a loop (N, D8, D11)."""
+    """Suppressing managers entered in a loop do the same (N, D8, D11)."""
     events = []
 
     @with_defers(result="n")

@@ -1,6 +1,7 @@
-"""Names that no result can have, and functions that can have none: section N.
+"""Refused names of results, and functions that can have none: section N.
 
-Named results are always compiled into the function, so these tests use `with_defers` itself, not the fixture `way`.
+Named results are always compiled into the function, so these tests use `with_defers` itself, not
+the fixture `way`.
 """
 
 import linecache
@@ -14,22 +15,23 @@ from godefer import (
     with_defers,
 )
 
-# What is refused
+# Refused names
 
 
 def refused(fn, result):
-    """The message of the DeferError that decorating *fn* raises, after the part that names the function and its place."""
+    """Return the message of the DeferError for *fn*, without its leading name and place."""
     with pytest.raises(DeferError) as caught:
         with_defers(result=result)(fn)
     code = fn.__code__
-    start = f"with_defers(result={result!r}) on {code.co_qualname} ({code.co_filename}:{code.co_firstlineno}): "
+    place = f"{code.co_filename}:{code.co_firstlineno}"
+    start = f"with_defers(result={result!r}) on {code.co_qualname} ({place}): "
     message = str(caught.value)
     assert message.startswith(start)
     return message[len(start) :]
 
 
 def test_not_a_variable():
-    """A name that the function does not bind is a DeferError at decoration that says to assign it (N)."""
+    """Decorating refuses a name that the function does not bind, and says to assign it (N)."""
 
     def f():
         n = 1
@@ -65,7 +67,7 @@ def test_a_variable_of_another_scope():
 
 
 def test_a_parameter():
-    """A parameter, of any kind, is a DeferError at decoration (N)."""
+    """Decorating refuses a parameter of any kind (N)."""
 
     def f(a, /, b, *c, d=1, **e):
         defer(int)
@@ -80,7 +82,7 @@ def test_a_parameter():
 
 
 def test_an_async_generator():
-    """An async generator has no return value: a DeferError at decoration says so (N)."""
+    """Decorating refuses an async generator, which has no return value (N)."""
 
     async def f():
         n = 1
@@ -94,7 +96,7 @@ def test_an_async_generator():
 
 @pytest.mark.parametrize("result", [3, [], ["n"], (), ("n", 3), "", b"n"])
 def test_not_names(result):
-    """What is neither a name nor a tuple of names is a DeferError at decoration (N)."""
+    """Decorating refuses a result that is neither a name nor a tuple of names (N)."""
 
     def f():
         n = 1
@@ -105,7 +107,7 @@ def test_not_names(result):
 
 
 def test_a_name_twice():
-    """Names that do not differ are a DeferError at decoration (N)."""
+    """Decorating refuses equal names (N)."""
 
     def f():
         n = 1
@@ -116,7 +118,7 @@ def test_a_name_twice():
 
 
 def test_a_name_that_an_except_clause_deletes():
-    """`except … as err` deletes err at its end, so that it cannot be the result: a DeferError at decoration (N)."""
+    """Decorating refuses a name that `except … as` binds, since the clause deletes it (N)."""
 
     def f():
         try:
@@ -128,7 +130,7 @@ def test_a_name_that_an_except_clause_deletes():
 
 
 def test_without_source():
-    """A function whose source is not there is a DeferError at decoration that says what is missing (N, R3)."""
+    """Decorating refuses a function without source, and gives the reason (N, R3)."""
     namespace = {"defer": defer}
     exec("def f():\n    n = 1\n    defer(print, n)\n    return n\n", namespace)
     message = refused(namespace["f"], "n")
@@ -137,7 +139,7 @@ def test_without_source():
 
 
 def test_a_source_that_was_edited(tmp_path):
-    """A function whose file now holds another text is a DeferError at decoration, not that text's function (N, R3)."""
+    """Decorating refuses a function if its file has changed (N, R3)."""
     path = tmp_path / "edited.py"
     path.write_text("def f():\n    n = 1\n    defer(print, n)\n    return n\n")
     namespace = {"defer": defer}
@@ -147,8 +149,8 @@ def test_a_source_that_was_edited(tmp_path):
     assert "named results need" in refused(namespace["f"], "n")
 
 
-def test_what_cannot_be_open_coded():
-    """A function in which `defer` is passed as a value is a DeferError at decoration that says why (N, R3)."""
+def test_a_function_that_cannot_be_open_coded():
+    """Decorating refuses a function that passes `defer` as a value, and says why (N, R3)."""
 
     def f():
         n = 1
@@ -163,7 +165,7 @@ def test_what_cannot_be_open_coded():
 
 
 def test_open_coding_turned_off(monkeypatch):
-    """With GODEFER_OPEN_CODED=0 a function with a named result is compiled all the same (N, R4)."""
+    """GODEFER_OPEN_CODED=0 does not stop the compilation of named results (N, R4)."""
     monkeypatch.setenv("GODEFER_OPEN_CODED", "0")
 
     @with_defers(result="n")

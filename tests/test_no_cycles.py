@@ -18,7 +18,7 @@ COUNTS_REFERENCES = sys.implementation.name == "cpython"
 
 
 class Argument:
-    """What a deferred call is given; `kept` is told of each."""
+    """An argument for a deferred call; `kept` is told of each."""
 
     kept = []
 
@@ -58,7 +58,7 @@ async def recovers_later(argument):
 
 
 class Manager:
-    """A context manager that is an argument too."""
+    """A context manager that is also an argument."""
 
     def __init__(self, argument, result=None, error=None):
         self.argument = argument
@@ -86,7 +86,8 @@ def helper(argument):
     defer(clean_up, argument)
 
 
-# Each of these makes a function that calls a decorated function once, which exits in its own way.
+# Each of these makes a function that calls a decorated function once. That function exits in its
+# own way.
 
 
 def raises(way):
@@ -521,22 +522,22 @@ EXPECTED = (ValueError, KeyError, TypeError, RuntimeError, SystemExit, asyncio.C
 
 
 def call(function):
-    """Call it with a new Argument, and keep nothing of what it raises."""
+    """Call it with a new Argument, and keep nothing of its exception."""
     try:
         function(Argument())
     except EXPECTED:
         pass
 
 
-# CPython frees at once what nothing refers to, and its collector tells how much it found in cycles. PyPy frees it when
-# it collects, cycles or not, and does not tell; there the rule says that nothing of godefer keeps it for longer.
+# CPython frees unreferenced objects at once, and its collector counts the objects in cycles. PyPy
+# frees both alike when it collects, and counts nothing; there the tests require only that godefer
+# keeps nothing longer.
 
 
 def alive():
-    """The arguments that are still there."""
-    for _ in range(
-        0 if COUNTS_REFERENCES else 3
-    ):  # what a finalizer has let go of, the next collection frees
+    """Return the arguments that are still alive."""
+    # The next collection frees the objects that a finalizer has dropped.
+    for _ in range(0 if COUNTS_REFERENCES else 3):
         gc.collect()
     return [argument for ref in Argument.kept if (argument := ref()) is not None]
 
@@ -553,7 +554,7 @@ def collector_disabled():
         yield
         return
     gc.disable()
-    gc.freeze()  # what was there before is not looked through again
+    gc.freeze()  # leave older objects out of the next collections
     try:
         yield
     finally:
@@ -563,12 +564,11 @@ def collector_disabled():
 
 @pytest.mark.parametrize("make", EXITS, ids=lambda make: make.__name__)
 def test_a_thousand_exits_leave_nothing(way, make):
-    """A thousand exits leave no garbage and nothing in the pool's nodes, and their arguments are gone at once (D9)."""
-    before = dict(
-        live
-    )  # empty, but for the coroutines that other tests have dropped and PyPy never closes
+    """A thousand exits leave no garbage, free their arguments and empty their nodes (D9)."""
+    # Empty, except for coroutines that other tests have dropped and PyPy never closes.
+    before = dict(live)
     function = make(way)
-    before = dict(live)  # of other tests, whose threads may be waiting for ever
+    before = dict(live)  # threads of other tests may wait for ever
     call(function)
     Argument.kept.clear()
     with collector_disabled():
@@ -595,7 +595,7 @@ def test_a_thousand_exits_leave_nothing(way, make):
 
 
 def test_a_thousand_cancelled_tasks_leave_no_cycle(way):
-    """A thousand real tasks, cancelled while they wait, leave nothing to the garbage collector either (D9)."""
+    """A thousand tasks cancelled while they wait leave nothing to the garbage collector (D9)."""
 
     async def later(argument):
         await asyncio.sleep(0)
@@ -615,7 +615,7 @@ def test_a_thousand_cancelled_tasks_leave_no_cycle(way):
         except asyncio.CancelledError:
             pass
         del task
-        await asyncio.sleep(0)  # the loop, too, lets go of the task
+        await asyncio.sleep(0)  # the event loop, too, frees the task
 
     async def main():
         await cancel_one()
@@ -665,7 +665,7 @@ def test_a_normal_exit_leaves_no_cycle(way):
 
 
 def test_the_recovered_exception_is_released(way):
-    """While the remaining calls run, nothing keeps a recovered exception or its frames alive (D9, P4)."""
+    """While the remaining calls run, nothing keeps a recovered exception alive (D9, P4)."""
     references, seen = [], []
 
     class Error(Exception):
@@ -694,7 +694,7 @@ def test_the_recovered_exception_is_released(way):
 
 @pytest.mark.parametrize("error", [None, KeyError()])
 def test_a_call_made_in_a_loop_is_let_go_of_before_the_next_one(way, error):
-    """What was deferred in a loop is held by nothing of godefer once it was called, while the next call runs (D8, D9)."""
+    """A deferred call of a loop is freed before the next call runs (D8, D9)."""
     events = []
 
     class Callee:
@@ -740,7 +740,7 @@ def test_a_returned_exception(way):
 
 
 def test_a_misplaced_statement_keeps_nothing():
-    """A DeferError outside of any decorated function keeps its arguments no longer than the exception lives (D9, D3)."""
+    """A DeferError outside of decorated functions frees its arguments with itself (D9, D3)."""
     before = dict(live)
     with contextlib.suppress(DeferError):
         helper(Argument())

@@ -1,4 +1,4 @@
-"""Decorating changes nothing in the process that anybody else could notice."""
+"""Decorating leaves no trace in the process."""
 
 import linecache
 import os
@@ -25,7 +25,7 @@ def f(x):
 
 
 def run(*arguments, **environment):
-    """Run Python; what it printed on both streams, in lines."""
+    """Run Python; return the lines of both its output streams."""
     environment = {"GODEFER_CACHE": "0", **environment}
     done = python("-B", *arguments, stderr=subprocess.STDOUT, **environment)
     assert done.returncode == 0, done.stdout
@@ -33,7 +33,7 @@ def run(*arguments, **environment):
 
 
 def global_state():
-    """What a program can see of the settings that all of it shares."""
+    """Return the state of the settings that all of a program shares."""
     return {
         "filters": (id(warnings.filters), list(warnings.filters)),
         "hooks": (warnings.showwarning, warnings.formatwarning, sys.excepthook, sys.displayhook),
@@ -62,7 +62,7 @@ def test_global_state(way, tmp_path):
 
 
 def test_an_unclosed_file_at_exit(tmp_path):
-    """Under `-X dev` a file that is left open is reported at exit, after decorating as before (R1)."""
+    """Under `-X dev` a file left open is reported at exit, after decorating as before (R1)."""
     script = tmp_path / "script.py"
     script.write_text(
         "from godefer import defer, with_defers\n"
@@ -74,7 +74,7 @@ def test_an_unclosed_file_at_exit(tmp_path):
 
 
 def test_a_warning_that_was_shown(tmp_path):
-    """A warning that is shown once for its line is not shown again because of a decoration (R1)."""
+    """A warning shown once for its line is not shown again because of a decoration (R1)."""
     script = tmp_path / "script.py"
     script.write_text(
         "import warnings\n"
@@ -91,7 +91,7 @@ def test_a_warning_that_was_shown(tmp_path):
 
 
 def test_without_the_module_warnings(tmp_path):
-    """A program that has not imported `warnings` is not told of its SyntaxWarnings again (R1)."""
+    """A program without `warnings` imported gets its SyntaxWarnings only once (R1)."""
     (tmp_path / "module.py").write_text(
         "import sys\nfrom godefer import defer, with_defers, explain\n"
         "before = 'warnings' in sys.modules\n@with_defers\n"
@@ -105,7 +105,7 @@ def test_without_the_module_warnings(tmp_path):
 
 @pytest.mark.parametrize("category", [SyntaxWarning, UserWarning])
 def test_the_warnings_of_other_threads(tmp_path, category):
-    """While one thread decorates, no warning of another one is lost (R1)."""
+    """While one thread decorates, no warning of another thread is lost (R1)."""
     path = tmp_path / "module.py"
     path.write_text(WARNS)
     stop = threading.Event()
@@ -159,7 +159,7 @@ async def g(x):
 
 
 def test_lowered_code_is_without_warnings(tmp_path, monkeypatch):
-    """The compiler has nothing to warn of in lowered code, so nothing needs to be silenced (R1)."""
+    """Lowered code gives the compiler nothing to warn of, so nothing is silenced (R1)."""
     path = tmp_path / "module.py"
     path.write_text(ALL_SHAPES)
     names = {name: getattr(godefer, name) for name in godefer.__all__}

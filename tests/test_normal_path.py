@@ -1,4 +1,4 @@
-"""The normal path of an open-coded function: the calls that it makes, and the frames (R1)."""
+"""The calls and frames of an open-coded function on the normal path (R1)."""
 
 import dis
 import sys
@@ -10,7 +10,7 @@ from godefer import defer, errdefer, explain, okdefer, with_defers
 
 
 def segment(lines, position):
-    """The source text at *position*, which is on one line."""
+    """Return the source text at *position*, which is on one line."""
     start, end, column, end_column = position
     if start is None:
         return None
@@ -19,7 +19,7 @@ def segment(lines, position):
 
 
 def is_none(instructions, i):
-    """The variable that the conditional jump at *i* compares with None, and whether one that is None goes on without a jump."""
+    """Return the variable that the jump at *i* tests, and whether None falls through."""
     name = instructions[i].opname
     while instructions[i - 1].opname == "EXTENDED_ARG":
         i -= 1
@@ -30,9 +30,10 @@ def is_none(instructions, i):
 
 
 def normal_paths(fn):
-    """The texts of what is called, in turn, on each path through *fn* that no exception takes.
+    """Return the texts of the calls on each path through *fn* without an exception.
 
-    Deferred calls are taken to return None, and the function not to fail; of other branches both are walked, each at most once.
+    Deferred calls are taken to return None, and the function not to fail. At other branches both
+    ways are walked, each at most once.
     """
     lines = Path(fn.__code__.co_filename).read_text().splitlines()
     instructions = list(dis.get_instructions(fn))
@@ -138,14 +139,14 @@ EIGHT = ("work(x)", *(f"defer(note, x, {i})" for i in range(7, 0, -1)), "defer(n
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_calls_on_the_normal_path(function, expected):
-    """On the way that no exception takes, the code calls what the body calls and the deferred, and nothing else (R1)."""
+    """Without an exception the code makes only the body's calls and the deferred ones (R1)."""
     decorated = with_defers(function)
     assert explain(decorated).way == "open-coded"
     assert normal_paths(decorated) == expected
 
 
 def test_calls_on_the_normal_path_of_a_loop():
-    """A loop's calls are pushed and drained without a call but their own (R1)."""
+    """The code pushes and drains a loop's calls without other calls (R1)."""
 
     def f(xs):
         for x in xs:
@@ -154,7 +155,7 @@ def test_calls_on_the_normal_path_of_a_loop():
 
     decorated = with_defers(f)
     assert explain(decorated).way == "open-coded"
-    # The third is what follows when an exception was stopped; its call, of the runtime, stands nowhere.
+    # The third path follows a stopped exception; its call to the runtime has no position.
     assert normal_paths(decorated) >= {("work(xs)",), ("work(xs)", "defer(note, x)")}
     called = {call for calls in normal_paths(decorated) for call in calls}
     assert called - {None} == {"work(xs)", "defer(note, x)"}
@@ -162,7 +163,7 @@ def test_calls_on_the_normal_path_of_a_loop():
 
 @pytest.mark.parametrize("function", [one, eight, keyword, several_returns, others, condition])
 def test_frames_of_the_normal_path(function):
-    """A profiler sees no function of godefer's called when an open-coded function returns (R1)."""
+    """A profiler sees no call of godefer when an open-coded function returns (R1)."""
     decorated = with_defers(function)
     called = []
 

@@ -1,4 +1,4 @@
-"""A callee that cannot be called fails when it is called, at exit, as a nil function does in Go: rule D7."""
+"""A callee that is not callable fails when it is called, as a nil function in Go: rule D7."""
 
 import asyncio
 import traceback
@@ -11,14 +11,14 @@ NOT_CALLABLE = [None, 42, "text", [], object()]
 
 
 def hints(error):
-    """The notes of *error*, but for the one on where the call was deferred."""
+    """Return the notes of *error*, except the one with the place of the `defer`."""
     return [note for note in getattr(error, "__notes__", []) if not note.startswith("deferred at ")]
 
 
 @pytest.mark.parametrize("callee", NOT_CALLABLE, ids=lambda callee: type(callee).__name__)
 @pytest.mark.parametrize("kind", ["function", "generator", "coroutine"])
 def test_it_fails_at_the_exit_and_the_others_run(way, callee, kind):
-    """The statement itself accepts the callee; the exit raises the interpreter's TypeError, and the others run (D7)."""
+    """The exit, not the statement, raises the TypeError, and the other calls run (D7)."""
     ran = []
 
     @way
@@ -57,7 +57,7 @@ def test_it_fails_at_the_exit_and_the_others_run(way, callee, kind):
 
 
 def test_the_traceback_shows_the_statement(way):
-    """The last line of the traceback is the `defer` statement that was given the callee (D7)."""
+    """The traceback ends at the `defer` statement with the callee (D7)."""
 
     @way
     def f(callee):
@@ -72,7 +72,7 @@ def test_the_traceback_shows_the_statement(way):
 
 
 @pytest.mark.parametrize("callee", [None, 42], ids=["None", "42"])
-def test_what_was_in_flight_is_the_context(way, callee):
+def test_the_exception_in_flight_is_the_context(way, callee):
     """When the body has failed, its exception is the context of the TypeError (D7, D5)."""
 
     @way
@@ -87,7 +87,7 @@ def test_what_was_in_flight_is_the_context(way, callee):
 
 @pytest.mark.parametrize("kind", ["function", "coroutine"])
 def test_none_gets_a_note_that_asks_whether_it_was_called(way, kind):
-    """For None a note asks whether the function was called instead of passed, as in `defer(f.close())` (D7)."""
+    """The error for None asks in a note whether the function was called, not passed (D7)."""
 
     @way
     def function(close):
@@ -105,7 +105,7 @@ def test_none_gets_a_note_that_asks_whether_it_was_called(way, kind):
 
 
 def test_none_gets_the_note_under_a_condition_too(way):
-    """A conditional `defer(None)` fails as any other does, with the note (D7, D8)."""
+    """A conditional `defer(None)` fails as any other, with the note (D7, D8)."""
 
     @way
     def f(close):
@@ -119,7 +119,7 @@ def test_none_gets_the_note_under_a_condition_too(way):
 
 
 def test_the_note_comes_with_the_other_statements_too(way):
-    """`errdefer(None)` and `okdefer(None)` fail like `defer(None)`, when their turn comes and only then (D7, D10)."""
+    """`errdefer(None)` and `okdefer(None)` fail like `defer(None)`, at their turn (D7, D10)."""
 
     @way
     def f(error):
@@ -155,7 +155,7 @@ def test_other_errors_get_no_note(way):
 
 @pytest.mark.parametrize("callees", [[None], [None, None]], ids=["one", "two"])
 def test_the_note_in_a_loop_of_a_function_that_fails(way, callees):
-    """A None that was deferred in a loop gets the note as well, when the function fails (D7)."""
+    """A None deferred in a loop gets the note too, if the function fails (D7)."""
 
     @way
     def f():

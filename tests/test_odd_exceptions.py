@@ -1,4 +1,4 @@
-"""Exceptions with attributes of their own making, and objects with a `__del__`, are treated as by a hand-written `finally`."""
+"""Exceptions with odd attributes, and objects with `__del__`, behave as in a `finally`."""
 
 import sys
 
@@ -9,28 +9,28 @@ from tests.helpers import raise_it
 
 
 class Delegating(Exception):
-    """Has for attributes what it was given, as a client's error may have those of the answer."""
+    """An exception that delegates its attributes, as a client's error to its response."""
 
     def __getattr__(self, name):
         return self.args[0][name]
 
 
 class Anything(Exception):
-    """Has every attribute."""
+    """An exception with every attribute."""
 
     def __getattr__(self, name):
         return "any"
 
 
 class Endless(Exception):
-    """Asks itself."""
+    """An exception with attributes that recurse without end."""
 
     def __getattr__(self, name):
         return getattr(self, name)
 
 
 class NotItself(Exception):
-    """Says that it is another, and its `with_traceback` does something else."""
+    """An exception that claims another class and has a different `with_traceback`."""
 
     @property
     def __class__(self):
@@ -48,8 +48,8 @@ def odd(request):
     return type(request.param)(*request.param.args)
 
 
-def test_it_is_recovered(way, odd):
-    """`recover` returns it, and the function returns (P2, P4)."""
+def test_an_odd_exception_is_recovered(way, odd):
+    """`recover` returns an odd exception, and the function returns (P2, P4)."""
     got = []
 
     @way
@@ -61,8 +61,8 @@ def test_it_is_recovered(way, odd):
     assert got == [odd]
 
 
-def test_it_is_recovered_in_a_loop(way, odd):
-    """So it is where the calls are in a list (P2, D8)."""
+def test_an_odd_exception_is_recovered_in_a_loop(way, odd):
+    """`recover` returns an odd exception in a call of a loop, too (P2, D8)."""
     got = []
 
     @way
@@ -76,8 +76,8 @@ def test_it_is_recovered_in_a_loop(way, odd):
 
 
 @pytest.mark.parametrize("loop", [False, True])
-def test_a_call_that_raises_it(way, odd, loop):
-    """A deferred call that raises it is the one in flight from then on, and the others run (D5)."""
+def test_a_call_that_raises_an_odd_exception(way, odd, loop):
+    """An odd exception of a deferred call is in flight, and the other calls run (D5)."""
     events = []
 
     @way
@@ -96,7 +96,7 @@ def test_a_call_that_raises_it(way, odd, loop):
 
 
 def test_a_coroutine_and_a_generator(way, odd):
-    """It leaves a coroutine and a generator as it was raised, after the deferred calls (D2)."""
+    """An odd exception leaves a coroutine and a generator unchanged, after the calls (D2)."""
     events = []
 
     @way
@@ -121,7 +121,7 @@ def test_a_coroutine_and_a_generator(way, odd):
 
 
 def test_in_a_scope(odd):
-    """A scope recovers it, and is left by it, as a function is (S)."""
+    """A scope recovers an odd exception, and lets one leave, as a function does (S)."""
     got = []
     with defer_scope() as defer:
         defer(lambda: got.append(recover()))
@@ -135,7 +135,7 @@ def test_in_a_scope(odd):
 
 
 def test_a_context_manager_is_told_its_real_type(way):
-    """`using` passes the type that the exception is of, as `with` does, whatever its `__class__` says (D11)."""
+    """`using` passes the real type of the exception, whatever its `__class__` says (D11)."""
     told = []
 
     class Manager:
@@ -163,7 +163,7 @@ def test_a_context_manager_is_told_its_real_type(way):
 
 
 def test_an_exception_that_is_raised_again_and_again_has_one_note(way):
-    """An exception object that each of many calls raises does not collect a note each time (P6)."""
+    """An exception that many calls raise gets only one note (P6)."""
     shared = LookupError("always the same")
 
     @way
@@ -185,7 +185,7 @@ class Suppresses:
 
 
 def test_an_exit_that_was_suppressed_does_not_come_back(way):
-    """What a context manager has suppressed is over: an exit that it had aborted does not go on by a later recovery (P3, D11)."""
+    """A suppressed exit is over: a later recovery does not bring it back (P3, D11)."""
     shared = LookupError("the same each time")
 
     def replaces():
@@ -226,8 +226,8 @@ class RecoversWhenDropped:
 
 @at_once
 @pytest.mark.parametrize("loop", [False, True])
-def test_what_a_call_returned_does_not_recover(way, loop):
-    """The `__del__` of what a deferred call returned is no deferred call: it recovers nothing (P2)."""
+def test_the_result_of_a_call_does_not_recover(way, loop):
+    """The `__del__` of a deferred call's result is no deferred call: it recovers nothing (P2)."""
     RecoversWhenDropped.got.clear()
 
     @way
@@ -243,8 +243,8 @@ def test_what_a_call_returned_does_not_recover(way, loop):
 
 
 @at_once
-def test_what_an_awaited_call_returned_does_not_recover(way):
-    """Nor is it in a coroutine (P2)."""
+def test_the_result_of_an_awaited_call_does_not_recover(way):
+    """The `__del__` of a result recovers nothing in a coroutine either (P2)."""
     RecoversWhenDropped.got.clear()
 
     @way
@@ -258,7 +258,7 @@ def test_what_an_awaited_call_returned_does_not_recover(way):
 
 
 def test_an_exit_that_is_none_fails_when_it_is_called(way):
-    """A context manager whose `__exit__` is None is entered, and fails at the exit, in the interpreter's words (D11)."""
+    """A manager with None as `__exit__` is entered, and fails at the exit, as in `with` (D11)."""
     events = []
 
     class Half:

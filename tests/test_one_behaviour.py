@@ -1,9 +1,10 @@
-"""Both ways of running, and nested statements written out, do the same (R3): random functions, each run in all three.
+"""Random functions do the same in both ways and as nested statements (R3).
 
-A program is the source of a few functions. It is run open-coded, the runtime way, and as a reference, in which the same body stands
-inside of twelve nested statements: ``try: … finally:``, or, where something may recover, ``with``, which can suppress. The clean-up
-of the i-th of them from outside is the i-th deferred call. So the interpreter itself decides when the reference's calls run and how
-its exceptions are chained; only `recover` is modelled here.
+A program is the source of a few functions. It runs open-coded, the runtime way, and as a reference.
+The reference has the same body inside of twelve nested statements: ``try: … finally:``, or ``with``
+where something may recover, since ``with`` can suppress. The i-th of them from outside makes the
+i-th deferred call. So the interpreter itself decides when the reference's calls run and how its
+exceptions are chained; only `recover` is modelled here.
 """
 
 import asyncio
@@ -32,20 +33,19 @@ from tests.programs.vocabulary import (
 )
 from tests.programs.writer import Program
 
-EXAMPLES = os.environ.get(
-    "GODEFER_EXAMPLES"
-)  # a number: that many new ones, instead of always the same few
+# The number of new examples, instead of always the same few.
+EXAMPLES = os.environ.get("GODEFER_EXAMPLES")
 SETTINGS = settings(
     max_examples=int(EXAMPLES or 100),
     derandomize=EXAMPLES is None,
     database=None,
     deadline=None,
-    suppress_health_check=list(HealthCheck),  # a program takes as many choices as it takes
+    suppress_health_check=list(HealthCheck),  # a program may need many choices
 )
 
 
 class Script:
-    """What is done to a suspended function, step by step; afterwards it is resumed until it ends."""
+    """The steps of the driver of a suspended function; afterwards it resumes until the end."""
 
     def __init__(self, actions):
         self.actions = iter(actions)
@@ -53,8 +53,9 @@ class Script:
 
     def next(self, suspended, *, awaiting=False):
         what, how = next(self.actions, ("send", None))
-        # Not thrown into what a coroutine awaits: GeneratorExit. That is closed instead, and answers in an order which depends on
-        # the coroutines in between (PEP 380), which are not the same ones in the reference.
+        # GeneratorExit is not thrown into an awaited object. Python closes that instead, and the
+        # order of the answers depends on the coroutines in between (PEP 380). The reference has
+        # other ones.
         if (what == "close" or how is GeneratorExit) and (
             awaiting or awaits_deferred_call(suspended)
         ):
@@ -66,7 +67,7 @@ class Script:
 
 
 def awaits_deferred_call(suspended):
-    """Is the coroutine, of a reference, in a deferred call?"""
+    """Return whether a coroutine of the reference is in a deferred call."""
     while suspended is not None:
         if getattr(suspended, "cr_code", None) is Level.__aexit__.__code__:
             return True
@@ -75,11 +76,11 @@ def awaits_deferred_call(suspended):
 
 
 def drive(kind, function, script):
-    """Run *function*, doing what *script* says whenever it is suspended; note what happens each time."""
+    """Run *function* and take a step of *script* at each suspension; return the outcomes."""
     outcomes = []
 
     def step(action, *args):
-        """Do one thing; true if it has left what is suspended so."""
+        """Take one step; return whether the function is suspended again."""
         try:
             result = action(*args)
         except (StopIteration, StopAsyncIteration) as stop:
@@ -119,7 +120,7 @@ IGNORED = "ignored GeneratorExit"
 
 
 def chain(error):
-    """All that is to be equal of an exception and those that it leads to."""
+    """Describe an exception with its contexts and causes, for a comparison."""
     described, numbers, queue = [], {}, [error]
 
     def number(error):
@@ -154,7 +155,10 @@ NUMBERS = count()
 
 
 def run_all(directory, kind, program, script, monkeypatch):
-    """Run the program as the reference and in the two ways; returns of each the events, the outcomes and what could not be raised."""
+    """Run the program as the reference and in the two ways.
+
+    Return the events, outcomes and unraisable exceptions of each.
+    """
     results = {}
     for way in ("reference", "open-coded", "runtime"):
         events, unraisable = [], []
@@ -218,7 +222,7 @@ KINDS_HERE = [
 
 @pytest.mark.parametrize("kind", KINDS_HERE)
 def test_one_behaviour(kind, tmp_path, monkeypatch):
-    """A function does the same open-coded, the runtime way, and written out with nested statements (R3, D5)."""
+    """A function does the same open-coded, the runtime way, and as nested statements (R3, D5)."""
 
     @SETTINGS
     @given(st.data())

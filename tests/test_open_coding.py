@@ -18,7 +18,7 @@ ROOT = str(Path(godefer.__file__).resolve().parent.parent)
 
 
 def noted(fn):
-    """The way, and each statement with its shape."""
+    """Return the way, and each statement with its shape."""
     explanation = explain(fn)
     return explanation.way, [(site.statement, site.shape) for site in explanation.defers]
 
@@ -46,7 +46,7 @@ def test_function(events):
 
 
 def test_no_wrapper(events):
-    """An open-coded function is called directly: there is no wrapper and no frame of godefer's (R1)."""
+    """An open-coded function is called directly, without wrapper or frame of godefer (R1)."""
     frames = []
 
     def note():
@@ -119,7 +119,7 @@ def test_generator(events):
 
 
 def test_coroutine_function(events):
-    """A coroutine function is open-coded, with what it awaits at its exit (R1, D6)."""
+    """A coroutine function is open-coded, and awaits at its exit (R1, D6)."""
 
     async def close():
         await asyncio.sleep(0)
@@ -181,7 +181,7 @@ def test_generator_based_coroutine(events):
 
 
 def test_shapes(events):
-    """A statement is inline at the top level, conditional below it, and a list in a loop (R1, D8)."""
+    """A statement is inline at the top level, else conditional, in a loop a list (R1, D8)."""
 
     @with_defers
     def f(x, cm):
@@ -247,7 +247,7 @@ def test_attribute(events):
 
 
 def test_attribute_of_a_package(events, monkeypatch):
-    """An attribute of an attribute is looked at too, if the way to it is modules (R1)."""
+    """An attribute of an attribute is resolved through modules (R1)."""
     package, module = types.ModuleType("package"), types.ModuleType("package.cleanup")
     package.cleanup, module.run_later = module, defer
     monkeypatch.setitem(globals(), "package", package)
@@ -262,7 +262,7 @@ def test_attribute_of_a_package(events, monkeypatch):
 
 
 def test_closure_variable(events):
-    """A name that an enclosing function holds is looked up in its cell, anew for each function that is made (R1)."""
+    """A closure variable is looked up in its cell, for each new function again (R1)."""
 
     def make(postpone, module):
         @with_defers
@@ -283,7 +283,7 @@ def test_closure_variable(events):
 
 
 def test_builtin(events, monkeypatch):
-    """A builtin name is looked up as the interpreter does it (R1)."""
+    """A builtin name is looked up as by the interpreter (R1)."""
     monkeypatch.setattr("builtins.postpone", defer, raising=False)
 
     @with_defers
@@ -296,7 +296,7 @@ def test_builtin(events, monkeypatch):
 
 
 def test_somebody_else_s_defer(events):
-    """A function of the name that is not godefer's is called as any other (R1)."""
+    """Another function with the name of a statement is called as any other (R1)."""
 
     def outer(defer):
         @with_defers
@@ -312,7 +312,7 @@ def test_somebody_else_s_defer(events):
     assert events == [2, 1]
 
 
-# What runs the runtime way instead, and works
+# Functions that run the runtime way instead
 
 
 def used_as_a_value(events):
@@ -366,7 +366,10 @@ def declares_global(events):
     ],
 )
 def test_runtime_way(function, reason, events):
-    """What open coding cannot prove runs the runtime way, with the same result and the reason in `explain` (R2, R4)."""
+    """A function that open coding cannot prove runs the runtime way (R2, R4).
+
+    Its result is the same, and `explain` has the reason.
+    """
     decorated = with_defers(function)
     assert noted(decorated) == ("runtime", [])
     assert explain(decorated).reason.startswith(reason)
@@ -378,7 +381,7 @@ def test_runtime_way(function, reason, events):
     "call", ["defer()", "defer(*())", "using()", "x = using(1, 2)", "errdefer(k=1)"]
 )
 def test_malformed(call, load):
-    """A statement with missing or wrong arguments raises the TypeError that its call always raises (R2)."""
+    """A statement with missing or wrong arguments raises the same TypeError as its call (R2)."""
     f = load(f"from godefer import *\n@with_defers\ndef f():\n    {call}\n").f
     assert explain(f).way == "runtime"
     with pytest.raises(TypeError, match="argument"):
@@ -403,7 +406,7 @@ def inner(events):
 
 
 def nested(blocks, defers):
-    """A function with *blocks* nested blocks and *defers* defers before them, of its own file."""
+    """Return a function of its own file with nested *blocks* below so many *defers*."""
     return NESTED.format(
         defers="".join(f"    defer(events.append, {i})\n" for i in range(defers)),
         blocks="".join(f"    {' ' * i}try:\n" for i in range(blocks)),
@@ -440,7 +443,7 @@ def test_many_blocks_and_defers(blocks, defers, fails, load):
     sys.implementation.name == "pypy", reason="PyPy nests as many blocks as it is given"
 )
 def test_blocks_that_leave_no_room(load):
-    """A function whose own blocks leave no room for a single one runs the runtime way (R2)."""
+    """A function with too many nested blocks of its own runs the runtime way (R2)."""
     f = with_defers(load(nested(19, 2)).body)
     assert explain(f).way == "runtime"
     assert "too many statically nested blocks" in explain(f).reason
@@ -451,7 +454,10 @@ def test_blocks_that_leave_no_room(load):
 
 @pytest.mark.parametrize(("exits", "way"), [(40, "open-coded"), (41, "runtime")])
 def test_statements_times_exits(exits, way, load):
-    """Fifty statements are copied to forty exits; where there are more copies to make, the function runs the runtime way (R2, R4)."""
+    """Fifty statements are copied to forty exits, and not to forty-one (R2, R4).
+
+    With more copies to make, the function runs the runtime way.
+    """
     text = "from godefer import defer\ndef f(events):\n"
     text += "".join(f"    defer(events.append, {i})\n" for i in range(50))
     text += "".join(f"    if events == [{i}]: return {i}\n" for i in range(exits - 1))
@@ -473,7 +479,7 @@ def test_statements_times_exits(exits, way, load):
     [("0", "runtime"), ("1", "open-coded"), ("", "open-coded"), (None, "open-coded")],
 )
 def test_environment(value, way, load):
-    """GODEFER_OPEN_CODED=0, and only that, turns open coding off, but for named results, which need it (R4, N)."""
+    """Only GODEFER_OPEN_CODED=0 turns open coding off, except for named results (R4, N)."""
     text = (
         "from godefer import *\n"
         "@with_defers\ndef f():\n    defer(print)\n"

@@ -1,4 +1,4 @@
-"""The Go compiler as the judge (`tests/oracle`): the same programs, written in Go and in Python, do the same (D, P, N, R3)."""
+"""The Go compiler as the judge (`tests/oracle`): programs do the same in both (D, P, N, R3)."""
 
 import pytest
 
@@ -15,8 +15,8 @@ if go() is None:
 SEED = "corpus"
 PROGRAMS = 2000
 
-# Executed in at least as many places of the corpus's first 500 programs; what the features are, and what one of them counts, is in
-# `features`.
+# The least number of places that the corpus's first 500 programs execute of each feature.
+# `features` defines the features and their places.
 OFTEN = {
     "Assign outer result": 40,
     "Break": 5,
@@ -74,12 +74,15 @@ def corpus(count):
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    """Where the compiler keeps what it has built."""
+    """Return the folder of the compiler's build cache."""
     return tmp_path_factory.mktemp("oracle")
 
 
 def test_the_same_events_results_and_panics_as_go(directory):
-    """Random programs with nested defers, panics, recovers and exits log in Python, each way, what they log in Go (D2, P2, P3, P4, P5, N, R3)."""
+    """Random programs log the same in Go and in Python, each way (D2, P2, P3, P4, P5, N, R3).
+
+    They have nested defers, panics, recovers and exits.
+    """
     runner = Runner(directory, coroutines=4)
     programs = corpus(PROGRAMS)
     differences = runner.differences(programs)
@@ -90,21 +93,20 @@ def test_the_same_events_results_and_panics_as_go(directory):
             pytrace=False,
         )
     assert runner.runs == 2.5 * PROGRAMS
-    assert (
-        min(runner.functions.values()) > 2 * PROGRAMS
-    )  # the functions with defers really were run both ways
+    # The functions with defers really were run both ways.
+    assert min(runner.functions.values()) > 2 * PROGRAMS
 
 
 @pytest.mark.project
 def test_every_feature_is_executed(tmp_path):
-    """The programs do what they are for: each feature is executed in many of them, not only written."""
+    """Many of the random programs execute each feature; writing it is not enough."""
     _, executed = features.count(corpus(500), tmp_path)
     assert {name: executed[name] for name, least in OFTEN.items() if executed[name] < least} == {}
 
 
 @pytest.mark.project
 def test_a_difference_is_found_and_made_small(directory):
-    """Programs whose Python version never recovers are found to differ, and shrink to a panic and its recover."""
+    """Programs that never recover in Python differ, and shrink to a panic and its recover."""
 
     def without_recover(program, **options):
         return as_python.source(program, **options).replace("= recover()", "= None")
@@ -121,7 +123,7 @@ def test_a_difference_is_found_and_made_small(directory):
 
 @pytest.mark.project
 def test_the_command_compares(capsys):
-    """``python -m tests.oracle`` says how many programs it has compared, and that none differ."""
+    """``python -m tests.oracle`` prints the number of programs, and of differences."""
     assert main(["--seed", "command", "--count", "20", "--batch", "10"]) == 0
     *_, batch, summary = capsys.readouterr().out.splitlines()
     assert batch.startswith("20 programs, 0 differences, ")

@@ -1,4 +1,4 @@
-"""When deferred calls run, and in which order: rule D2."""
+"""The time and order of deferred calls: rule D2."""
 
 import asyncio
 import contextlib
@@ -66,7 +66,7 @@ def test_every_exit_of_a_function(way, how):
 
 @pytest.mark.parametrize("how", EXITS)
 def test_every_exit_of_a_coroutine_function(way, how):
-    """The calls of an async function run at each of its exits, the result being evaluated before (D2)."""
+    """An async function evaluates its result, then runs the calls, at each exit (D2)."""
     log = Log()
 
     @way
@@ -140,7 +140,7 @@ def test_a_closed_coroutine(way):
 
 
 def test_a_coroutine_that_never_started_has_deferred_nothing(way):
-    """A coroutine that is closed before its first step has run no statement, so no call (D2)."""
+    """A coroutine closed before its first step runs no statement, so no call (D2)."""
     log = Log()
 
     @way
@@ -156,7 +156,7 @@ GENERATOR_EXITS = ["exhausted", "returns", "closed", "dropped", "thrown into", "
 
 @pytest.mark.parametrize("how", GENERATOR_EXITS)
 def test_every_exit_of_a_generator(way, how):
-    """The calls run when a generator is exhausted, returns, raises, is closed, dropped or thrown into, not before (D2)."""
+    """A generator runs its calls when it ends, closed, dropped or thrown into too (D2)."""
     log = Log()
 
     @way
@@ -199,7 +199,7 @@ def test_every_exit_of_a_generator(way, how):
 
 @pytest.mark.parametrize("how", ["exhausted", "closed", "thrown into", "raises"])
 def test_every_exit_of_an_async_generator(way, how):
-    """The calls run when an async generator is exhausted, raises, is closed or thrown into, not before (D2)."""
+    """An async generator runs its calls when it ends, closed or thrown into too (D2)."""
     log = Log()
 
     @way
@@ -234,8 +234,8 @@ def test_every_exit_of_an_async_generator(way, how):
     asyncio.run(main())
 
 
-def test_what_is_thrown_into_a_generator_and_caught_there_ends_nothing(way):
-    """A generator that catches what was thrown into it goes on, and its calls run at its real end (D2)."""
+def test_a_generator_that_catches_a_thrown_exception(way):
+    """A generator that catches a thrown exception runs its calls at its real end (D2)."""
     log = Log()
 
     @way
@@ -258,7 +258,7 @@ def test_what_is_thrown_into_a_generator_and_caught_there_ends_nothing(way):
 
 
 def test_finally_and_with_blocks_of_the_body_end_before_the_deferred_calls(way):
-    """`finally` and `with` blocks belong to the body, so they end before the calls run (D2)."""
+    """`finally` and `with` blocks of the body end before the calls run (D2)."""
     log = Log()
 
     @way
@@ -276,7 +276,7 @@ def test_finally_and_with_blocks_of_the_body_end_before_the_deferred_calls(way):
 
 
 def test_the_result_is_evaluated_before_the_calls_run(way):
-    """`return` evaluates its value first, so a call that changes the variable does not change the result (D2)."""
+    """`return` evaluates its value before the calls can change the variable (D2)."""
 
     @way
     def f():
@@ -293,7 +293,7 @@ def test_the_result_is_evaluated_before_the_calls_run(way):
 
 
 def test_the_calls_have_run_when_the_caller_goes_on(way):
-    """The calls belong to the invocation that deferred them and are over when the caller has its result (D2)."""
+    """The calls of an invocation have run when its caller goes on (D2)."""
     log = Log()
 
     @way
@@ -312,7 +312,7 @@ def test_the_calls_have_run_when_the_caller_goes_on(way):
 
 
 def test_a_deferred_function_has_defers_of_its_own(way):
-    """The defers of a deferred function run when that one exits, before the next call of the outer one (D2)."""
+    """A deferred function's own calls run before the next call of the outer one (D2)."""
     log = Log()
 
     @way

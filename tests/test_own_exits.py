@@ -1,7 +1,8 @@
-"""A function makes its deferred calls itself, on every exit, and `recover` finds it: rules P2, P3, P6, R1.
+"""A function makes its own deferred calls, and `recover` finds them: rules P2, P3, P6, R1.
 
-Whether a call at an exit is made because of an exception shows by its position in the code and by that exception, so what
-looks similar is tried here: helpers, handlers of the body and of the deferred function, coroutines that are resumed by throw().
+The position in the code and the exception show whether a call is made because of an exception. So
+the tests try similar situations: helpers, handlers of the body and of the deferred function,
+coroutines resumed by throw().
 """
 
 import asyncio
@@ -28,7 +29,7 @@ class Error(Exception):
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """No recovery is left unnoticed when a test ends."""
+    """Check that no recovery is left unnoticed when a test ends."""
     yield
     assert not recovered
 
@@ -41,7 +42,7 @@ def helper():
     return recover()
 
 
-# Who makes the call
+# The caller of a deferred function
 
 
 def caller(seen):
@@ -84,7 +85,7 @@ async def coroutine(seen, fails):
 )
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_function_makes_its_calls_itself(fn, lines, fails):
-    """A deferred function's caller is the open-coded function, at the line of its statement, on both exits (P6, R1)."""
+    """An open-coded function calls its deferred functions, at the statement's line (P6, R1)."""
     seen = []
     always, failing, returning = ((fn.__name__, line) for line in lines)
     try:
@@ -123,12 +124,12 @@ def test_a_logged_function_name_is_the_function_s(fails):
     ]
 
 
-# Who may recover
+# The functions that may recover
 
 
 @pytest.mark.parametrize("cause", [None, OSError()])
 def test_in_an_except_block_of_the_deferred_function(way, cause):
-    """A deferred function recovers what it is run for, not what it is handling itself (P2)."""
+    """A deferred function recovers its caller's exception, not the one it handles itself (P2)."""
     found = []
 
     def deferred():
@@ -156,7 +157,7 @@ async def fails_later():
 
 @pytest.mark.parametrize("where", ["in the handler", "after it"])
 def test_an_async_call_that_the_loop_resumed_by_an_exception(way, where):
-    """An async deferred function recovers what it is run for after an exception was thrown into it, too (P2)."""
+    """An async deferred function can recover after the loop threw an exception into it (P2)."""
     found = []
 
     async def deferred():
@@ -180,7 +181,7 @@ def test_an_async_call_that_the_loop_resumed_by_an_exception(way, where):
 
 
 def test_a_helper_of_a_handler_of_the_body(way):
-    """A helper that the body calls while it handles an exception recovers nothing (P2)."""
+    """A helper called by the body while it handles an exception recovers nothing (P2)."""
     found = []
 
     @way
@@ -198,7 +199,7 @@ def test_a_helper_of_a_handler_of_the_body(way):
 
 
 def test_a_helper_on_the_line_of_a_statement(way):
-    """An argument that is evaluated while the body handles an exception recovers nothing (P2, D1)."""
+    """An argument evaluated while the body handles an exception recovers nothing (P2, D1)."""
     found = []
 
     @way
@@ -214,7 +215,7 @@ def test_a_helper_on_the_line_of_a_statement(way):
 
 
 def test_a_call_on_a_normal_exit_after_an_exception_was_handled(way):
-    """A deferred call of a function that returns recovers nothing, though its body has handled an exception (P2)."""
+    """On a normal exit a deferred call recovers nothing that the body has handled (P2)."""
     found = []
 
     @way
@@ -230,7 +231,7 @@ def test_a_call_on_a_normal_exit_after_an_exception_was_handled(way):
 
 
 def test_a_call_on_a_normal_exit_while_the_caller_handles_an_exception(way):
-    """A deferred call of a function that returns does not recover what a caller is handling (P2)."""
+    """On a normal exit a deferred call recovers nothing that a caller is handling (P2)."""
     found = []
 
     @way
@@ -246,7 +247,7 @@ def test_a_call_on_a_normal_exit_while_the_caller_handles_an_exception(way):
 
 
 def test_the_result_s_finalizer(way):
-    """What a deferred call returns cannot recover when it is dropped (P2)."""
+    """The dropped result of a deferred call cannot recover in its finalizer (P2)."""
     found = []
 
     class Finalized:
@@ -268,7 +269,7 @@ def test_the_result_s_finalizer(way):
 
 
 def test_a_recovery_that_is_followed_by_a_failure(way):
-    """A deferred call that recovers and then raises has recovered: its own exception is in flight (P2, P5)."""
+    """A deferred call that recovers and then raises has its own exception in flight (P2, P5)."""
     found = []
 
     def deferred():
@@ -286,7 +287,7 @@ def test_a_recovery_that_is_followed_by_a_failure(way):
 
 
 def test_recovering_without_code_columns(tmp_path):
-    """Where code has no columns, calls at exits are told from other code on their line all the same (P2, R1)."""
+    """Calls at exits differ from other code on their line, without columns too (P2, R1)."""
     (tmp_path / "program.py").write_text(
         textwrap.dedent(
             """
@@ -315,7 +316,7 @@ def test_recovering_without_code_columns(tmp_path):
 
 
 def test_threads_recover_each_for_itself(way):
-    """Functions that recover in many threads at once do not see each other's recoveries (D4, P2)."""
+    """Functions that recover in many threads at once recover only their own exceptions (D4, P2)."""
     wrong = []
 
     @way
@@ -369,7 +370,7 @@ def test_greenlets_recover_each_for_itself(way):
 
 
 def test_a_coroutine_that_is_closed_after_a_recovery(way):
-    """A coroutine that is closed while its deferred call awaits, having recovered, leaves nothing behind (D2, P2)."""
+    """A coroutine closed while its recovering call awaits leaves nothing behind (D2, P2)."""
     found = []
 
     class Forever:
@@ -406,7 +407,7 @@ def takes_its_traceback():
 @pytest.mark.parametrize("changes", [raises_it_again, takes_its_traceback])
 @pytest.mark.parametrize("handles", [False, True])
 def test_a_traceback_that_was_changed(way, changes, handles):
-    """What an earlier deferred call does to the traceback of the exception does not matter (P2)."""
+    """A deferred call may change the traceback of the exception in flight (P2)."""
     found = []
 
     def deferred():
@@ -451,7 +452,7 @@ def test_an_exit_whose_traceback_was_changed(way):
 
 
 def test_an_error_that_was_saved_is_raised_on_a_normal_exit(way):
-    """A deferred call of a function that returns recovers nothing of what its body has dealt with (P2)."""
+    """A deferred call on a normal exit does not recover an exception the body has handled (P2)."""
     found = []
 
     @way
@@ -478,7 +479,10 @@ def test_an_error_that_was_saved_is_raised_on_a_normal_exit(way):
 
 
 def test_an_exception_that_a_caller_is_handling_too(way):
-    """A call on a normal exit recovers nothing, though its function has raised and recovered what a caller handles (P2)."""
+    """A call on a normal exit recovers nothing that its caller handles (P2).
+
+    This holds even if its function has raised and recovered that exception before.
+    """
     found = []
 
     def look():
@@ -512,7 +516,7 @@ def test_an_exception_that_a_caller_is_handling_too(way):
 
 
 def test_an_exit_goes_on_after_a_second_panic(way):
-    """An exit goes on although the call that recovered what had replaced it panics itself, and that is recovered (P3)."""
+    """An exit goes on after its replacement was recovered by a call that panicked itself (P3)."""
     found = []
 
     def replaces():
@@ -563,7 +567,7 @@ def test_an_exit_that_goes_on_shows_the_user_s_frames_alone():
 
 @pytest.mark.skipif(not ON_CPYTHON, reason="cloudpickle takes functions by value on CPython alone")
 def test_a_pickled_function_recovers(tmp_path):
-    """An open-coded function that is taken to another process by value recovers there (P2, A)."""
+    """An open-coded function pickled by value recovers in another process (P2, A)."""
     cloudpickle = pytest.importorskip("cloudpickle", reason="cloudpickle is not installed")
     module = tmp_path / "travelling.py"
     module.write_text(

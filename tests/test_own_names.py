@@ -1,4 +1,4 @@
-"""A function's own names may be any: what godefer adds to it is reached by none of them (A, R3)."""
+"""A function's own names may be any: none reaches an addition of godefer (A, R3)."""
 
 import builtins
 import itertools
@@ -32,14 +32,14 @@ count = itertools.count()
 
 
 def run(text, namespace):
-    """Run a text whose source can be found, as open coding needs it."""
+    """Run a text, and keep its source where open coding can find it."""
     filename = f"<text {next(count)}>"
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     exec(compile(text, filename, "exec"), namespace)
 
 
 def made(way, text, name="f", **names):
-    """What a text defines."""
+    """Return the function that a text defines."""
     namespace = {"defer": defer, "way": way, **names}
     run(text, namespace)
     return namespace[name]
@@ -47,11 +47,12 @@ def made(way, text, name="f", **names):
 
 @pytest.mark.parametrize("name", NAMES + PREFIXED)
 def test_a_parameter_of_any_name(way, name):
-    """A parameter keeps its name, by position and by keyword, and its call the exception and the deferred calls (A, R3)."""
+    """A parameter may have any name; its call gets the exception and the calls (A, R3)."""
     events = []
     f = made(
         way,
-        f"def f({name}=1, *, fail=False):\n    defer(events.append, {name})\n    if fail: raise LookupError\n    return {name}",
+        f"def f({name}=1, *, fail=False):\n    defer(events.append, {name})\n"
+        f"    if fail: raise LookupError\n    return {name}",
         events=events,
     )
     f = way(f)
@@ -64,9 +65,12 @@ def test_a_parameter_of_any_name(way, name):
 
 @pytest.mark.parametrize("name", NAMES + PREFIXED)
 def test_a_closure_variable_of_any_name(way, name):
-    """So does a variable from outside (A, R3)."""
+    """A closure variable may have any name, too (A, R3)."""
     events = []
-    text = f"def make({name}):\n    def f():\n        defer(events.append, {name})\n        raise LookupError({name})\n    return f"
+    text = (
+        f"def make({name}):\n    def f():\n        defer(events.append, {name})\n"
+        f"        raise LookupError({name})\n    return f"
+    )
     f = way(made(way, text, "make", events=events)(5))
     with pytest.raises(LookupError, match="5"):
         f()
@@ -75,7 +79,7 @@ def test_a_closure_variable_of_any_name(way, name):
 
 @pytest.mark.parametrize("name", NAMES + PREFIXED)
 def test_a_generator_with_a_parameter_of_any_name(way, name):
-    """A generator with a parameter of any name is exhausted, and thrown into, as without a deferred call (A, R3)."""
+    """A generator with a parameter of any name ends as without a deferred call (A, R3)."""
     events = []
     f = way(
         made(
@@ -93,7 +97,7 @@ def test_a_generator_with_a_parameter_of_any_name(way, name):
 
 
 def test_a_module_whose_globals_hide_builtins(way):
-    """The globals of a function's module may hide the names of builtins, or the module have none at all (A, R3)."""
+    """A module's globals may hide the names of builtins, or have no builtins at all (A, R3)."""
     events = []
     for hidden in ({name: 7 for name in NAMES}, {"__builtins__": {}}):
         namespace = {"defer": defer, "append": events.append, "error": LookupError, **hidden}
@@ -106,7 +110,7 @@ def test_a_module_whose_globals_hide_builtins(way):
 
 
 def test_a_coroutine_with_parameters_of_such_names(way):
-    """A coroutine function's deferred calls are awaited whatever its parameters hide (A, R3)."""
+    """A coroutine function awaits its deferred calls, whatever its parameters hide (A, R3)."""
     events = []
 
     async def later(n):
@@ -120,7 +124,7 @@ def test_a_coroutine_with_parameters_of_such_names(way):
 
 
 def test_the_decorator_leaves_parameters_as_they_are(way):
-    """The names that a caller may use are the function's (A, R3)."""
+    """A caller may use only the function's own names (A, R3)."""
 
     @way
     def f(_godefer_me, /, _godefer_sp, *_godefer_args, _godefer_saved=None, **_godefer_kwargs):

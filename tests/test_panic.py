@@ -14,33 +14,33 @@ VALUES = ["text", None, 0, (1, 2), ["list"], object]
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_panic_raises_its_value(value):
-    """`panic(value)` raises a Panic whose `.value` is that very value, None too (P1)."""
+    """`panic(value)` raises a Panic with that very `.value`, None too (P1)."""
     with pytest.raises(Panic) as caught:
         panic(value)
     assert caught.value.value is value
 
 
 def test_panic_needs_a_value():
-    """As in Go, there is no panic without a value (P1)."""
+    """`panic` requires a value, as in Go (P1)."""
     with pytest.raises(TypeError):
         panic()
 
 
 def test_a_panic_is_a_runtime_error():
-    """Panic is a RuntimeError, so an `except` that knows nothing of panics catches it (P1)."""
+    """Panic is a RuntimeError, so an `except RuntimeError` catches it (P1)."""
     with pytest.raises(RuntimeError, match="out of tea"):
         panic("out of tea")
 
 
 def test_a_panic_shows_its_value():
-    """The value is what one reads in a traceback (P1)."""
+    """A traceback shows the value of the panic (P1)."""
     assert str(Panic("out of tea")) == "out of tea"
     assert str(Panic(7)) == "7"
     assert repr(Panic("out of tea")) == "Panic('out of tea')"
 
 
 def test_a_panic_is_named_for_its_package():
-    """A traceback names it godefer.Panic, not the private module that defines it (P1)."""
+    """A traceback calls it godefer.Panic, without the private module (P1)."""
     assert f"{Panic.__module__}.{Panic.__qualname__}" == "godefer.Panic"
 
 
@@ -72,7 +72,7 @@ def test_an_exception_class_is_raised_as_by_raise():
     assert caught.value.args == ()
 
 
-def test_an_exception_given_as_value_keeps_what_it_has():
+def test_an_exception_given_as_value_keeps_its_attributes():
     """Cause, notes and suppression of an exception given as value are left alone (P1)."""
     error = ValueError("v")
     error.__cause__ = KeyError("cause")
@@ -85,7 +85,7 @@ def test_an_exception_given_as_value_keeps_what_it_has():
 
 
 def test_a_panic_chains_like_an_exception():
-    """A panic inside an `except` has what is being handled as its context (P1)."""
+    """A panic inside an `except` has the handled exception as its context (P1)."""
     try:
         raise KeyError("handled")
     except KeyError as e:
@@ -98,7 +98,7 @@ def test_a_panic_chains_like_an_exception():
 
 
 def test_a_panic_runs_the_deferred_calls_of_every_function_on_the_way(way):
-    """A panic leaves function after function, running the calls of each, until somebody recovers it (P1, D2)."""
+    """A panic runs the calls of each function on its way, until it is recovered (P1, D2)."""
     ran = []
 
     @way
@@ -124,7 +124,7 @@ def test_a_panic_runs_the_deferred_calls_of_every_function_on_the_way(way):
 
 
 def test_any_exception_is_a_panic(way):
-    """What the interpreter or a library raises is recovered like a panic (P1)."""
+    """`recover` takes any exception, of the interpreter or a library, like a panic (P1)."""
     seen = []
 
     @way
@@ -140,7 +140,7 @@ def test_any_exception_is_a_panic(way):
 
 
 def test_an_exception_of_a_deferred_call_is_a_panic(way):
-    """What a deferred call raises on the normal exit is recovered like a panic of the body (P1, P5)."""
+    """An exception of a deferred call on a normal exit is recovered like a panic (P1, P5)."""
     seen = []
 
     @way
@@ -154,7 +154,7 @@ def test_an_exception_of_a_deferred_call_is_a_panic(way):
 
 
 def test_deferring_panic_itself(way):
-    """`defer(panic, value)` panics at the exit, with the exception in flight as its context (P1, P5)."""
+    """`defer(panic, value)` panics at the exit, chained to the exception in flight (P1, P5)."""
 
     @way
     def f():
@@ -168,7 +168,7 @@ def test_deferring_panic_itself(way):
 
 @pytest.mark.parametrize("kind", ["function", "generator", "coroutine"])
 def test_a_panic_in_a_deferred_call_replaces_the_one_in_flight(way, kind):
-    """The newer panic is in flight for the calls that remain, with the older one as its context (P5)."""
+    """A newer panic replaces the one in flight, and has it as its context (P5)."""
     seen = []
 
     def note():
@@ -210,7 +210,7 @@ def test_a_panic_in_a_deferred_call_replaces_the_one_in_flight(way, kind):
 
 
 def test_the_replacing_panic_can_be_recovered(way):
-    """A call that runs after a panic was replaced recovers the newer one, and the older does not come back (P5)."""
+    """A later call recovers the newer panic, and the older one does not come back (P5)."""
     seen = []
 
     @way
@@ -226,7 +226,7 @@ def test_the_replacing_panic_can_be_recovered(way):
 
 
 def test_a_panic_inside_a_deferred_functions_own_function(way):
-    """A panic that a deferred function's own deferred call recovers leaves the outer one in flight (P5, P2)."""
+    """A panic recovered within a deferred function leaves the outer one in flight (P5, P2)."""
     seen = []
 
     @way

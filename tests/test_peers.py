@@ -1,4 +1,7 @@
-"""What docs/comparison.md says of the other packages with a `defer`; each test is skipped where its package is not installed."""
+"""The statements of docs/comparison.md about other packages with a `defer`.
+
+Each test is skipped where its package is not installed.
+"""
 
 import importlib
 import importlib.metadata
@@ -19,12 +22,13 @@ BUILD = Path(__file__).parent.parent / "build"
 
 
 def peer(distribution, module, monkeypatch):
-    """The module of a package; those that cannot be installed beside others are looked for below build/, as benchmarks/ does."""
+    """Return the module of a package; look below build/ first, as benchmarks/ does.
+
+    Some packages cannot be installed beside others.
+    """
     if (BUILD / distribution).is_dir():
         monkeypatch.syspath_prepend(BUILD / distribution)
-        monkeypatch.setitem(
-            sys.modules, module, sys
-        )  # so that what is imported now is taken out again
+        monkeypatch.setitem(sys.modules, module, sys)  # monkeypatch removes the import afterwards
         monkeypatch.delitem(sys.modules, module)
     else:
         installed(distribution)
@@ -39,7 +43,7 @@ def installed(distribution):
 
 
 def ours(body):
-    """The events of the same *body* with godefer, for a comparison: what the peer should have done."""
+    """Return the events of the same *body* with godefer, as the peer should make them."""
     events = []
     try:
         body(with_defers, defer, events)
@@ -80,8 +84,11 @@ def helping(decorator, defer, events):
     f()
 
 
-def test_what_godefer_does():
-    """Every call runs, last in first out, and the exception leaves (D2, D5); a generator's run when it ends (D2); a helper's is an error (D3)."""
+def test_godefer_as_the_reference():
+    """Every call runs, and the exception leaves (D2, D5).
+
+    A generator's calls run when it ends (D2), and a `defer` in a helper is an error (D3).
+    """
     assert ours(failing) == ["third", "first", "raised"]
     assert ours(generating) == ["body", "deferred"]
     with pytest.raises(RuntimeError, match=r"is used in helping\.<locals>\.helper"):
@@ -89,7 +96,7 @@ def test_what_godefer_does():
 
 
 def test_go_defer_logs_and_drops_an_exception(monkeypatch, caplog):
-    """go-defer runs every call, but the exception of one only reaches the log."""
+    """go-defer runs every call, but only logs the exception of one."""
     module = peer("go-defer", "go_defer", monkeypatch)
     events = []
     with caplog.at_level(logging.ERROR):
@@ -99,14 +106,14 @@ def test_go_defer_logs_and_drops_an_exception(monkeypatch, caplog):
 
 
 def test_go_defer_in_a_generator(monkeypatch):
-    """go-defer's decorated generator has ended, for the decorator, before its body begins: its `defer` finds no decorated function."""
+    """go-defer ends a generator's scope before its body begins, so its `defer` fails."""
     module = peer("go-defer", "go_defer", monkeypatch)
     with pytest.raises(TypeError):
         generating(module.with_defer, module.defer, [])
 
 
 def test_py_defer_is_first_in_first_out_and_stops_at_a_failure(monkeypatch):
-    """py-defer runs the calls in the order of their statements, and none after one that fails."""
+    """py-defer runs the calls in the order of their statements, and none after a failing one."""
     module = peer("py-defer", "defer", monkeypatch)
     if not hasattr(module, "with_defer"):
         pytest.skip("the module `defer` that is installed is python-defer's")
@@ -127,7 +134,7 @@ def test_py_defer_searches_the_stack(monkeypatch):
 
 
 def test_deferpy_has_one_list_for_all_invocations(monkeypatch):
-    """deferpy keeps the calls on the function, so an inner invocation runs those of the outer one."""
+    """deferpy keeps the calls on the function, so an inner invocation runs the outer one's."""
     module = peer("deferpy", "deferpy", monkeypatch)
     events = []
 
@@ -143,7 +150,7 @@ def test_deferpy_has_one_list_for_all_invocations(monkeypatch):
 
 
 def test_deferpy_drops_an_exception(monkeypatch):
-    """deferpy drops what a deferred call raises."""
+    """deferpy drops an exception of a deferred call."""
     module = peer("deferpy", "deferpy", monkeypatch)
 
     @module.defer()
@@ -154,7 +161,7 @@ def test_deferpy_drops_an_exception(monkeypatch):
 
 
 def test_aiotools_stops_at_a_failure_and_takes_no_arguments(monkeypatch):
-    """aiotools runs no call after one that fails, and passes no arguments to it."""
+    """aiotools runs no call after a failing one, and passes no arguments."""
     module = peer("aiotools", "aiotools", monkeypatch)
     events = []
 
@@ -177,7 +184,7 @@ def test_aiotools_stops_at_a_failure_and_takes_no_arguments(monkeypatch):
 
 @pytest.fixture
 def golang(monkeypatch):
-    """pygolang 0.0.2, which is Python alone; it needs a module that Python 3.12 has no more."""
+    """Return pygolang 0.0.2, which is pure Python and runs only on Python 3.11."""
     if sys.version_info >= (3, 12):
         pytest.skip("pygolang 0.0.2 does not run on Python 3.12")
     with warnings.catch_warnings():
@@ -186,7 +193,7 @@ def golang(monkeypatch):
 
 
 def test_pygolang_runs_every_call(golang):
-    """pygolang runs every call, last in first out, and the exception leaves, as godefer does; but it takes no arguments for a call."""
+    """pygolang runs every call in order, and the exception leaves; a call gets no arguments."""
     events = []
 
     @golang.func
@@ -203,7 +210,7 @@ def test_pygolang_runs_every_call(golang):
 
 
 def test_pygolang_in_a_generator(golang):
-    """pygolang's decorated generator has ended, for the decorator, before its body begins: its `defer` finds no decorated function."""
+    """pygolang ends a generator's scope before its body begins, so its `defer` fails."""
 
     @golang.func
     def f():
@@ -215,7 +222,7 @@ def test_pygolang_in_a_generator(golang):
 
 
 def test_pygolang_in_a_coroutine(golang):
-    """pygolang's decorated coroutine function too."""
+    """pygolang's decorated coroutine function fails in the same way."""
 
     @golang.func
     async def f():
@@ -226,7 +233,7 @@ def test_pygolang_in_a_coroutine(golang):
 
 
 def test_pygolang_stops_an_exit(golang):
-    """pygolang's `recover` stops SystemExit and KeyboardInterrupt, too; godefer's does if it is asked to (P3)."""
+    """pygolang's `recover` stops SystemExit and KeyboardInterrupt without being asked (P3)."""
 
     @golang.func
     def f():
@@ -245,7 +252,10 @@ def test_pygolang_stops_an_exit(golang):
 
 
 def test_pygolang_takes_an_exception_that_was_handled_before(golang):
-    """pygolang's `recover` gives what the caller of the function is handling, though the function returns; godefer's gives None (P2)."""
+    """pygolang's `recover` in a returning function gives the exception its caller handles (P2).
+
+    godefer's gives None.
+    """
     found = []
 
     @golang.func
@@ -280,8 +290,8 @@ f()
 
 
 def test_python_defer_takes_a_handled_exception_for_an_exit():
-    """python-defer traces, and runs the calls when an exception is raised that the function handles."""
+    """python-defer runs the calls as soon as an exception is raised, even a handled one."""
     installed("python-defer")
-    # In a process of its own, since a trace function would be in coverage's way, and stays.
+    # In a process of its own: python-defer's trace function stays, and disturbs coverage.
     done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["deferred", "handled", "body"]

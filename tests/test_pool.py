@@ -19,13 +19,13 @@ runtime_way = pytest.mark.parametrize("way", ["runtime"], indirect=True)
 
 @pytest.fixture
 def pool():
-    """The pool itself, empty at the start."""
+    """Return the pool itself, emptied."""
     record.pool.clear()
     return record.pool
 
 
 def held(node):
-    """What a node holds: every value but None, the empty tuple and plain numbers."""
+    """Return the values of a node, except None, the empty tuple and plain numbers."""
     values = (getattr(node, name) for name in record._defer.__slots__)
     return [
         value for value in values if value is not None and value != () and type(value) is not int
@@ -33,7 +33,7 @@ def held(node):
 
 
 def check(pool):
-    """The pool is within its bound, no node is in it twice, and none holds anything."""
+    """Check that the pool is within its bound, and its nodes are distinct and empty."""
     nodes = list(pool)
     assert len(nodes) <= record.POOL_SIZE
     assert len({id(node) for node in nodes}) == len(nodes)
@@ -43,7 +43,7 @@ def check(pool):
 
 @runtime_way
 def test_reuse(way, pool, events):
-    """A deferred call's node goes back to the pool, and the next deferred call takes it from there (R2)."""
+    """The next deferred call reuses a node that went back to the pool (R2)."""
 
     @way
     def f():
@@ -58,7 +58,7 @@ def test_reuse(way, pool, events):
 
 @runtime_way
 def test_an_empty_pool_is_filled_with_a_batch(way, pool, events):
-    """Finding the pool empty costs more than a node, so a batch of fresh ones comes at once, within the bound (R5; Go's newdefer)."""
+    """An empty pool is filled with a batch of fresh nodes, within its bound (R5; Go's newdefer)."""
 
     @way
     def f(n):
@@ -77,7 +77,7 @@ def test_an_empty_pool_is_filled_with_a_batch(way, pool, events):
 
 @runtime_way
 def test_in_use_while_the_call_runs(way, pool, events):
-    """A node is not free while its call runs: what the call itself defers must not get it (R5)."""
+    """A node is in use while its call runs: deferring there takes another node (R5)."""
 
     @way
     def f():
@@ -90,7 +90,7 @@ def test_in_use_while_the_call_runs(way, pool, events):
 
 @runtime_way
 def test_bounded(way, pool, events):
-    """However many calls are pending, the pool keeps no more nodes than its bound (R5)."""
+    """The pool stays within its bound, however many calls are pending (R5)."""
 
     @way
     def f(n):
@@ -105,7 +105,7 @@ def test_bounded(way, pool, events):
 
 
 class Argument:
-    """Something to refer to weakly."""
+    """An object that can be referenced weakly."""
 
     def close(self, *args, **kwargs):
         pass
@@ -232,7 +232,7 @@ EXITS = [
 @runtime_way
 @pytest.mark.parametrize("leave", EXITS)
 def test_clean(way, pool, leave):
-    """Every node comes back and holds nothing, however its function exited, and what it held can be collected (R2, R5, D9)."""
+    """After any exit each node is back and empty, and its values are freed (R2, R5, D9)."""
     argument = Argument()
     alive = weakref.ref(argument)
     leave(way, argument)
@@ -245,7 +245,7 @@ def test_clean(way, pool, leave):
 
 @runtime_way
 def test_a_deferred_call_that_defers(way, pool, events):
-    """A deferred call may be a function with deferred calls of its own, to any depth (R5)."""
+    """Deferred calls may have deferred calls of their own, to any depth (R5)."""
 
     @way
     def inner(n):
@@ -277,7 +277,7 @@ def test_a_deferred_call_that_defers(way, pool, events):
 
 
 class Deferring:
-    """An object whose `__del__` calls a decorated function, which takes nodes from the pool and gives them back."""
+    """An object with a `__del__` that calls a decorated function, which uses the pool."""
 
     def __init__(self, fn, name):
         self.fn, self.name = fn, name
@@ -295,7 +295,10 @@ class Deferring:
 @runtime_way
 @pytest.mark.parametrize("fails", [False, True])
 def test_del_while_a_node_is_freed(way, pool, events, fails):
-    """Freeing a node may run a `__del__` that defers: it gets other nodes, and no call is lost or run twice (R5)."""
+    """Freeing a node may run a `__del__` that defers with other nodes (R5).
+
+    No call is lost or runs twice.
+    """
 
     @way
     def finalizer(name):
@@ -331,7 +334,7 @@ def test_del_while_a_node_is_freed(way, pool, events, fails):
 
 @runtime_way
 def test_del_while_a_failing_call_s_node_is_freed(way, pool, events):
-    """The node of a deferred call that raised is freed as any other, with a `__del__` that defers (R5, D5)."""
+    """A failed call's node is freed as any other, with a `__del__` that defers (R5, D5)."""
 
     class Failing(Deferring):
         def __call__(self):
@@ -351,7 +354,7 @@ def test_del_while_a_failing_call_s_node_is_freed(way, pool, events):
     with pytest.raises(KeyError, match="second") as caught:
         f()
     assert [e for e in events if e == "f exits"] == ["f exits"]
-    # The tracebacks hold the callees until they go.
+    # The tracebacks keep the callees.
     caught.value.__context__.__traceback__ = None
     caught.value.__traceback__ = None
     del caught
@@ -368,7 +371,7 @@ KINDS = ["defer", "leaf", "errdefer", "okdefer", "bad", "rescue"]
 
 
 def expected(kinds):
-    """The events that the exit of a function with these deferred calls brings about, and whether it fails."""
+    """Return the expected events of an exit with these calls, and whether it fails."""
     events, failing = [], False
     for i, kind in reversed(list(enumerate(kinds))):
         if kind == ("okdefer" if failing else "errdefer"):
@@ -380,7 +383,7 @@ def expected(kinds):
 
 @runtime_way
 def test_eight_threads(way, pool):
-    """Eight threads that defer, fail, recover and nest at once lose no call and mix none up (R5, D4)."""
+    """Eight threads that defer, fail, recover and nest at once mix up no calls (R5, D4)."""
     wrong = []
     start = threading.Barrier(8, timeout=60)
 
@@ -442,7 +445,7 @@ def test_eight_threads(way, pool):
 
 @runtime_way
 def test_eight_threads_at_the_bound(way, pool):
-    """Threads that give more nodes back than the pool takes leave it at its bound, not above (R5)."""
+    """Threads that return more nodes than fit leave the pool at its bound (R5)."""
     start = threading.Barrier(8, timeout=60)
 
     @way
@@ -462,7 +465,7 @@ def test_eight_threads_at_the_bound(way, pool):
 
 @runtime_way
 def test_a_node_with_a_panic_on_it(way, pool, events):
-    """A node that comes out of the pool with a panic on it is an internal error, and no deferred call is lost by it (R2)."""
+    """A pooled node with a panic on it is an internal error, and loses no deferred call (R2)."""
 
     @way
     def f():

@@ -1,4 +1,4 @@
-"""`recover`: who may recover, in functions of every kind: rule P2. Go is the reference."""
+"""`recover`: the functions that may recover, of every kind: rule P2. Go is the reference."""
 
 import asyncio
 import contextlib
@@ -10,11 +10,11 @@ import pytest
 from godefer import Panic, defer, panic, recover, with_defers
 from tests.helpers import Seen
 
-# P2: where recover() returns an exception
+# P2: the places where recover() returns an exception
 
 
 def test_a_deferred_function_recovers(way):
-    """Called directly by a deferred function, `recover` returns the exception in flight and stops it (P2)."""
+    """Called directly by a deferred function, `recover` stops the exception and returns it (P2)."""
     seen = []
     error = ValueError("body")
 
@@ -31,7 +31,7 @@ def test_a_deferred_function_recovers(way):
 
 
 def test_the_second_time_it_returns_none(way):
-    """An exception is recovered once: the second `recover()` of the same deferred function returns None (P2)."""
+    """A second `recover()` of the same deferred function returns None (P2)."""
     seen = []
 
     @way
@@ -48,7 +48,7 @@ def test_the_second_time_it_returns_none(way):
 
 
 def test_the_next_deferred_call_has_nothing_left_to_recover(way):
-    """After a recovery the calls that remain run as on a normal exit, where `recover()` is None (P2, P4)."""
+    """After a recovery `recover()` is None in the remaining calls (P2, P4)."""
     seen = Seen()
 
     @way
@@ -62,7 +62,7 @@ def test_the_next_deferred_call_has_nothing_left_to_recover(way):
 
 
 def test_on_the_normal_exit_it_returns_none(way):
-    """Where nothing is in flight, `recover()` returns None (P2)."""
+    """Without an exception in flight `recover()` returns None (P2)."""
     seen = Seen()
 
     @way
@@ -75,7 +75,7 @@ def test_on_the_normal_exit_it_returns_none(way):
 
 
 def test_in_the_body_it_returns_none(way):
-    """In the body of a function, outside of deferred calls, `recover()` returns None, inside an `except` too (P2)."""
+    """In the body of a function `recover()` returns None, inside an `except` too (P2)."""
     seen = []
 
     @way
@@ -97,7 +97,7 @@ def test_in_the_body_it_returns_none(way):
 
 
 def test_outside_of_decorated_functions_it_returns_none():
-    """Where nobody defers, `recover()` returns None (P2)."""
+    """Without any deferred call `recover()` returns None (P2)."""
     assert recover() is None
     try:
         raise ValueError
@@ -106,7 +106,7 @@ def test_outside_of_decorated_functions_it_returns_none():
 
 
 def test_a_helper_of_a_deferred_function_gets_none(way):
-    """A helper called by the deferred function recovers nothing, and the exception goes on (P2)."""
+    """A helper of the deferred function recovers nothing, and the exception goes on (P2)."""
     seen = Seen()
 
     @way
@@ -131,7 +131,7 @@ def test_a_lambda_that_calls_recover_is_direct(way):
 
 
 def test_a_comprehension_in_a_deferred_function_is_direct(way):
-    """A list comprehension counts as part of its deferred function on every Python version (P2, D3)."""
+    """A comprehension counts as part of its deferred function, on every Python (P2, D3)."""
     seen = []
 
     def deferred():
@@ -147,7 +147,7 @@ def test_a_comprehension_in_a_deferred_function_is_direct(way):
 
 
 def test_a_generator_expression_in_a_deferred_function_is_not_direct(way):
-    """A generator expression is a function of its own, and so is not called by the deferred machinery (P2, D3)."""
+    """A generator expression is a function of its own: it gets None (P2, D3)."""
     seen = []
 
     def deferred():
@@ -164,7 +164,7 @@ def test_a_generator_expression_in_a_deferred_function_is_not_direct(way):
 
 
 class Recoverer:
-    """Callables that call `recover` directly, in every shape."""
+    """Return callables that call `recover` directly, in every shape."""
 
     def __init__(self):
         self.seen = []
@@ -212,7 +212,7 @@ DIRECT = {
 @pytest.mark.parametrize("shape", DIRECT)
 @pytest.mark.parametrize("kind", ["function", "generator", "coroutine"])
 def test_callables_that_count_as_direct(way, shape, kind):
-    """Bound methods, partials and other C callables are transparent: the Python function below them is direct (P2)."""
+    """Bound methods, partials and C callables are transparent: their function is direct (P2)."""
     recoverer = Recoverer()
     callee, args, *kwargs = DIRECT[shape](recoverer)
     kwargs = kwargs[0] if kwargs else {}
@@ -243,7 +243,7 @@ def test_callables_that_count_as_direct(way, shape, kind):
 
 
 def test_a_function_under_a_decorator_of_python_is_not_direct(way):
-    """Where another decorator's function stands between, that one is the deferred function, as in Go (P2)."""
+    """The wrapper of another decorator is the deferred function, as in Go (P2)."""
     seen = Seen()
 
     def decorator(fn):
@@ -264,7 +264,7 @@ def test_a_function_under_a_decorator_of_python_is_not_direct(way):
 
 
 def test_an_exception_that_is_not_the_reason_is_not_recovered(way):
-    """A function called by a deferred one and returning normally runs its own calls, which recover nothing (P2)."""
+    """A function that a deferred one calls, and that returns, recovers nothing (P2)."""
     seen = Seen()
 
     @way
@@ -285,7 +285,7 @@ def test_an_exception_that_is_not_the_reason_is_not_recovered(way):
 
 
 def test_an_exception_further_up_is_not_recovered(way):
-    """A deferred call recovers only what is leaving its own function, not what a caller is handling (P2)."""
+    """A deferred call does not recover an exception that a caller is handling (P2)."""
     seen = Seen()
 
     @way
@@ -304,7 +304,7 @@ def test_an_exception_further_up_is_not_recovered(way):
 
 
 def test_a_decorated_deferred_function_recovers(way):
-    """A deferred function that is decorated itself calls `recover` as directly as any (P2)."""
+    """A decorated deferred function calls `recover` as directly as any other (P2)."""
     seen = []
 
     @way
@@ -359,7 +359,7 @@ def test_a_decorated_method_recovers(way):
 
 
 def test_a_helper_of_a_decorated_deferred_function_gets_none(way):
-    """A decorated helper is a helper all the same: godefer's frames do not count, its own does (P2)."""
+    """A decorated helper recovers nothing: godefer's frames do not count, its own does (P2)."""
     seen = Seen()
 
     @way
@@ -383,7 +383,7 @@ def test_a_helper_of_a_decorated_deferred_function_gets_none(way):
 
 
 def test_the_own_deferred_calls_of_a_deferred_function_get_none(way):
-    """When a deferred function returns normally, its own deferred calls recover nothing of the outer panic (P2)."""
+    """When a deferred function returns, its own calls recover nothing of the outer panic (P2)."""
     seen = Seen()
 
     @way
@@ -401,7 +401,7 @@ def test_the_own_deferred_calls_of_a_deferred_function_get_none(way):
 
 
 def test_an_undecorated_function_inside_a_decorated_deferred_function(way):
-    """The body of a decorated deferred function recovers after it has called others that did not (P2)."""
+    """A decorated deferred function recovers after its helpers got None (P2)."""
     seen = Seen()
 
     @way
@@ -425,7 +425,7 @@ def test_an_undecorated_function_inside_a_decorated_deferred_function(way):
 
 
 def test_a_deferred_function_that_recovers_and_then_fails(way):
-    """What fails after the recovery is in flight, and the recovered exception is over (P2, P5)."""
+    """An exception raised after the recovery is in flight; the recovered one is over (P2, P5)."""
     seen = Seen()
 
     def deferred():
@@ -443,7 +443,7 @@ def test_a_deferred_function_that_recovers_and_then_fails(way):
 
 
 def test_a_deferred_function_that_recovers_fails_and_recovers_that(way):
-    """A deferred function that recovers, fails and has that recovered by its own deferred call has recovered (P2)."""
+    """A deferred function that recovers, fails and recovers that itself has recovered (P2)."""
     seen = Seen()
 
     @way
@@ -463,7 +463,7 @@ def test_a_deferred_function_that_recovers_fails_and_recovers_that(way):
 
 
 def test_a_deferred_function_whose_own_deferred_call_recovers_twice(way):
-    """The deferred call of a deferred function recovers that function's panic, never the outer one too (P2)."""
+    """A deferred function's own call recovers that function's panic, never the outer one (P2)."""
     seen = Seen()
 
     def twice():
@@ -489,7 +489,7 @@ def test_a_deferred_function_whose_own_deferred_call_recovers_twice(way):
 
 
 def test_deferring_recover_does_not_stop_the_functions_own_panic():
-    """`defer(recover)` has no effect on the panic of the function that says it, as in Go (P2)."""
+    """`defer(recover)` does not stop the panic of its own function, as in Go (P2)."""
 
     @with_defers
     def f():
@@ -501,7 +501,7 @@ def test_deferring_recover_does_not_stop_the_functions_own_panic():
 
 
 def test_deferring_recover_in_a_deferred_function_recovers():
-    """`defer(recover)` recovers where the function that says it is itself the deferred function, as in Go (P2)."""
+    """`defer(recover)` recovers if its function is the deferred function, as in Go (P2)."""
 
     @with_defers
     def deferred():
@@ -516,7 +516,10 @@ def test_deferring_recover_in_a_deferred_function_recovers():
 
 
 def test_deferring_recover_in_a_deferred_function_that_fails_itself():
-    """There it has no effect on that function's own panic, which replaces the outer one, as in Go (P2, P5)."""
+    """`defer(recover)` does not stop its own function's panic, as in Go (P2, P5).
+
+    That panic replaces the outer one.
+    """
     seen = Seen()
 
     @with_defers
@@ -535,7 +538,7 @@ def test_deferring_recover_in_a_deferred_function_that_fails_itself():
 
 
 def test_deferring_recover_in_a_deferred_function_that_has_recovered_its_own():
-    """There it recovers the outer panic once the function's own has been recovered, as in Go (P2)."""
+    """`defer(recover)` recovers the outer panic once its function's own is recovered (P2)."""
     seen = Seen()
 
     @with_defers
@@ -617,7 +620,7 @@ def test_a_deferred_coroutine_function_recovers(way):
 
 
 def test_a_decorated_deferred_coroutine_function_recovers(way):
-    """A deferred coroutine function that is decorated recovers, with and without defers of its own (P2)."""
+    """A decorated deferred coroutine function recovers, with and without own defers (P2)."""
     seen = []
 
     @way
@@ -642,7 +645,7 @@ def test_a_decorated_deferred_coroutine_function_recovers(way):
 
 
 def test_helpers_of_a_deferred_coroutine_function_get_none(way):
-    """A helper that a deferred coroutine function awaits, or a task that it starts, recovers nothing (P2)."""
+    """A helper that a deferred coroutine function awaits or starts as a task gets None (P2)."""
     seen = []
 
     async def helper():
@@ -664,7 +667,7 @@ def test_helpers_of_a_deferred_coroutine_function_get_none(way):
 
 
 def test_a_function_deferred_in_an_async_function_recovers(way):
-    """A function that is not async recovers when an async function or an async generator deferred it (P2)."""
+    """A sync function recovers if an async function or async generator deferred it (P2)."""
     seen = Seen()
 
     @way
@@ -704,7 +707,7 @@ def test_deferring_recover_in_an_async_deferred_function():
 
 
 def test_a_recovered_generator_ends(way):
-    """After a recovery a generator is exhausted, with None or what `return` had evaluated as its value (P2, P4)."""
+    """A generator that recovered is exhausted, with None or its evaluated result (P2, P4)."""
     seen = Seen()
 
     @way
@@ -727,8 +730,8 @@ def test_a_recovered_generator_ends(way):
     assert seen.values() == ["body", "late"]
 
 
-def test_what_was_thrown_into_a_generator_is_recovered(way):
-    """An exception thrown into a generator that leaves its body can be recovered: `throw` then sees the end (P2)."""
+def test_an_exception_thrown_into_a_generator_is_recovered(way):
+    """An exception thrown into a generator can be recovered: `throw` then sees the end (P2)."""
     seen = Seen()
     error = KeyError("thrown")
 
@@ -745,7 +748,7 @@ def test_what_was_thrown_into_a_generator_is_recovered(way):
 
 
 def test_threads_recover_their_own(way):
-    """Two threads that fail in the same function at the same time each recover their own exception (P2, D4)."""
+    """Threads that fail in the same function at once each recover their own exception (P2, D4)."""
     barrier = threading.Barrier(2)
     seen = {}
 

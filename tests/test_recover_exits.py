@@ -13,8 +13,8 @@ GOES_ON = [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError,
 
 @pytest.mark.parametrize("error", GOES_ON)
 @pytest.mark.parametrize("kind", ["function", "coroutine"])
-def test_what_is_no_exception_goes_on(way, error, kind):
-    """`recover()` takes Exceptions only: anything else goes on, with every deferred call run, as Go's Goexit (P3)."""
+def test_an_exit_goes_on(way, error, kind):
+    """`recover()` leaves an exit in flight, and every deferred call runs, as Go's Goexit (P3)."""
     seen = Seen()
 
     @way
@@ -55,7 +55,7 @@ def test_a_group_of_exceptions_that_are_not_goes_on(way):
 
 @pytest.mark.parametrize("error", [*GOES_ON, ValueError])
 def test_naming_a_type_takes_it(way, error):
-    """`recover(Type)` takes an exception of that type or of a subtype, a BaseException included (P3)."""
+    """`recover(Type)` takes an exception of that type or a subtype, BaseExceptions too (P3)."""
     seen = []
 
     @way
@@ -74,7 +74,7 @@ def test_naming_a_type_takes_it(way, error):
 
 
 def test_another_type_is_not_stopped(way):
-    """`recover(Type)` leaves an exception of another type in flight, for another `recover` to take (P3)."""
+    """`recover(Type)` leaves another exception in flight, for another `recover` to take (P3)."""
     seen = []
     error = ValueError("body")
 
@@ -98,7 +98,7 @@ def test_another_type_is_not_stopped(way):
 
 
 def test_naming_a_type_replaces_exception(way):
-    """Once a type is named, other Exceptions are not taken (P3)."""
+    """A `recover` with a type does not take other Exceptions (P3)."""
 
     @way
     def f():
@@ -115,8 +115,8 @@ def test_naming_a_type_replaces_exception(way):
 @pytest.mark.parametrize(
     "bad", [int, 7, "ValueError", None, ValueError("instance"), (ValueError, KeyError), list[int]]
 )
-def test_what_is_no_exception_type(way, bad):
-    """Something that is no exception type is a TypeError that names it, whatever is in flight (P3)."""
+def test_an_argument_that_is_no_exception_type(way, bad):
+    """An argument that is no exception type is a TypeError that names it, at any time (P3)."""
     with pytest.raises(TypeError) as caught:
         recover(bad)
     assert repr(bad) in str(caught.value)
@@ -139,8 +139,8 @@ def test_what_is_no_exception_type(way, bad):
 
 @pytest.mark.parametrize("error", GOES_ON)
 @pytest.mark.parametrize("kind", ["function", "generator", "coroutine"])
-def test_an_exit_goes_on_when_what_replaced_it_is_recovered(way, error, kind):
-    """An exit that a failing deferred call had replaced is still on its way once that failure is recovered (P3)."""
+def test_an_exit_goes_on_when_its_replacement_is_recovered(way, error, kind):
+    """An exit that a failing call replaced goes on once that failure is recovered (P3)."""
     seen = Seen()
 
     @way
@@ -180,7 +180,7 @@ def test_an_exit_goes_on_when_what_replaced_it_is_recovered(way, error, kind):
 
 
 def test_an_exit_goes_on_through_several_replacements(way):
-    """Two failures, each recovered, or one replacing the other, do not stop the exit that came first (P3)."""
+    """An exit goes on after two failures, recovered one by one or the last for both (P3)."""
     seen = Seen()
 
     @way
@@ -200,7 +200,7 @@ def test_an_exit_goes_on_through_several_replacements(way):
 
 
 def test_an_exit_in_a_deferred_call_replaces_an_exception(way):
-    """An exit that a deferred call raises replaces the exception in flight, and goes on (P3, P5)."""
+    """An exit raised by a deferred call replaces the exception in flight, and goes on (P3, P5)."""
     seen = Seen()
 
     @way
@@ -216,7 +216,7 @@ def test_an_exit_in_a_deferred_call_replaces_an_exception(way):
 
 
 def test_an_exit_that_was_replaced_and_goes_on_fails_the_function(way):
-    """For `errdefer` and `okdefer` a function whose exit goes on is failing (P3, D10)."""
+    """For `errdefer` and `okdefer` a function with an exit that goes on is failing (P3, D10)."""
     seen = Seen()
 
     @way
@@ -251,7 +251,7 @@ def test_an_exit_that_is_named_ends(way):
 
 
 def test_an_exit_that_a_deferred_call_raises_again_ends_when_it_is_named(way):
-    """An exit that a deferred call has raised again replaces nothing, so it is over where `recover(Type)` takes it (P3)."""
+    """An exit raised again replaces nothing, so `recover(Type)` ends it (P3)."""
     found = []
 
     @way
@@ -268,7 +268,10 @@ def test_an_exit_that_a_deferred_call_raises_again_ends_when_it_is_named(way):
 
 
 def test_an_exit_that_is_named_ends_although_its_taker_fails(way):
-    """An exit that `recover(Type)` has taken is over where the same call then panics, and that is recovered (P3)."""
+    """An exit taken by `recover(Type)` is over, although the taker then panics (P3).
+
+    An outer call recovers that panic.
+    """
     seen = Seen()
 
     @way
@@ -286,7 +289,7 @@ def test_an_exit_that_is_named_ends_although_its_taker_fails(way):
 
 
 def test_an_exception_that_replaced_no_exit_is_left_as_it_is(way):
-    """What replaces or follows an exception that is no exit has no attributes of godefer's, but a note (P3, P6)."""
+    """An exception that replaces no exit gets no attribute of godefer, only a note (P3, P6)."""
 
     @way
     def f():
@@ -299,7 +302,7 @@ def test_an_exception_that_replaced_no_exit_is_left_as_it_is(way):
 
 
 def test_an_exit_replaced_inside_a_deferred_function_goes_on(way):
-    """An exit in a caller is not touched by panics that deferred functions raise and recover among themselves (P3)."""
+    """Panics recovered within deferred functions do not touch an exit of a caller (P3)."""
     seen = Seen()
 
     @way
@@ -319,7 +322,7 @@ def test_an_exit_replaced_inside_a_deferred_function_goes_on(way):
 
 
 def test_an_exit_that_was_replaced_goes_on_where_the_caller_recovers(way):
-    """It goes on, too, from the function of a caller that recovers what had replaced it, as in Go (P3)."""
+    """An exit goes on if the caller recovers its replacement, as in Go (P3)."""
     seen = Seen()
 
     @way
@@ -340,7 +343,7 @@ def test_an_exit_that_was_replaced_goes_on_where_the_caller_recovers(way):
 
 
 def test_an_exit_inside_a_deferred_function_replaces_the_outer_exception(way):
-    """An exit that a deferred function's own calls could not stop replaces what was in flight, as in Go (P3, P5)."""
+    """An exit of a deferred function's own calls replaces the outer exception (P3, P5)."""
     seen = Seen()
 
     @way
@@ -362,7 +365,7 @@ def test_an_exit_inside_a_deferred_function_replaces_the_outer_exception(way):
 
 @pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError])
 def test_an_exit_that_an_except_clause_has_dealt_with_is_over(way, error):
-    """An exit that the body or a deferred call caught in an `except` clause of its own does not come back (P3)."""
+    """An exit that an `except` clause has caught does not come back (P3)."""
     seen = Seen()
 
     def catches():

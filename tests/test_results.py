@@ -1,4 +1,4 @@
-"""What deferred calls return: dropped, refused or awaited: rule D6."""
+"""Results of deferred calls are dropped, refused or awaited: rule D6."""
 
 import asyncio
 import functools
@@ -11,7 +11,7 @@ from godefer import defer, errdefer, okdefer
 
 
 class Pause:
-    """Suspend once, giving *value* to whoever drives the coroutine."""
+    """Suspend once, passing *value* to the driver of the coroutine."""
 
     def __init__(self, value=None):
         self.value = value
@@ -23,8 +23,8 @@ class Pause:
 # Dropped
 
 
-def test_what_a_call_returns_is_dropped(way):
-    """The value of a deferred call is not the function's, whatever it is (D6)."""
+def test_a_result_is_dropped(way):
+    """The result of a deferred call never becomes the function's result (D6)."""
     ran = []
 
     @way
@@ -38,8 +38,8 @@ def test_what_a_call_returns_is_dropped(way):
     assert ran == [3, 2, 1]
 
 
-def test_what_a_call_returns_is_dropped_before_the_next_call(way):
-    """As with a call that is a statement of its own, nothing holds on to the value while the next call runs (D6)."""
+def test_a_result_is_dropped_before_the_next_call(way):
+    """The result is freed before the next call runs, as after a call statement (D6)."""
     events = []
 
     class Value:
@@ -60,7 +60,7 @@ def test_what_a_call_returns_is_dropped_before_the_next_call(way):
     assert events == ["dropped", "next"] * 2
 
 
-def test_what_a_call_returns_is_not_looked_into(way):
+def test_a_result_is_not_looked_into(way):
     """The value is neither compared nor tested for truth (D6)."""
     ran = []
 
@@ -102,7 +102,7 @@ def test_what_a_call_returns_is_not_looked_into(way):
 
 
 def test_other_objects_that_could_be_awaited_or_iterated_are_dropped_in_a_function(way):
-    """Futures, other awaitables, iterators and generators from elsewhere are dropped (D6)."""
+    """Futures and foreign awaitables, iterators and generators are dropped (D6)."""
     ran = []
 
     def generate():
@@ -165,7 +165,10 @@ COROUTINE_CALLEES = {
 @pytest.mark.parametrize("name", COROUTINE_CALLEES)
 @pytest.mark.parametrize("kind", ["function", "generator"])
 def test_a_coroutine_deferred_in_a_function_that_is_not_async(way, name, kind):
-    """It is closed, and a TypeError names it and says what to write; the other calls run (D6)."""
+    """A sync function closes a coroutine and raises a TypeError with advice (D6).
+
+    The other calls run.
+    """
     ran = []
 
     @way
@@ -188,14 +191,15 @@ def test_a_coroutine_deferred_in_a_function_that_is_not_async(way, name, kind):
             list(generator(COROUTINE_CALLEES[name]))
     message = str(caught.value)
     assert message == (
-        f"{name.split()[-1]} is a coroutine function deferred in sync code, so nothing would await it. Make the "
+        f"{name.split()[-1]} is a coroutine function deferred in sync code, "
+        "so nothing would await it. Make the "
         "function `async def` (or the scope `async with`), or defer a function that runs it."
     )
     assert ran == [2, 1]
 
 
 def test_the_coroutine_object_is_closed(way):
-    """The coroutine object is closed at once: no warning comes later that it was never awaited (D6)."""
+    """The coroutine object is closed at once, so no warning comes later (D6)."""
     made = []
 
     def make():
@@ -215,7 +219,7 @@ def test_the_coroutine_object_is_closed(way):
 
 @pytest.mark.parametrize("statement", ["errdefer", "okdefer"])
 def test_a_coroutine_deferred_by_the_other_statements(way, statement):
-    """`errdefer` and `okdefer` refuse a coroutine in a function that is not async just as `defer` does (D6, D10)."""
+    """`errdefer` and `okdefer` refuse a coroutine in a sync function as `defer` does (D6, D10)."""
 
     @way
     def failing():
@@ -232,8 +236,8 @@ def test_a_coroutine_deferred_by_the_other_statements(way, statement):
     assert (context.args if context else None) == (("body",) if statement == "errdefer" else None)
 
 
-def test_the_error_chains_to_what_was_in_flight(way):
-    """The TypeError has the exception in flight as its context, as any error of a deferred call has (D6, D5)."""
+def test_the_error_chains_to_the_exception_in_flight(way):
+    """The TypeError has the exception in flight as its context (D6, D5)."""
 
     @way
     def f():
@@ -251,7 +255,7 @@ def test_the_error_chains_to_what_was_in_flight(way):
 @pytest.mark.parametrize("error", [None, ValueError], ids=["returns", "raises"])
 @pytest.mark.parametrize("kind", ["coroutine", "async generator"])
 def test_each_awaitable_is_awaited_before_the_next_call(way, error, kind):
-    """What a call returns is awaited to its end, whatever can be awaited, before the next call runs (D6)."""
+    """Each awaitable result is awaited to its end before the next call runs (D6)."""
     events = []
 
     async def later(name):
@@ -322,7 +326,7 @@ def test_each_awaitable_is_awaited_before_the_next_call(way, error, kind):
 
 
 def test_errdefer_and_okdefer_await_too(way):
-    """The awaitables of `errdefer` and `okdefer` calls are awaited as those of `defer` are (D6, D10)."""
+    """`errdefer` and `okdefer` await results as `defer` does (D6, D10)."""
     events = []
 
     async def later(name):
@@ -342,7 +346,7 @@ def test_errdefer_and_okdefer_await_too(way):
     assert events == ["okdefer", "errdefer"]
 
 
-def test_what_the_awaitable_gives_is_dropped(way):
+def test_the_value_of_an_awaitable_is_dropped(way):
     """The value of an awaited call is dropped, and not awaited in turn (D6)."""
 
     async def inner():
@@ -364,7 +368,7 @@ def test_what_the_awaitable_gives_is_dropped(way):
 
 
 def test_deferred_calls_suspend_the_function(way):
-    """What an awaited call yields reaches whoever drives the coroutine, as in any `await` (D6)."""
+    """The driver of the coroutine gets the values that an awaited call yields (D6)."""
 
     async def pause(value):
         await Pause(value)
@@ -384,7 +388,7 @@ def test_deferred_calls_suspend_the_function(way):
 
 
 def test_an_awaitable_that_fails(way):
-    """An exception that comes out of an awaited call replaces the one in flight, and the other calls run (D6, D5)."""
+    """An exception of an awaited call replaces the one in flight; the other calls run (D6, D5)."""
     ran = []
 
     async def fail():
@@ -421,7 +425,7 @@ def test_a_future_that_holds_an_exception(way):
 
 
 def test_an_object_whose_await_is_broken(way):
-    """An object with an `__await__` that gives no iterator fails as in a hand-written `await` (D6)."""
+    """A result with a broken `__await__` fails as in a hand-written `await` (D6)."""
     ran = []
 
     class Broken:
@@ -445,7 +449,7 @@ def test_an_object_whose_await_is_broken(way):
 
 
 def test_a_plain_value_is_dropped_in_an_async_function(way):
-    """A result that cannot be awaited is dropped in an async function too, an async generator from elsewhere included (D6)."""
+    """An async function drops results that it cannot await, foreign generators too (D6)."""
     ran = []
 
     async def generate():

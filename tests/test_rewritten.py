@@ -1,4 +1,4 @@
-"""Modules that a tool has rewritten: pytest's assertions (R6), and tools that are named as the reason (R4)."""
+"""Modules rewritten by tools: pytest's assertions (R6), and tools named in the reason (R4)."""
 
 import importlib
 import os
@@ -132,7 +132,7 @@ class TestClass:
 
 
 def run_pytest(folder, *options, **environment):
-    """Run pytest on a folder; what it printed, and its exit status."""
+    """Run pytest on a folder; return its output and exit status."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PY")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, str(folder)],
@@ -148,7 +148,7 @@ def run_pytest(folder, *options, **environment):
 
 
 def test_assertions_that_pytest_has_rewritten(tmp_path):
-    """Functions of a module of tests are open-coded, with named results and pytest's introspection (R6)."""
+    """Functions of a test module are open-coded, and keep pytest's introspection (R6)."""
     (tmp_path / "test_it.py").write_text(TEST_MODULE)
     for _ in range(2):  # the second time from the cache
         printed, status = run_pytest(tmp_path)
@@ -159,7 +159,7 @@ def test_assertions_that_pytest_has_rewritten(tmp_path):
 
 
 def test_a_plugin_that_is_told_of_assertions(tmp_path):
-    """A plugin that is told of each assertion that passes is told of these, at their lines (R6)."""
+    """A plugin for passing assertions is told of these, with their lines (R6)."""
     (tmp_path / "pytest.ini").write_text("[pytest]\nenable_assertion_pass_hook = true\n")
     (tmp_path / "conftest.py").write_text(
         "def pytest_assertion_pass(item, lineno, orig, expl):\n"
@@ -187,7 +187,7 @@ def test_the_traceback_of_an_assertion(tmp_path):
 
 
 def test_plain_assertions(tmp_path):
-    """With `--assert=plain` nothing is rewritten, and the functions are open-coded as well (R1)."""
+    """With `--assert=plain` nothing is rewritten; the functions are open-coded as well (R1)."""
     introspected = "named(\"a\").splitlines()[0] == \"assert 'a' == 'b'\""
     module = TEST_MODULE.replace(introspected, 'named("a") == ""')
     for text in ("assert 3 == 4", "assert 5 in {1: 2}"):
@@ -198,7 +198,7 @@ def test_plain_assertions(tmp_path):
 
 
 def test_nothing_of_pytest_is_imported(tmp_path):
-    """Without pytest nothing of it is imported (R6)."""
+    """Without pytest none of its modules is imported (R6)."""
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\nfrom godefer import defer, explain, with_defers\n"
@@ -254,7 +254,7 @@ except DeferError as error:
     ],
 )
 def test_import_hooks_are_named(tmp_path, tool, hook):
-    """A function that an import hook has rewritten runs the runtime way, and the reason names the tool (R4)."""
+    """A function rewritten by an import hook runs the runtime way; the reason names it (R4)."""
     pytest.importorskip(tool)
     (tmp_path / "subject.py").write_text(SUBJECT)
     (tmp_path / "main.py").write_text(f"{hook}\nimport subject\n")
@@ -275,7 +275,7 @@ def test_import_hooks_are_named(tmp_path, tool, hook):
 
 
 def test_decorators_that_rewrite_are_named():
-    """A function that typeguard has rewritten below `@with_defers` has that as its reason (R4)."""
+    """The reason for a function rewritten by typeguard names typeguard (R4)."""
     typeguard = pytest.importorskip("typeguard")
 
     @with_defers
@@ -290,7 +290,7 @@ def test_decorators_that_rewrite_are_named():
 
 
 def test_cells_of_a_notebook():
-    """A cell is open-coded; one that IPython keeps no source of names its magic (R1, R4)."""
+    """An IPython cell is open-coded; without a kept source its magic is named (R1, R4)."""
     pytest.importorskip("IPython")
     shell = importlib.import_module("IPython.core.interactiveshell").InteractiveShell()
     cell = "@with_defers\ndef f(events):\n    defer(events.append, 1)\nf(events)\nsay(explain(f))\n"
@@ -306,7 +306,7 @@ def test_cells_of_a_notebook():
     )
     assert said[2].reason.endswith("is not available: IPython's %%timeit keeps none")
     assert events == [1, 1, 1]
-    # What %autoreload does with functions that others have imported.
+    # As %autoreload does with functions that others have imported.
     old, new = shell.user_ns["f"], with_defers(shell.user_ns["f"].__wrapped__)
     for name in ("__code__", "__defaults__", "__doc__", "__dict__"):
         setattr(old, name, getattr(new, name))

@@ -1,4 +1,4 @@
-"""docs/go-runtime.md maps all of Go's runtime that has to do with defers, older versions' too, to what became of it here."""
+"""docs/go-runtime.md maps Go's runtime for defers, old and new, to its equivalents here."""
 
 import re
 import subprocess
@@ -12,17 +12,18 @@ pytestmark = pytest.mark.project
 
 PAGE = (Path(__file__).parent.parent / "docs" / "go-runtime.md").read_text(encoding="utf-8")
 
-# Of Go 1.13 to 1.21, whose records and functions most descriptions of `defer` are about.
+# Go 1.13 to 1.21: most descriptions of `defer` are about these records and functions.
 OLD_FIELDS = {
     "_defer": "siz started heap openDefer sp pc fn _panic link fd varp framepc",
     "_panic": "argp arg link pc sp recovered aborted goexit",
 }
-OLD_FUNCTIONS = """deferproc deferprocStack deferreturn newdefer freedefer jmpdefer return0 runOpenDeferFrame gopanic gorecover recovery Goexit
+OLD_FUNCTIONS = """deferproc deferprocStack deferreturn newdefer freedefer jmpdefer return0
+    runOpenDeferFrame gopanic gorecover recovery Goexit
     printpanics fatalpanic"""
 
 
 def first_cells(title):
-    """The names in the first column of the table below a heading."""
+    """Return the names in the first column of the table below a heading."""
     section = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     return {
         name
@@ -39,18 +40,18 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize("record", OLD_FIELDS)
 def test_every_field_that_was(record):
-    """The map has each field that the records have had."""
+    """The map has each old field of the records."""
     assert set(OLD_FIELDS[record].split()) <= first_cells(f"The record `{record}`")
 
 
 def test_every_function_that_was():
-    """The map has each function that made, ran or recovered from deferred calls."""
+    """The map has each old function that made, ran or recovered from deferred calls."""
     assert set(OLD_FUNCTIONS.split()) <= FUNCTIONS
 
 
 @pytest.fixture(scope="module")
 def runtime():
-    """The folder of Go's runtime, in source."""
+    """Return the source folder of Go's runtime."""
     if go() is None:
         pytest.skip(HOW_TO_INSTALL)
     root = subprocess.run(
@@ -60,8 +61,8 @@ def runtime():
 
 
 @pytest.mark.parametrize("record", OLD_FIELDS)
-def test_every_field_that_is(runtime, record):
-    """The map has each field of the records of the Go that is installed."""
+def test_every_present_field(runtime, record):
+    """The map has each field of the records of the installed Go."""
     source = (runtime / "runtime2.go").read_text(encoding="utf-8")
     body = re.search(rf"^type {record} struct {{\n(.*?)^}}", source, re.DOTALL | re.MULTILINE)[1]
     fields = set(re.findall(r"^\t(\w+) +\S", body, re.MULTILINE))
@@ -69,8 +70,8 @@ def test_every_field_that_is(runtime, record):
     assert fields <= first_cells(f"The record `{record}`")
 
 
-def test_every_function_that_is(runtime):
-    """The map has each function of panic.go whose name tells of defers, panics in flight or recovery."""
+def test_every_present_function(runtime):
+    """The map has each function of panic.go named after defers, panics or recovery."""
     source = (runtime / "panic.go").read_text(encoding="utf-8")
     names = re.findall(r"^func (?:\(.*?\) )?(\w+)", source, re.MULTILINE)
     ours = {

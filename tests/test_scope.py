@@ -1,4 +1,4 @@
-"""defer_scope: deferred calls of a block, and of whom it hands its scope (section S)."""
+"""defer_scope: deferred calls of a block, and of helpers that get its scope (section S)."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ def links(error):
 
 
 class Manager:
-    """A context manager, of both kinds, that tells what happens to it."""
+    """A context manager, sync and async, that notes its entry and exit."""
 
     def __init__(self, events, name, suppresses=False):
         self.events, self.name, self.suppresses = events, name, suppresses
@@ -42,7 +42,7 @@ class Manager:
 
 
 def test_order_and_arguments(events):
-    """The block's calls run at its end, last in, first out, with the arguments of then (S, D1, D2)."""
+    """The calls run at the block's end, last in, first out, with early arguments (S, D1, D2)."""
     x = 1
     with defer_scope() as defer:
         defer(events.append, x)
@@ -64,7 +64,7 @@ def test_each_turn_of_a_loop(events):
 
 
 def test_helpers_may_defer(events):
-    """A scope can be handed to functions that are not decorated, which defer on it (S)."""
+    """Undecorated functions can defer on a scope that is passed to them (S)."""
 
     def opened(defer, name):
         defer(events.append, name)
@@ -78,7 +78,7 @@ def test_helpers_may_defer(events):
 
 @pytest.mark.parametrize("error", [None, KeyError("body"), KeyboardInterrupt()])
 def test_err_and_ok(events, error):
-    """`err` runs after an exception, `ok` without one, what decides is the moment of the call (S, D10)."""
+    """`err` runs while an exception is in flight at its turn, `ok` otherwise (S, D10)."""
 
     def block():
         with defer_scope() as defer:
@@ -93,7 +93,7 @@ def test_err_and_ok(events, error):
 
 
 def test_a_failing_ok_call_makes_the_block_fail(events):
-    """An `ok` call that raises is what the `err` calls then run for (S, D5, D10)."""
+    """An `ok` call that raises makes the later `err` calls run (S, D5, D10)."""
 
     def block():
         with defer_scope() as defer:
@@ -107,7 +107,7 @@ def test_a_failing_ok_call_makes_the_block_fail(events):
 @pytest.mark.parametrize("suppresses", [False, True])
 @pytest.mark.parametrize("error", [None, KeyError("body")])
 def test_using(events, error, suppresses):
-    """`using` enters now, its exit gets the exception, and may suppress it: the block then ends (S, D11)."""
+    """`using` enters now; its exit gets the exception and may suppress it (S, D11)."""
 
     def block():
         with defer_scope() as defer:
@@ -126,8 +126,8 @@ def test_using(events, error, suppresses):
     assert events == ["enter m", "earlier", ("exit m", kind, error), ("later", later)]
 
 
-def test_using_what_is_no_context_manager():
-    """Something else gives the TypeError of `with`, and nothing is deferred (S, D11)."""
+def test_using_an_object_that_is_no_context_manager():
+    """An object that is no manager gives the TypeError of `with`, and defers nothing (S, D11)."""
     with defer_scope() as defer:
         with pytest.raises(TypeError, match="context manager"):
             defer.using(3)
@@ -146,7 +146,7 @@ def test_recovering(events):
 
 
 def test_recovering_is_for_the_deferred_function_itself(events):
-    """A helper of it recovers nothing, and types are respected (S, P2, P3)."""
+    """A helper of the deferred function recovers nothing; types are respected (S, P2, P3)."""
 
     def helper():
         return recover()
@@ -162,8 +162,8 @@ def test_recovering_is_for_the_deferred_function_itself(events):
     assert events == [None, None, None]
 
 
-def test_what_is_raised_after_a_recovery_is_not_chained_to_it():
-    """An exception of a call after the recovery has what was handled around the block as its context (S, P4)."""
+def test_an_exception_after_a_recovery_is_not_chained_to_it():
+    """After a recovery, a failing call gets the context from around the block (S, P4)."""
 
     def block():
         with defer_scope() as defer:
@@ -231,7 +231,10 @@ async def by_async_scope(calls, error):
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_chains(inside):
-    """The chain is that of nested `try`/`finally`, on every exit; ExitStack loses it on the normal one (S, D5, cpython#102201)."""
+    """Calls chain as nested `try`/`finally` on every exit (S, D5, cpython#102201).
+
+    ExitStack loses exceptions on the normal exit.
+    """
     choose = random.Random(6)
 
     def outcome(function, *args):
@@ -253,7 +256,7 @@ def test_chains(inside):
 
 
 def test_tracebacks():
-    """A failing call shows the line that deferred it, in the function that did, and one frame of godefer (S, P6)."""
+    """A failing call shows its `defer` line and at most one frame of godefer (S, P6)."""
 
     def helper(defer):
         defer(fail, "x")
@@ -274,7 +277,7 @@ def test_tracebacks():
 
 
 def test_results(events):
-    """What a call returns is dropped; a coroutine is an error under `with`, and awaited under `async with` (S, D6)."""
+    """Results are dropped; `with` refuses coroutines, and `async with` awaits them (S, D6)."""
 
     async def later(name):
         await pause()
@@ -311,7 +314,7 @@ def test_results(events):
 
 
 def test_cancelled(events):
-    """A cancelled task's block runs its calls, awaited ones too, and the task stays cancelled (S, D2)."""
+    """A cancelled task's block runs and awaits its calls; the task stays cancelled (S, D2)."""
 
     async def later():
         await pause()
@@ -335,7 +338,7 @@ def test_cancelled(events):
 
 @pytest.mark.parametrize("error", [None, KeyError("body")])
 def test_closed_while_a_call_is_awaited(events, error):
-    """A coroutine that is closed while its block's call waits runs the others (S, D2, D5)."""
+    """A coroutine closed while a call of its block waits runs the other calls (S, D2, D5)."""
 
     async def work():
         async with defer_scope() as defer:
@@ -364,7 +367,7 @@ def test_len(events):
 
 
 def test_detach(events):
-    """`detach` moves the calls to a new scope, which is closed later, or entered (S; ExitStack's pop_all)."""
+    """`detach` moves the calls to a new scope, to be closed or entered (S; ExitStack's pop_all)."""
     with defer_scope() as defer:
         defer(events.append, 1)
         defer(events.append, 2)
@@ -379,7 +382,7 @@ def test_detach(events):
 
 
 def test_detached_only_if_all_went_well(events):
-    """The usual pattern: keep what was opened if all could be, clean up if not (S)."""
+    """A function can keep its resources if all of them opened, and clean up otherwise (S)."""
 
     def opened(names):
         with defer_scope() as defer:
@@ -409,7 +412,7 @@ def test_close(events):
 
 
 def test_close_that_fails(events):
-    """What a call of `close` raises leaves it when all have run (S, D5)."""
+    """`close` runs every call and then raises their exception (S, D5)."""
     scope = defer_scope()
     scope(events.append, "last")
     scope(fail, "x")
@@ -433,7 +436,7 @@ def test_aclose(events):
 
 
 def test_a_deferred_call_may_defer(events):
-    """What a call defers on the scope, while the block is ending, runs next (S, as ExitStack's callbacks)."""
+    """Calls deferred while the block is ending run next (S, as ExitStack's callbacks)."""
     with defer_scope() as defer:
         defer(events.append, "first")
         defer(lambda: defer(events.append, "added"))
@@ -455,7 +458,7 @@ def test_abandoned(events):
 
 
 def test_use_after_the_end():
-    """A scope whose block has ended raises a DeferError that names the place (S)."""
+    """After its block a scope raises a DeferError that names the place (S)."""
     with defer_scope() as defer:
         pass
     for use in (
@@ -485,7 +488,7 @@ def test_entered_twice():
 
 
 def test_ausing_on_a_with_block(events):
-    """An asynchronous context manager on the scope of a `with` block is refused before it is entered (S)."""
+    """The scope of a `with` block refuses an async context manager before entering it (S)."""
 
     async def main():
         with defer_scope() as defer:
@@ -496,7 +499,7 @@ def test_ausing_on_a_with_block(events):
     assert events == []
 
 
-# What is left
+# Memory
 
 
 @pytest.mark.skipif(
@@ -505,7 +508,7 @@ def test_ausing_on_a_with_block(events):
 )
 @pytest.mark.parametrize("leave", ["return", "raise", "fail", "recover"])
 def test_nothing_is_kept(leave):
-    """After the block nothing of it is alive, and there is no cycle (S, D9)."""
+    """After the block nothing of it is alive, without a cycle (S, D9)."""
 
     class Argument:
         pass
@@ -534,7 +537,7 @@ def test_nothing_is_kept(leave):
 
 
 def test_a_million_calls():
-    """A million pending calls, all of which fail, are a loop (S, D8)."""
+    """A million pending calls run in a loop, even if all of them fail (S, D8)."""
     count = 0
 
     def step():

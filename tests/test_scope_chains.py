@@ -150,7 +150,7 @@ def described(body, calls):
 
 
 def test_a_scope_s_chain_of_a_call_that_the_loop_fails(way):
-    """A later failure keeps the one that the event loop threw into an awaited call, and the block's (S, D5)."""
+    """A call's failure keeps the exception that the loop threw into it, and the block's (S, D5)."""
 
     async def flush(future):
         await future
@@ -184,7 +184,7 @@ def test_a_scope_s_chain_of_a_call_that_the_loop_fails(way):
 
 
 def test_random_scopes_chain_as_nested_try_statements(way):
-    """Whatever fails, and however a coroutine is resumed, the chain is that of nested `try/finally` (S, D5)."""
+    """A scope chains as nested `try/finally`, with any failures and resumptions (S, D5)."""
     run = decorated(way)
     for body, calls in drives(1, 1500):
         expected = outcome(by_hand(body, calls))
@@ -193,7 +193,7 @@ def test_random_scopes_chain_as_nested_try_statements(way):
 
 
 def test_random_scopes_inside_of_a_handler(way):
-    """Likewise if the function is handling an exception, and the block fails (S, D5)."""
+    """The chain is the same if the function handles an exception and the block fails (S, D5)."""
     run = decorated(way)
 
     async def handling(run, body, calls):
@@ -211,7 +211,7 @@ def test_random_scopes_inside_of_a_handler(way):
 
 
 def test_random_scopes_in_async_generators():
-    """Likewise in an async generator that is resumed by an exception (S, D5)."""
+    """The chain is the same in an async generator resumed by an exception (S, D5)."""
 
     async def generate(run, body, calls):
         yield 1
@@ -244,7 +244,7 @@ async def as_a_context_manager():
 
 
 class Delegating:
-    """A context manager that does not look at the result of the scope's `__aexit__`."""
+    """A context manager that ignores the result of the scope's `__aexit__`."""
 
     def __init__(self):
         self.scope = defer_scope()
@@ -287,14 +287,14 @@ async def by_another_scope(calls):
 
 
 @pytest.mark.parametrize("run", [by_a_stack, by_delegating, by_a_generator, by_another_scope])
-def test_an_exception_of_a_call_leaves_whoever_awaits_the_exit(run):
-    """Whatever awaits `__aexit__`, and whether it looks at the result or not, the exception is raised (S, D5)."""
+def test_an_exception_of_a_call_leaves_any_caller_of_the_exit(run):
+    """The exception of a call is raised for any kind of caller of `__aexit__` (S, D5)."""
     _, links = outcome(run([fails, thrown]))
     assert links[0][0] is OSError
 
 
 def test_an_exception_of_a_call_while_the_coroutine_is_closed():
-    """`close()` raises what a call raises, if the exit is closed while it waits (S, D5)."""
+    """`close()` raises the exception of a call if the exit is closed while it waits (S, D5)."""
 
     async def run():
         async with defer_scope() as scope:
@@ -314,7 +314,7 @@ def test_an_exception_of_a_call_while_the_coroutine_is_closed():
 
 
 def test_a_chain_kept_leaves_nothing_behind():
-    """The exception that leaves a scope has the user's frames and at most one of godefer's, and is no cycle (S, P6, D9)."""
+    """A kept exception of a scope has at most one frame of godefer, and no cycle (S, P6, D9)."""
 
     async def run():
         async with defer_scope() as scope:

@@ -13,20 +13,23 @@ try:
 except ImportError as missing:
     pytest.skip(f"this Python has no tests of contextlib ({missing})", allow_module_level=True)
 
-# What fails, and why it must.
+# The tests that fail, and their reasons.
 EXCEPTIONS = {
-    "test_exit_exception_traceback": "it wants the frames of contextlib itself; a scope shows the line that deferred instead (P6)",
+    "test_exit_exception_traceback": (
+        "it wants the frames of contextlib itself; "
+        "a scope shows the line that deferred instead (P6)"
+    ),
 }
 
 
 class TestExitStack(theirs.TestExitStack):
-    """Theirs, on a scope."""
+    """Their tests, on a scope."""
 
     exit_stack = exit_stack_api.ExitStack
 
 
 class TestAsyncExitStack(theirs_async.TestAsyncExitStack):
-    """Theirs, on a scope, with the methods by which they use an AsyncExitStack in `with` statements."""
+    """Theirs, on a scope, with their own methods for `with` statements on an AsyncExitStack."""
 
     exit_stack = type(
         "SyncAsyncExitStack",
@@ -51,13 +54,14 @@ def cases():
 
 
 CASES = list(cases())
-del TestExitStack, TestAsyncExitStack  # lest pytest finds them by itself
+del TestExitStack, TestAsyncExitStack  # pytest must not find them by itself
 
 
-@pytest.mark.filterwarnings("ignore:a scope was dropped:ResourceWarning")  # some never close theirs
+# Some of their tests never close their stacks.
+@pytest.mark.filterwarnings("ignore:a scope was dropped:ResourceWarning")
 @pytest.mark.parametrize(("case", "name"), CASES)
 def test_theirs(case, name, monkeypatch):
-    """What CPython asks of ExitStack and AsyncExitStack holds for a scope, apart from the named exceptions (S)."""
+    """A scope passes CPython's tests of ExitStack and AsyncExitStack, with named exceptions (S)."""
     monkeypatch.setattr(theirs_async, "AsyncExitStack", exit_stack_api.AsyncExitStack)
     result = unittest.TestResult()
     case(name).run(result)
@@ -66,5 +70,5 @@ def test_theirs(case, name, monkeypatch):
 
 
 def test_the_exceptions_are_tests_of_theirs():
-    """An exception that no test of theirs bears the name of would be none (S)."""
+    """Each named exception is the name of a test of theirs (S)."""
     assert set(EXCEPTIONS) <= {case.values[1] for case in CASES}

@@ -1,4 +1,4 @@
-"""What CPython's tests ask of ExitStack and AsyncExitStack, asked of defer_scope in our words (section S).
+"""CPython's tests of ExitStack and AsyncExitStack, rewritten for defer_scope (section S).
 
 docs/exitstack-tests.md lists each of their tests with ours.
 """
@@ -24,7 +24,7 @@ def messages(error):
 
 
 class Exits:
-    """A context manager, of both kinds, whose exit is a function of the exception."""
+    """A context manager, sync and async, that exits by calling a function with the exception."""
 
     def __init__(self, exit):
         self.exit = exit
@@ -59,7 +59,7 @@ def raises(error):
 
 
 def raises_during(error, first):
-    """A manager whose exit raises *error* while it handles *first*."""
+    """Make a manager that exits by raising *error* while it handles *first*."""
 
     def exit(_):
         try:
@@ -72,7 +72,7 @@ def raises_during(error, first):
 
 @pytest.fixture(params=["with", "async with"])
 def block(request):
-    """Run a function of a scope as the scope's block."""
+    """Run a function as the block of a scope, which it gets."""
 
     def in_with(body):
         with defer_scope() as defer:
@@ -90,7 +90,7 @@ def block(request):
 
 @pytest.fixture(params=["using", "ausing", "with", "async with"])
 def nested(request):
-    """Run a function below context managers: by `with` statements written by hand, or by a scope that enters them."""
+    """Run a function below context managers, entered by `with` statements or by a scope."""
 
     def with_statements(managers, body):
         if not managers:
@@ -128,20 +128,20 @@ def nested(request):
 
 
 def test_a_scope_has_its_classes_docstring():
-    """`help()` of a scope tells what `help(defer_scope)` does (S)."""
+    """`help()` of a scope shows the same text as `help(defer_scope)` (S)."""
     assert defer_scope().__doc__ == defer_scope.__doc__
     assert "A block with deferred calls of its own" in defer_scope.__doc__
 
 
 def test_a_block_that_defers_nothing(block, events):
-    """A block without a deferred call ends as if there were no scope (S)."""
+    """A block without a deferred call ends as without a scope (S)."""
     block(lambda _: events.append("block"))
     assert events == ["block"]
     assert str(run(block, lambda _: raise_it(KeyError("x")))) == "'x'"
 
 
 def test_arguments_of_every_kind(block, events):
-    """Positional and keyword arguments arrive, whatever the keywords are called (S, D1)."""
+    """Positional and keyword arguments arrive, with keywords of any name (S, D1)."""
 
     def note(*args, **kwargs):
         events.append((args, kwargs))
@@ -165,7 +165,7 @@ def test_arguments_of_every_kind(block, events):
 
 
 def test_the_callee_is_positional(block):
-    """A statement without a callee, or with one given by keyword, is a TypeError, and defers nothing (S)."""
+    """A statement without a positional callee raises TypeError and defers nothing (S)."""
 
     def body(defer):
         for statement in (defer, defer.err, defer.ok):
@@ -178,7 +178,7 @@ def test_the_callee_is_positional(block):
 
 
 def test_what_an_async_function_is_given(events):
-    """Under `async with` deferred coroutine functions are awaited, with their arguments, in the same order as the others (S, D1, D6)."""
+    """`async with` awaits coroutine functions in order with the other calls (S, D1, D6)."""
 
     async def note(*args, **kwargs):
         await pause()
@@ -201,7 +201,7 @@ def test_what_an_async_function_is_given(events):
 
 
 def test_a_manager_is_entered_at_once_and_left_in_turn(events):
-    """A manager is entered by the statement, gives what its entry gave, and is left in its place among the calls (S, D2, D11)."""
+    """`using` enters now, returns the value, and exits in order with the calls (S, D2, D11)."""
 
     @contextlib.contextmanager
     def manager():
@@ -218,7 +218,7 @@ def test_a_manager_is_entered_at_once_and_left_in_turn(events):
 
 
 def test_an_asynchronous_manager_is_entered_at_once_and_left_in_turn(events):
-    """So is an asynchronous one, by `await defer.ausing(…)` (S, D2, D11)."""
+    """`await defer.ausing(…)` does the same for an async manager (S, D2, D11)."""
 
     @contextlib.asynccontextmanager
     async def manager():
@@ -262,7 +262,10 @@ class OnTheInstance:
 
 @pytest.mark.parametrize("kind", [OnlyEnters, OnlyExits, OnTheInstance, object])
 def test_what_is_no_manager_is_not_entered(kind):
-    """What lacks a method, or has it on the instance alone, is the TypeError of `with`, and nothing is entered or deferred (S, D11)."""
+    """An object without the methods on its class raises the TypeError of `with` (S, D11).
+
+    Nothing is entered or deferred.
+    """
 
     async def main():
         async with defer_scope() as defer:
@@ -276,7 +279,7 @@ def test_what_is_no_manager_is_not_entered(kind):
 
 
 def made_of(how, enter, exit, names):
-    """A manager whose methods are class methods, static methods, or functions in slots."""
+    """Make a manager with class methods, static methods, or functions in slots."""
     if how == "slots":
         manager = type("Manager", (), {"__slots__": names})()
         setattr(manager, names[0], enter)
@@ -288,7 +291,10 @@ def made_of(how, enter, exit, names):
 
 @pytest.mark.parametrize("how", ["classmethod", "staticmethod", "slots"])
 def test_methods_of_every_kind(how, events):
-    """A manager's methods may be whatever descriptors `with` takes; ExitStack learned that in 3.15 (S, D11)."""
+    """A manager's methods may be any descriptors that `with` takes (S, D11).
+
+    ExitStack accepts all of them since Python 3.15.
+    """
     cls = ["class"] if how == "classmethod" else []
 
     def names(args):
@@ -308,7 +314,7 @@ def test_methods_of_every_kind(how, events):
 
 @pytest.mark.parametrize("how", ["classmethod", "staticmethod", "slots"])
 def test_asynchronous_methods_of_every_kind(how, events):
-    """An asynchronous manager's likewise (S, D11)."""
+    """An async manager's methods may be the same descriptors (S, D11)."""
 
     async def enter(*args):
         events.append(("enter", len(args)))
@@ -329,7 +335,7 @@ def test_asynchronous_methods_of_every_kind(how, events):
 
 
 def test_an_exit_that_does_not_suppress(nested):
-    """After an exit with a false result the exception goes on, the very same (S, D11)."""
+    """After a false result of an exit the very same exception goes on (S, D11)."""
     error = ZeroDivisionError()
     assert (
         run(nested, [Exits(lambda _: False), Exits(lambda _: None)], lambda: raise_it(error))
@@ -338,7 +344,7 @@ def test_an_exit_that_does_not_suppress(nested):
 
 
 def test_an_exit_that_suppresses(nested, events):
-    """A true result stops the exception: the exits further out see none, and the program goes on after the block (S, D11)."""
+    """A true result of an exit stops the exception for the outer exits and the caller (S, D11)."""
     managers = [Exits(events.append), Exits(suppress), Exits(events.append)]
     error = ZeroDivisionError()
     assert run(nested, managers, lambda: raise_it(error)) is None
@@ -346,9 +352,9 @@ def test_an_exit_that_suppresses(nested, events):
 
 
 def test_exits_that_are_never_entered(block, events):
-    """An exit alone, of a manager that is open already or a function like one, takes part by a manager that only exits (S, D11).
+    """A manager that only exits can register the exit of an open manager, or a function (S, D11).
 
-    Those that run after a suppressing one see no exception, the others the one of the block.
+    Exits that run after a suppressing one see no exception; the others see the block's.
     """
 
     class Pushed:
@@ -374,7 +380,7 @@ def test_exits_that_are_never_entered(block, events):
 
 
 def test_asynchronous_exits_that_are_never_entered(events):
-    """So does an asynchronous exit alone (S, D11)."""
+    """A manager that only exits can register an async exit, too (S, D11)."""
 
     class Pushed:
         def __init__(self, exit):
@@ -405,7 +411,7 @@ def test_asynchronous_exits_that_are_never_entered(events):
 
 
 def test_a_suppressed_failure_is_over(nested, block):
-    """What suppresses one failure does not suppress that of a call that runs later (S, D5, D11)."""
+    """Suppressing one failure does not suppress the failure of a later call (S, D5, D11)."""
     managers = [raises(KeyError("later")), Exits(suppress), raises(IndexError("earlier"))]
     assert messages(run(nested, managers, nothing)) == ["'later'"]
 
@@ -422,7 +428,7 @@ def test_a_suppressed_failure_is_over(nested, block):
 
 
 def test_an_exit_suppresses_what_another_exit_raised(nested, events):
-    """An exit gets, and can suppress, what the last of several failing exits raised (S, D11)."""
+    """An exit gets, and can suppress, the last exception raised by earlier exits (S, D11)."""
     managers = [
         Exits(lambda e: events.append(e) or True),
         raises(KeyError("b")),
@@ -436,7 +442,7 @@ def test_an_exit_suppresses_what_another_exit_raised(nested, events):
 
 
 def test_chain_of_exits_that_raise(nested, events):
-    """Exits that raise, with contexts of their own, around one that suppresses: the chains are those of `with` statements (S, D5)."""
+    """Exits that raise around a suppressing exit chain as in nested `with` statements (S, D5)."""
 
     def suppresses(error):
         events.append(error)
@@ -454,7 +460,7 @@ def test_chain_of_exits_that_raise(nested, events):
 
 
 def test_chain_of_calls_that_raise(block, events):
-    """Deferred calls that raise, around one that recovers, are chained in the same way (S, D5, P4)."""
+    """Deferred calls that raise around a recovering call chain in the same way (S, D5, P4)."""
 
     def body(defer):
         defer(raise_it, IndexError("e"))
@@ -469,7 +475,7 @@ def test_chain_of_calls_that_raise(block, events):
 
 
 def test_chain_of_async_calls_that_raise(events):
-    """And so are awaited ones (S, D5, D6)."""
+    """Awaited calls chain in the same way (S, D5, D6)."""
 
     async def later(error):
         await pause()
@@ -488,7 +494,10 @@ def test_chain_of_async_calls_that_raise(events):
 
 
 def test_chain_on_the_normal_exit(nested, block):
-    """Without an exception in the block the chain is complete, too; ExitStack keeps the last one alone (S, D5, cpython#102201)."""
+    """A normal exit keeps the whole chain of the failing calls (S, D5, cpython#102201).
+
+    ExitStack keeps only the last exception.
+    """
     names = ["c", "b", "a"]
     assert messages(run(nested, [raises(ValueError(name)) for name in names], nothing)) == names
     assert (
@@ -498,7 +507,7 @@ def test_chain_on_the_normal_exit(nested, block):
 
 
 def test_a_context_that_was_set_to_none_stays_none(nested):
-    """What an exit has said of its exception's context is left alone, none included (S, D5)."""
+    """An exit may set the context of its exception to None, and it stays None (S, D5)."""
 
     @contextlib.contextmanager
     def manager():
@@ -521,10 +530,13 @@ def test_a_context_that_was_set_to_none_stays_none(nested):
 
 
 def test_generators_as_managers_that_raise(nested):
-    """Managers that are generators set contexts of their own; the chain neither loses one nor becomes a circle (S, D5)."""
+    """Managers that are generators set contexts of their own; the chain stays complete (S, D5).
+
+    It never becomes a circle.
+    """
 
     class Both(Exits):
-        """A `contextmanager` that raises, also as an asynchronous one."""
+        """Return managers made by `contextmanager` that raise, sync and async."""
 
         def __init__(self, error):
             @contextlib.contextmanager
@@ -552,7 +564,10 @@ def test_generators_as_managers_that_raise(nested):
 
 
 def test_calls_that_raise_with_a_context_of_their_own(block):
-    """Where a call raises two exceptions the older one is in the chain, and what was in flight comes after both (S, D5)."""
+    """A call may raise an exception that has a context of its own (S, D5).
+
+    That context stays in the chain, followed by the exception that was in flight.
+    """
 
     def two(first, second):
         try:
@@ -568,11 +583,11 @@ def test_calls_that_raise_with_a_context_of_their_own(block):
     assert messages(run(block, body)) == ["5", "4", "3", "2", "1"]
 
 
-# PEP 479, and RuntimeErrors that look like it
+# PEP 479, and similar RuntimeErrors
 
 
 def both(function):
-    """A context manager of the generator *function*, of both kinds."""
+    """Return a context manager of the generator *function*, sync and async."""
 
     class Both(Exits):
         def __init__(self):
@@ -591,7 +606,7 @@ def both(function):
 
 
 def test_a_runtime_error_through_generators(nested):
-    """A RuntimeError that generators raise again, and chain from, leaves with the cause and the context it was given (S, D5)."""
+    """A RuntimeError that generators raise again keeps its cause and context (S, D5)."""
 
     def first():
         try:
@@ -612,14 +627,13 @@ def test_a_runtime_error_through_generators(nested):
     assert original.__cause__ is None
 
 
-@pytest.mark.parametrize(
-    "nested", ["using", "ausing", "with"], indirect=True
-)  # the other passes through coroutines
+# `async with` passes through coroutines.
+@pytest.mark.parametrize("nested", ["using", "ausing", "with"], indirect=True)
 @pytest.mark.parametrize(
     "original", [StopIteration("x"), StopAsyncIteration("x")], ids=lambda e: type(e).__name__
 )
 def test_stop_iteration_through_generators(nested, events, original):
-    """A StopIteration of the block passes managers that are generators, and reaches who asks for it (S, D11, PEP 479)."""
+    """A StopIteration passes through generator managers to the caller (S, D11, PEP 479)."""
 
     def passes():
         yield
@@ -637,7 +651,7 @@ def test_stop_iteration_through_generators(nested, events, original):
 
 
 def test_stop_iteration_of_the_block(events):
-    """A StopIteration of a `with` block is what deferred calls see and recover, and what else leaves the block (S, P1, PEP 479)."""
+    """Deferred calls see and can recover a StopIteration of the block (S, P1, PEP 479)."""
 
     def block(recovers):
         with defer_scope() as defer:
@@ -653,7 +667,10 @@ def test_stop_iteration_of_the_block(events):
 
 @pytest.mark.parametrize("error", [None, KeyError("block")])
 def test_stop_iteration_of_a_deferred_call(events, error):
-    """One that a deferred call raises is in flight as any other exception; who runs in a generator gets PEP 479's RuntimeError (S, P5)."""
+    """A StopIteration of a deferred call is in flight as any exception (S, P5).
+
+    A generator around the block turns it into PEP 479's RuntimeError.
+    """
 
     def generator():
         try:
@@ -674,7 +691,7 @@ def test_stop_iteration_of_a_deferred_call(events, error):
 
 
 def test_stop_iteration_in_a_coroutine(events):
-    """Under `async with` the exit is a coroutine: a StopIteration of a deferred call leaves it as PEP 479's RuntimeError (S, PEP 479)."""
+    """A StopIteration of a deferred call leaves `async with` as a RuntimeError (S, PEP 479)."""
 
     async def main():
         async with defer_scope() as defer:
@@ -690,7 +707,7 @@ def test_stop_iteration_in_a_coroutine(events):
 
 
 def listed():
-    """The rows of the page's tables: their test -> the text about ours."""
+    """Return the rows of the page's tables: their test -> the text about ours."""
     rows = re.findall(
         r"^\| `(test_\w+)` \|.*\| (.+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -700,7 +717,7 @@ def listed():
 
 
 def in_module(module):
-    """The names of a module's tests."""
+    """Return the names of a module's tests."""
     tree = ast.parse((TESTS / module).read_text(encoding="utf-8"))
     return {
         node.name
@@ -711,7 +728,7 @@ def in_module(module):
 
 @pytest.mark.project
 def test_every_test_of_ours_on_the_page_is_there():
-    """Each row of the page names tests that exist, or says why there is none."""
+    """Each row of the page names existing tests, or a reason for having none."""
     for theirs, ours in listed().items():
         named = re.findall(r"`(test_\w+)`", ours)
         module = re.match(r"`(test_\w+\.py)`: ", ours)
@@ -721,7 +738,7 @@ def test_every_test_of_ours_on_the_page_is_there():
 
 @pytest.mark.project
 def test_every_test_of_theirs_is_on_the_page():
-    """The page has each test that this Python's own classes TestExitStack and TestAsyncExitStack have."""
+    """The page lists each test of this Python's TestExitStack and TestAsyncExitStack."""
     try:
         modules = [
             importlib.import_module(f"test.{name}")

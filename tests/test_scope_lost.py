@@ -1,4 +1,4 @@
-"""Scopes that die with calls pending: section S of the rules."""
+"""Scopes that die with pending calls: section S of the rules."""
 
 import asyncio
 import gc
@@ -105,7 +105,10 @@ LOST = [
 
 @pytest.mark.parametrize("fn", LOST)
 def test_a_scope_that_dies_with_calls_pending(fn):
-    """It is one ResourceWarning, at the line that deferred the call that would be made first; nothing is made (S)."""
+    """A scope that dies with pending calls gives one ResourceWarning, and makes none (S).
+
+    The warning has the line of the `defer` of the first call to make.
+    """
     places = []
     (warning,) = lost(lambda: places.append(fn()))
     ((number, count),) = places
@@ -215,12 +218,12 @@ QUIET = [
 
 @pytest.mark.parametrize("fn", QUIET)
 def test_a_scope_that_has_made_its_calls(fn):
-    """A scope whose calls have been made, or moved to another one, dies without a warning (S)."""
+    """A scope that has made or moved its calls dies without a warning (S)."""
     assert lost(fn) == []
 
 
 def test_a_recorded_warning_keeps_nothing_alive():
-    """A list of warnings holds no scope, and no argument of a call (S, D9)."""
+    """A list of warnings keeps no scope and no argument of a call alive (S, D9)."""
     freed = []
 
     class Argument:
@@ -241,7 +244,7 @@ def test_a_recorded_warning_keeps_nothing_alive():
 
 @pytest.mark.parametrize("options", [["-X", "dev"], ["-W", "error"], []])
 def test_at_the_end_of_the_program(options, tmp_path):
-    """A scope that lives until the program ends is no error in `__del__`; development mode shows the warning (S)."""
+    """A scope that lives until the program's end dies quietly, except in development mode (S)."""
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent("""\

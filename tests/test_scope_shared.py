@@ -1,4 +1,4 @@
-"""Scopes that several use at once, that are used from within, or at a bad moment (section S)."""
+"""Scopes used by several tasks or threads, from within, or at a bad moment (section S)."""
 
 import asyncio
 import contextlib
@@ -15,10 +15,10 @@ from godefer._runtime.record import pool
 from tests.faults.interrupts import FILES, Interrupts
 from tests.helpers import drive, fail
 
-# Elsewhere threads that share a scope hold a lock of their own: docs/exitstack.md.
+# Elsewhere, threads that share a scope need a lock of their own: docs/exitstack.md.
 only_with_the_gil = pytest.mark.skipif(
     sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)(),
-    reason="a scope's list is whole between two places where CPython, with its global lock, lets other threads run",
+    reason="only the global lock keeps a scope's list whole while other threads run",
 )
 
 
@@ -39,7 +39,7 @@ def in_threads(*functions):
 
 
 def pooled_twice():
-    """The nodes that are in the pool more than once: two scopes would share them."""
+    """Return the nodes that are in the pool more than once: two scopes would share them."""
     nodes = list(pool)
     return len(nodes) - len(set(map(id, nodes)))
 
@@ -49,7 +49,7 @@ def pooled_twice():
 
 @pytest.mark.parametrize("first", ["recover", "close"])
 def test_a_deferred_call_may_close_the_scope_and_recover(events, first):
-    """A call that closes its own scope is still the one that may recover, before and after (S, P2)."""
+    """A call that closes its own scope may recover, before and after closing it (S, P2)."""
 
     def call():
         if first == "close":
@@ -66,7 +66,7 @@ def test_a_deferred_call_may_close_the_scope_and_recover(events, first):
 
 
 def test_a_context_managers_exit_may_close_the_scope_and_suppress(events):
-    """An exit that closes its own scope can suppress the exception all the same (S, D11)."""
+    """An exit that closes its own scope can suppress the exception, too (S, D11)."""
 
     class Manager:
         def __enter__(self):
@@ -84,7 +84,7 @@ def test_a_context_managers_exit_may_close_the_scope_and_suppress(events):
 
 
 def test_a_call_that_closes_the_scope_and_fails_is_shown(events):
-    """When a call that has closed its own scope fails, the traceback still says where it was deferred (S, P6)."""
+    """A failing call that has closed its own scope still shows its `defer` line (S, P6)."""
 
     def call():
         defer.close()
@@ -98,8 +98,8 @@ def test_a_call_that_closes_the_scope_and_fails_is_shown(events):
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_what_a_call_of_close_defers_runs_next(events, asynchronous):
-    """What is deferred while `close` runs the calls runs next, as at the end of a block (S, D2)."""
+def test_calls_deferred_during_close_run_next(events, asynchronous):
+    """Calls deferred while `close` runs the calls run next, as at the end of a block (S, D2)."""
     scope = defer_scope()
     scope(events.append, "last")
     scope(lambda: scope(events.append, "added"))
@@ -112,7 +112,7 @@ def test_what_a_call_of_close_defers_runs_next(events, asynchronous):
 
 
 def test_chain_of_close():
-    """The chain of what calls of `close` raise is that of nested `try`/`finally`, and a call may recover (S, D5, P5)."""
+    """The calls of `close` chain as nested `try`/`finally`, and may recover (S, D5, P5)."""
     scope = defer_scope()
     scope(fail, "c")
     scope(fail, "b")
@@ -131,7 +131,7 @@ def test_chain_of_close():
 
 
 def test_two_tasks_may_close_a_scope(events):
-    """Two tasks that close a scope share the calls: each runs once, whatever fails meanwhile, and is let go of once (S, R5)."""
+    """Two tasks that close a scope share its calls: each runs and is freed once (S, R5)."""
 
     async def wait(turns, name, *, fails=False):
         for _ in range(turns):
@@ -157,7 +157,7 @@ def test_two_tasks_may_close_a_scope(events):
 
 @only_with_the_gil
 def test_threads_may_defer_on_a_scope(frequent_switches):
-    """Calls that threads defer on one scope at the same time are all kept, each for the exit that it is for (S)."""
+    """Calls that threads defer on one scope at once are all kept, each for its exit (S)."""
     count, threads = 1000, 4
     always, ok, err, entered = ([0] * threads for _ in range(4))
 
@@ -218,7 +218,7 @@ def test_threads_may_close_a_scope(frequent_switches):
 @only_with_the_gil
 @pytest.mark.parametrize("leave", ["returns", "fails", "async_returns", "async_fails"])
 def test_threads_that_defer_while_the_block_ends(frequent_switches, leave):
-    """What a thread defers while the block is ending either runs or is a DeferError: no call is lost, and none runs twice (S, D5)."""
+    """A call that a thread defers at the end of the block runs once or is refused (S, D5)."""
 
     def work(defer, deferred, ran, i):
         with contextlib.suppress(DeferError):
@@ -258,8 +258,8 @@ def test_threads_that_defer_while_the_block_ends(frequent_switches, leave):
 
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_what_is_deferred_at_the_last_moment(events, asynchronous, fails):
-    """What is deferred when the exit has found nothing left, but has not yet ended the block, runs all the same (S, D5)."""
+def test_a_call_deferred_at_the_last_moment(events, asynchronous, fails):
+    """A call deferred when the exit has found none left still runs (S, D5)."""
     added = []
 
     def late(frame, event, _):
@@ -300,7 +300,7 @@ def test_what_is_deferred_at_the_last_moment(events, asynchronous, fails):
 
 
 class Manager:
-    """A context manager, of both kinds, that ends a scope while it is entered."""
+    """A context manager, sync and async, that ends a scope while it is entered."""
 
     def __init__(self, events, meanwhile):
         self.events, self.meanwhile = events, meanwhile
@@ -321,7 +321,7 @@ class Manager:
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_manager_that_is_entered_when_the_block_has_ended_is_left_again(events, asynchronous):
-    """If a block ends while a context manager is being entered on its scope, that is exited, and a DeferError raised (S, D11)."""
+    """A manager entered while the block ends is exited again, with a DeferError (S, D11)."""
     scope = defer_scope()
     manager = Manager(events, lambda: scope.__exit__(None, None, None))
     with pytest.raises(DeferError, match=r"whose block has ended") as caught:
@@ -330,7 +330,7 @@ def test_a_manager_that_is_entered_when_the_block_has_ended_is_left_again(events
 
 
 def test_an_asynchronous_manager_that_is_entered_when_a_with_block_began_is_left_again(events):
-    """If a `with` block begins while an asynchronous manager is being entered on its scope, that is exited again (S, D11)."""
+    """An async manager entered while a `with` block begins is exited again (S, D11)."""
     scope = defer_scope()
     with pytest.raises(DeferError, match=r"on the scope of a `with` block") as caught:
         drive(scope.ausing(Manager(events, scope.__enter__)))
@@ -339,7 +339,7 @@ def test_an_asynchronous_manager_that_is_entered_when_a_with_block_began_is_left
 
 
 def test_a_scope_with_an_asynchronous_manager_is_not_entered_by_with(events):
-    """A `with` statement could not await the exit: it is refused at its beginning, and nothing is lost (S)."""
+    """`with` refuses a scope with an async manager at its beginning, and loses nothing (S)."""
     scope = defer_scope()
     drive(scope.ausing(Manager(events, lambda: None)))
     with pytest.raises(DeferError, match="the scope entered in .*await defer.aclose"), scope:
@@ -353,7 +353,7 @@ def test_a_scope_with_an_asynchronous_manager_is_not_entered_by_with(events):
 
 
 def test_an_asynchronous_manager_moves_with_detach(events):
-    """Where the exit that must be awaited has gone, there it is awaited; what was left behind is as any other scope (S)."""
+    """`detach` takes the exits to await along; the old scope is as any other (S)."""
     scope = defer_scope()
     drive(scope.ausing(Manager(events, lambda: None)))
     kept = scope.detach()
@@ -370,7 +370,7 @@ def test_an_asynchronous_manager_moves_with_detach(events):
 
 
 def test_nested_scopes(events):
-    """Each block ends with its own calls, and what they raise or recover is the outer block's or is not (S, D4)."""
+    """Nested blocks run their own calls; uncaught exceptions reach the outer one (S, D4)."""
     with defer_scope() as outer:
         outer(lambda: events.append(("outer", str(recover()))))
         with defer_scope() as inner:
@@ -402,7 +402,7 @@ def test_recursion(events):
 
 
 def test_in_a_decorated_function(events, way):
-    """A scope's calls and a decorated function's do not mix: each recovers what leaves its own (S, D4, P2)."""
+    """A scope and a decorated function keep their calls apart, and recover apart (S, D4, P2)."""
 
     @way
     def f():
@@ -425,7 +425,7 @@ def test_in_a_decorated_function(events, way):
 
 @pytest.mark.parametrize("end", ["exhaust", "close", "throw", "drop"])
 def test_generators(events, end):
-    """A generator that holds a scope ends its block however it ends, interleaved with another or not (S, D2, D4)."""
+    """A generator's scope ends its block on every exit, interleaved or not (S, D2, D4)."""
 
     def generator(name):
         with defer_scope() as defer:
@@ -469,7 +469,7 @@ def test_detached_from_within(events):
 
 
 def test_detached_twice_and_closed_twice(events):
-    """Every call belongs to the scope that it was moved to last; a second `close` has nothing to run (S)."""
+    """A call belongs to the last scope it moved to; a second `close` runs nothing (S)."""
     with defer_scope() as defer:
         defer(events.append, 1)
         first = defer.detach()
@@ -488,7 +488,7 @@ def test_detached_twice_and_closed_twice(events):
     reason="PyPy has no reference counts: when a thing dies is the collector's",
 )
 def test_a_long_abandoned_scope_is_let_go_of():
-    """A scope with many calls that is dropped runs none of them, and needs no stack to go (S, D8, D9)."""
+    """A dropped scope with many calls runs none of them, and needs no deep stack (S, D8, D9)."""
 
     class Argument:
         pass
@@ -508,7 +508,7 @@ def test_a_long_abandoned_scope_is_let_go_of():
 
 
 def test_many_calls_that_fail():
-    """Each of many calls that fail is in the chain (S, D5, D8)."""
+    """The chain has the exception of each of many failing calls (S, D5, D8)."""
     count = 3000
     try:
         with defer_scope() as defer:
@@ -523,7 +523,7 @@ def test_many_calls_that_fail():
 
 
 def test_notes_are_kept():
-    """What an exception has of notes it keeps; the place of the `defer` comes after them (S, D5, P6)."""
+    """An exception keeps its notes; the place of the `defer` comes after them (S, D5, P6)."""
 
     def noted():
         error = ValueError("x")
@@ -559,7 +559,7 @@ async def async_block(registered, ran):
 @pytest.mark.parametrize("depth", range(6))
 @pytest.mark.parametrize("block", [sync_block, async_block])
 def test_the_end_of_the_stack(block, depth):
-    """Where a recursion ends, every call that was deferred is made (S, D5)."""
+    """At the end of the stack, every deferred call of a recursion is made (S, D5)."""
     registered, ran = [], []
 
     def descend(n):
@@ -652,16 +652,15 @@ def run(function, done, ran):
 @pytest.mark.skipif(
     sys.implementation.name == "pypy", reason="PyPy has no function that marks a signal as arrived"
 )
-@pytest.mark.filterwarnings(
-    "ignore:coroutine .* was never awaited"
-)  # interrupted between being made and being awaited
+# A coroutine may be interrupted between its creation and its await.
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 @pytest.mark.parametrize(
     "function",
     [returns, fails, recovers, closes, async_returns, async_fails, async_closes],
     ids=lambda f: f.__name__,
 )
 def test_interrupts(function):
-    """An interrupt at any place loses no call, unless it comes before the exit that the statement calls has begun (S, D2)."""
+    """An interrupt loses no call once the scope's exit has begun (S, D2)."""
     interrupts = Interrupts([*FILES, __file__])
     interrupts.warm_up(run, lambda: (function, [0, 0], []))
     at = struck = 0
@@ -681,14 +680,14 @@ def test_interrupts(function):
 
 
 def not_begun(_file, name, line, instruction):
-    """Is this where an exit is entered, or an `async with` statement between calling it and its first step?"""
+    """Return whether the frame enters an exit, or lets an `async with` call it."""
     if name in {"__exit__", "__aexit__"}:
         return line == getattr(defer_scope, name).__code__.co_firstlineno
     return name.startswith("async_") and line == globals()[name].__code__.co_firstlineno + 1
 
 
 def test_called_by_no_python_code():
-    """A thread may call the statements of a scope itself, with no Python function around them (S)."""
+    """A thread may call a scope's statements without a Python function around them (S)."""
     import _thread
 
     ran, scope, problems = [], defer_scope(), []

@@ -1,4 +1,4 @@
-"""Decorating where nothing can be imported: at shutdown, and in the midst of an import."""
+"""Decorating while nothing can be imported: at shutdown, and in the middle of an import."""
 
 import subprocess
 import sys
@@ -49,7 +49,7 @@ DECORATED = ["1", "0", "deferred 0"]
 
 
 def run(tmp_path, text, **environment):
-    """Run a script; the lines that it printed."""
+    """Run a script; return the lines that it printed."""
     script = tmp_path / "script.py"
     script.write_text(DECORATE + text)
     done = python(script, stderr=subprocess.STDOUT, **environment)
@@ -73,7 +73,7 @@ def run(tmp_path, text, **environment):
     ids=["main", "module", "cycle", "godefer"],
 )
 def test_decorating_at_shutdown(tmp_path, open_coded, early, kept):
-    """A `__del__` that runs when the interpreter shuts down can decorate a function (R4)."""
+    """A `__del__` that runs at the interpreter's shutdown can decorate a function (R4)."""
     lines = run(tmp_path, early + kept, GODEFER_OPEN_CODED=open_coded)
     expected = [*DECORATED, "late"]
     assert lines == [*([*DECORATED, "early"] if early else []), *expected]
@@ -83,7 +83,7 @@ def test_decorating_at_shutdown(tmp_path, open_coded, early, kept):
     sys.implementation.name == "pypy", reason="no finalizer runs there once the program is over"
 )
 def test_named_results_at_shutdown(tmp_path):
-    """Where a function cannot be compiled, named results are a DeferError, and never ignored (N)."""
+    """Named results that cannot be compiled at shutdown are a DeferError, not ignored (N)."""
     lines = run(tmp_path, "late = Late('named')\n")
     assert lines == [*DECORATED, "named", "DeferError True"]
 
@@ -108,7 +108,7 @@ say(explain(decorate("again")).way)
 
 @pytest.mark.parametrize("name", ["opcode", "godefer._compiler.nodes"])
 def test_decorating_in_the_midst_of_an_import(tmp_path, name):
-    """What interrupts the import of the compiler can decorate a function (R4)."""
+    """Code that interrupts the import of the compiler can decorate a function (R4)."""
     lines = run(tmp_path, REENTER.format(name=name), GODEFER_CACHE="0")
     inside, reason, named, *after = [line for line in lines if line not in DECORATED]
     assert inside == "inside"
@@ -135,7 +135,7 @@ say(explain(decorate("outside")).way)
 
 @pytest.mark.parametrize("line", range(50, 300, 50))
 def test_decorating_in_the_midst_of_a_module(tmp_path, line):
-    """What interrupts the execution of a module of godefer's does not use half of it (R4)."""
+    """Code that interrupts the import of a godefer module does not use half of it (R4)."""
     lines = run(tmp_path, HALF.replace("LINE", str(line)), GODEFER_CACHE="0")
     words = [line for line in lines if line not in DECORATED]
     assert words == [

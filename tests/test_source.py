@@ -1,4 +1,4 @@
-"""The source of a function is found, whatever its file looks like (R1, A)."""
+"""The source of a function is found in files of any look (R1, A)."""
 
 import gc
 import linecache
@@ -21,7 +21,7 @@ PYPY = sys.implementation.name == "pypy"
 
 
 def unindented(text):
-    """The text of a module without the indentation it has here, which not every line of a string has."""
+    """Return the text without its indentation here, which not every line of a string has."""
     return re.sub("(?m)^ {8}", "", text)
 
 
@@ -33,14 +33,14 @@ def checked(module):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_modules(way, load, name):
-    """Whatever a function's source looks like, and whatever its names are, it is found, proven and compiled again (R1, A)."""
+    """A function of any look and name is found, proven and compiled again (R1, A)."""
     checked(load(unindented(MODULES[name]), way))
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="syntax of Python 3.12")
 @pytest.mark.parametrize("name", FROM_3_12)
 def test_modules_from_3_12(way, load, name):
-    """Functions with type parameters, methods of generic classes: likewise (R1, A, PEP 695)."""
+    """Functions with type parameters and methods of generic classes are found (R1, A, PEP 695)."""
     checked(load(unindented(FROM_3_12[name]), way))
 
 
@@ -125,7 +125,7 @@ def encoded(name):
     ],
 )
 def test_files(way, load, name):
-    """Line ends, indentation and encodings are read as the interpreter reads them (R1)."""
+    """Line ends, indentation and encodings are read as by the interpreter (R1)."""
     module = load(encoded(name), way)
     events = []
     assert module.A().m(events) == "\u00e9\n\u00e9"
@@ -134,7 +134,7 @@ def test_files(way, load, name):
 
 
 def test_large_module(way, load):
-    """A function is found in a file of five thousand lines, at its beginning and at its end (R1)."""
+    """A function is found at the beginning and end of a file of five thousand lines (R1)."""
     function = "@decorate\ndef f{}(events):\n    defer(events.append, {})\n    return True\n\n"
     module = load("".join(function.format(i, i) for i in range(1000)), _sampled(way))
     assert len(Path(module.__file__).read_text().splitlines()) == 5000
@@ -149,7 +149,7 @@ def _sampled(way):
 
 
 def test_same_code_in_two_files(load):
-    """Functions whose code is equal are told apart by their files: each has its own source and its own lines (A)."""
+    """Equal functions of two files each have their own source and lines (A)."""
     text = "@decorate\ndef f(events):\n    defer(events.append, 1)\n"
     one, other = load(text), load(text)
     assert one.f.__code__.co_filename != other.f.__code__.co_filename
@@ -161,7 +161,7 @@ def test_same_code_in_two_files(load):
 
 
 def test_same_name_in_one_file(load):
-    """Of two functions with one name each is compiled from its own lines (A)."""
+    """Of two functions with the same name each is compiled from its own lines (A)."""
     text = "@decorate\ndef f(events):\n    defer(events.append, {})\n    return True\nf{} = f\n"
     module = load(text.format(1, 1) + text.format(2, 2))
     events = []
@@ -173,9 +173,10 @@ def test_same_name_in_one_file(load):
 
 
 def test_function_made_anew(load):
-    """A function that is defined in each call of another is compiled once: the code is the same object (R1)."""
+    """A function defined in each call of another is compiled once (R1)."""
     module = load(
-        "def make(events):\n    @decorate\n    def f():\n        defer(events.append, 1)\n    return f\n"
+        "def make(events):\n    @decorate\n"
+        "    def f():\n        defer(events.append, 1)\n    return f\n"
     )
     one, other = module.make([]), module.make([])
     assert one.__code__ is other.__code__
@@ -186,21 +187,21 @@ def test_function_made_anew(load):
 
 
 def test_code_is_not_kept_alive(load):
-    """What is remembered of an open-coded function goes when its code goes (D9)."""
+    """godefer's memory of an open-coded function goes away with its code (D9)."""
     module = load("@decorate\ndef f(events):\n    defer(events.append, 1)\n")
     assert explain(module.f).way == "open-coded"
     code = weakref.ref(module.f.__code__)
     events = []
     module.f(events)
     del module
-    for _ in range(3):  # PyPy needs more than one, since code is freed after what refers to it
+    for _ in range(3):  # PyPy frees code only after the objects that refer to it
         gc.collect()
     assert code() is None
     assert events == [1]
 
 
 def test_recursive_closure_is_not_kept_alive(way):
-    """A nested function that names itself can be collected with all that it closes over (D9)."""
+    """A nested function that names itself can be collected with its closure (D9)."""
 
     class Big:
         pass
@@ -221,9 +222,10 @@ def test_recursive_closure_is_not_kept_alive(way):
 
 
 def test_declared_global(load):
-    """A function whose qualified name does not tell where it stands runs in one of the ways (R4)."""
+    """A function with a misleading qualified name runs in one of the ways (R4)."""
     module = load(
-        "def make():\n    global f\n    @decorate\n    def f(events):\n        defer(events.append, 1)\n        return 2\n"
+        "def make():\n    global f\n    @decorate\n"
+        "    def f(events):\n        defer(events.append, 1)\n        return 2\n"
     )
     module.make()
     events = []
@@ -236,7 +238,7 @@ def test_declared_global(load):
 
 
 def functions_of(code):
-    """The code of each `def` function in *code*; since 3.14 annotations (PEP 649) are code that looks like one."""
+    """Yield the code of each `def` function in *code*, without annotations (PEP 649)."""
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
             if (
@@ -257,7 +259,7 @@ def standard_library():
 
 
 def accepted(paths):
-    """Of how many functions in *paths* the source is found, and why not of the others."""
+    """Count the functions in *paths*; return the reasons for those without a source."""
     count, reasons = 0, []
     for path in paths:
         with warnings.catch_warnings():
@@ -289,7 +291,7 @@ def test_a_docstring_alone(tmp_path, text):
 
 
 def test_standard_library(capsys):
-    """Of the functions of the standard library 999 of 1,000 are found and proven, in a sample that is the same each time (R1)."""
+    """Of a fixed sample of the standard library, 999 of 1,000 functions are proven (R1)."""
     paths = random.Random(1).sample(standard_library(), 110)
     count, reasons = accepted(paths)
     with capsys.disabled():

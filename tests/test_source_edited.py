@@ -1,6 +1,6 @@
-"""The source of a function is used only if it is the source of the code that runs (R1).
+"""A function's source is used only if it is the source of the running code (R1).
 
-What cannot be proven the same runs the runtime way, silently, with the reason in `explain` (R4).
+A function without that proof silently runs the runtime way, and `explain` has the reason (R4).
 """
 
 import linecache
@@ -31,13 +31,13 @@ def output(*arguments, stdin=None, **environment):
 
 
 def runtime(fn):
-    """The reason why *fn* runs the runtime way."""
+    """Return the reason for which *fn* runs the runtime way."""
     explanation = explain(fn)
     assert explanation.way == "runtime"
     return explanation.reason
 
 
-# Edited, or not there
+# Changed or missing files
 
 EDITABLE = "def f(events):\n    defer(events.append, 1)\n    events.append(0)\n    return 2\n"
 
@@ -71,13 +71,14 @@ EDITABLE = "def f(events):\n    defer(events.append, 1)\n    events.append(0)\n 
     ],
 )
 def test_edited(load, edited, recwarn):
-    """A file edited between import and decoration is noticed; the function runs as it was imported (R4)."""
+    """If a file changes between import and decoration, the imported function runs (R4)."""
     module = load(EDITABLE)
     Path(module.__file__).write_text(edited)
     f = with_defers(module.f)
     reason = runtime(f)
     assert re.search(
-        r"module_0\.py|is not made by a `def` statement|does not compile on its own|not found where its name says",
+        r"module_0\.py|is not made by a `def` statement|does not compile on its own|"
+        r"not found where its name says",
         reason,
     )
     events = []
@@ -87,7 +88,7 @@ def test_edited(load, edited, recwarn):
 
 
 def test_edited_below_and_above_in_the_same_lines(load):
-    """An edit that leaves the function's own lines as and where they were does no harm (R1)."""
+    """An edit that leaves the function's own lines in place does no harm (R1)."""
     module = load("x = 1\n" + EDITABLE + "y = 1\n")
     Path(module.__file__).write_text("z = 2\n" + EDITABLE + "def other():\n    pass\n")
     f = with_defers(module.f)
@@ -98,7 +99,7 @@ def test_edited_below_and_above_in_the_same_lines(load):
 
 
 def test_edited_after_decoration(load):
-    """An edit after the decoration changes nothing: what is compiled is compiled (R1)."""
+    """An edit after the decoration changes nothing: the function is compiled already (R1)."""
     module = load("@decorate\n" + EDITABLE)
     Path(module.__file__).write_text("\n" * 20)
     assert explain(module.f).way == "open-coded"
@@ -108,7 +109,7 @@ def test_edited_after_decoration(load):
 
 
 def test_deleted(load):
-    """A function whose file is gone runs the runtime way (R4)."""
+    """A function without its file runs the runtime way (R4)."""
     module = load(EDITABLE)
     Path(module.__file__).unlink()
     f = with_defers(module.f)
@@ -119,7 +120,7 @@ def test_deleted(load):
 
 
 def test_edited_with_named_results(load):
-    """A named result needs the source: where it is not proven, that is said (N, R3)."""
+    """Decorating refuses a named result without a proven source, and says so (N, R3)."""
     module = load(EDITABLE.replace("return 2", "n = 2"))
     Path(module.__file__).write_text("\n" + EDITABLE)
     with pytest.raises(DeferError, match=r"named results need .* its source, and "):
@@ -150,7 +151,7 @@ def test_exec_under_the_name_of_a_file(load):
 
 
 def test_source_in_linecache(way):
-    """Source that a tool has put into `linecache`, as interactive shells do, is used (R1)."""
+    """A source that a tool has put into `linecache`, as shells do, is used (R1)."""
     text = "@decorate\n" + EDITABLE
     name = "<a cell>"
     namespace = {"defer": defer, "decorate": way}
@@ -165,7 +166,7 @@ def test_source_in_linecache(way):
 
 
 def test_lambda():
-    """A lambda is not made by a def, and runs the runtime way (R4, A)."""
+    """A lambda, which no def makes, runs the runtime way (R4, A)."""
     events = []
     f = with_defers(lambda: defer(events.append, 1))
     assert runtime(f) == "it is not made by a `def` statement at the beginning of a line"
@@ -174,7 +175,7 @@ def test_lambda():
 
 
 def test_renamed_code(load):
-    """A function whose code was replaced has no source that is proven (R4)."""
+    """A function with replaced code has no proven source (R4)."""
     module = load(EDITABLE)
     module.f.__code__ = module.f.__code__.replace(co_name="g", co_qualname="g")
     f = with_defers(module.f)
@@ -197,14 +198,14 @@ SCRIPT = dedent("""\
 
 
 def test_python_c():
-    """In `python -c` the function runs, open-coded only where this Python keeps the source (R4)."""
+    """In `python -c` a function is open-coded only where Python keeps the source (R4)."""
     body, deferred, way = output("-W", "error", "-c", SCRIPT).splitlines()
     assert (body, deferred) == ("body", "deferred")
     assert way in {"runtime; the source of <string> is not available", "open-coded; "}
 
 
 def test_interactive():
-    """At the interactive prompt the function runs, open-coded only where this Python keeps the source (R4)."""
+    """A function of the prompt is open-coded only where Python keeps its source (R4)."""
     done = subprocess.run(
         [sys.executable, "-q", "-W", "error", "-i"],
         input=SCRIPT,
@@ -222,7 +223,7 @@ def test_interactive():
 
 
 def test_script_from_stdin():
-    """A script read from stdin likewise (R4)."""
+    """In a script from stdin a function is open-coded only where Python keeps it (R4)."""
     body, deferred, way = output("-W", "error", "-", stdin=SCRIPT).splitlines()
     assert (body, deferred) == ("body", "deferred")
     assert way.startswith(("runtime; the source of <stdin> is not available", "open-coded; "))
@@ -256,7 +257,7 @@ CLASS_IN_BODY = dedent("""\
 
 @pytest.mark.parametrize("seed", range(4))
 def test_bytecode_of_another_process(tmp_path, seed):
-    """Bytecode that was written by a process with other hashes is the same code (R1)."""
+    """Bytecode written by a process with other hashes counts as the same code (R1)."""
     (tmp_path / "module.py").write_text(CLASS_IN_BODY)
     output("-m", "compileall", "-q", str(tmp_path), PYTHONHASHSEED=str(100 + seed))
     out = output(
@@ -266,7 +267,7 @@ def test_bytecode_of_another_process(tmp_path, seed):
 
 
 def test_bytecode_without_source(tmp_path):
-    """A module of which only the bytecode is there runs the runtime way (R4)."""
+    """A module without its source file runs the runtime way (R4)."""
     (tmp_path / "module.py").write_text(SCRIPT)
     output("-m", "compileall", "-q", "-b", str(tmp_path))
     (tmp_path / "module.py").unlink()
@@ -301,7 +302,7 @@ OPTIMIZED = dedent('''\
     ],
 )
 def test_optimized(tmp_path, option, expected):
-    """Under -O and -OO the function is compiled as they say (R1)."""
+    """Under -O and -OO the function is compiled accordingly (R1)."""
     (tmp_path / "script.py").write_text(OPTIMIZED)
     assert output(option, "-W", "error", str(tmp_path / "script.py")) == expected
 
@@ -328,7 +329,7 @@ assert "is" in explain(f).lowered
 
 
 def test_syntax_warnings_are_not_repeated(tmp_path):
-    """What the compiler warns of in a function it says once, when the module is compiled (R1)."""
+    """The compiler's warnings appear once, when the module is compiled (R1)."""
     script = tmp_path / "warns.py"
     script.write_text(WARNS)
 
@@ -350,7 +351,7 @@ def test_syntax_warnings_are_not_repeated(tmp_path):
 
 
 def test_syntax_warnings_are_not_fatal(tmp_path):
-    """Under -W error a module that was compiled before runs, open-coded, though its functions have warnings (R1)."""
+    """Under -W error a function with syntax warnings in a cached module is open-coded (R1)."""
     (tmp_path / "warns.py").write_text(WARNS)
     command = [sys.executable, "-W", "ignore", "-m", "compileall", "-q", str(tmp_path)]
     assert subprocess.run(command, capture_output=True, timeout=60).returncode == 0
@@ -359,7 +360,7 @@ def test_syntax_warnings_are_not_fatal(tmp_path):
 
 
 def test_warning_filters_are_left_alone(load):
-    """Decorating neither changes the warning filters nor forgets what was warned of (R1)."""
+    """Decorating leaves the warning filters and the registry of warnings alone (R1)."""
     before = list(warnings.filters)
     assert explain(load("@decorate\n" + EDITABLE).f).way == "open-coded"
     assert warnings.filters == before

@@ -1,4 +1,4 @@
-"""Debuggers, tracers, profilers, coverage and logging see a decorated function's body as it was written (A)."""
+"""Debuggers, tracers, profilers, coverage and logging see the body as it was written (A)."""
 
 import contextlib
 import cProfile
@@ -19,7 +19,7 @@ from godefer import defer, okdefer
 
 
 def run(*args, way, cwd, stdin=""):
-    """Run Python in a process of its own, in which every function is run in that way."""
+    """Run Python in a process of its own, with every function in that way."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("COV")}
     env["PYTHONPATH"] = str(Path(godefer.__file__).resolve().parent.parent)
     env["GODEFER_OPEN_CODED"] = "0" if way.name == "runtime" else "1"
@@ -37,13 +37,13 @@ def run(*args, way, cwd, stdin=""):
 
 
 def line_of(text, source):
-    """The number of the one line in *source* that contains *text*."""
+    """Return the number of the one line in *source* that contains *text*."""
     (number,) = (n for n, line in enumerate(source.splitlines(), 1) if text in line)
     return number
 
 
 def line_here(text, fn):
-    """The number, in this file, of the one line of *fn* that contains *text*."""
+    """Return the number, in this file, of the one line of *fn* that contains *text*."""
     lines, first = inspect.getsourcelines(fn)
     return first - 1 + line_of(text, "".join(lines))
 
@@ -76,13 +76,13 @@ main()
 
 
 def stops(output, path):
-    """The lines of the script at which pdb stopped, and the function that each is in."""
+    """Return the lines of the script at which pdb stopped, each with its function."""
     stop = rf"^(?:\(Pdb\) )*> {re.escape(str(path))}\((\d+)\)(\w+)\("
     return [(name, int(line)) for line, name in re.findall(stop, output, re.MULTILINE)]
 
 
 def test_pdb_steps_into_the_body(way, tmp_path):
-    """`step` in pdb goes from the call through the body, line by line, into the deferred call, and back (A)."""
+    """pdb's `step` goes through the body, line by line, into the deferred call and back (A)."""
     script = tmp_path / "stepped.py"
     script.write_text(STEPPED)
     commands = [
@@ -107,7 +107,7 @@ def test_pdb_steps_into_the_body(way, tmp_path):
 
 
 def test_pdb_breakpoint_in_the_body(way, tmp_path):
-    """A breakpoint in the body stops there, with the body's variables, and `where` shows who called it (A)."""
+    """A pdb breakpoint stops in the body, with its variables; `where` shows its caller (A)."""
     script = tmp_path / "stepped.py"
     script.write_text(STEPPED)
     commands = [
@@ -155,7 +155,7 @@ def test_breakpoint(way, tmp_path):
 
 @contextlib.contextmanager
 def tracing(seen):
-    """Note every line of this file that runs, and in which function."""
+    """Note every line of this file that runs, with its function."""
 
     def trace(frame, event, arg):
         if frame.f_code.co_filename != __file__:
@@ -196,7 +196,7 @@ def body_lines(fn):
 
 
 def test_settrace(traced):
-    """`sys.settrace` sees the lines of the body that run, in order and once each, and no others of it (A)."""
+    """`sys.settrace` sees exactly the lines of the body that run, in order and once (A)."""
     for x, skipped in [(1, []), (0, [3])]:
         seen = []
         with tracing(seen):
@@ -204,8 +204,8 @@ def test_settrace(traced):
         lines = [line for name, line in seen if name == "f"]
         expected = [line for i, line in enumerate(body_lines(traced)) if i not in skipped]
         assert lines[: len(expected)] == expected
-        # Running the deferred call at the exit may be the `defer` statement's line once more.
-        # PyPy's code is always on a line: what has none is taken for the one before it.
+        # The deferred call at the exit may show the line of its `defer` again. PyPy's code always
+        # has a line: instructions without one belong to the line before.
         last = {expected[-1]} if sys.implementation.name == "pypy" else set()
         assert set(lines[len(expected) :]) <= {line_here("defer(cleanup", traced)} | last
         assert [name for name, _ in seen if name == "cleanup"] == ["cleanup"]
@@ -282,7 +282,7 @@ def test_profile(traced):
 
 @pytest.fixture
 def log():
-    """A logger, and the list of its records."""
+    """Return a logger, and the list of its records."""
     records = []
     logger = logging.Logger("test_tools")  # noqa: LOG001  # this test's alone
     handler = logging.Handler()
@@ -296,7 +296,7 @@ def where(record):
 
 
 def test_logging(way, log):
-    """A message logged in the body, and in a function that it defers, carries that line and function (A)."""
+    """A message logged in the body or a deferred function carries its line and function (A)."""
     logger, records = log
 
     def cleanup():
@@ -316,9 +316,10 @@ def test_logging(way, log):
 
 @pytest.mark.parametrize("way", ["open-coded"], indirect=True)
 def test_logging_by_a_deferred_call(way, log):
-    """A message logged by `defer(log.info, ...)` itself carries the line of the `defer` statement on the normal exit (A).
+    """`defer(log.info, ...)` logs the line of its `defer` statement on the normal exit (A).
 
-    Elsewhere the caller of `log.info` is the runtime, which docs/limits.md says: defer a function that logs.
+    Elsewhere the caller of `log.info` is the runtime, as docs/limits.md says. Defer a
+    function that logs instead.
     """
     logger, records = log
 
@@ -334,7 +335,7 @@ def test_logging_by_a_deferred_call(way, log):
 
 
 def user_frames():
-    """The frames of this file, from the caller out: function and line."""
+    """Return the frames of this file, from the caller out: function and line."""
     return [
         (frame.function, frame.lineno)
         for frame in inspect.stack()[1:]
@@ -343,7 +344,7 @@ def user_frames():
 
 
 def test_stack_in_the_body(way, events):
-    """`inspect.stack` in the body shows the body's line, then the line that called it (A)."""
+    """`inspect.stack` in the body shows the body's line, then its caller's line (A)."""
 
     @way
     def f():
@@ -356,7 +357,7 @@ def test_stack_in_the_body(way, events):
 
 
 def test_stack_in_a_deferred_call(way, events):
-    """`inspect.stack` in a deferred function shows its line, and further out the line that called the function (A)."""
+    """`inspect.stack` in a deferred function shows its line, and further out the call's (A)."""
 
     def cleanup():
         events.extend(user_frames())
@@ -368,7 +369,7 @@ def test_stack_in_a_deferred_call(way, events):
     f()  # the call of f
     here = line_here("# the call" + " of f", test_stack_in_a_deferred_call)
     assert events[0] == ("cleanup", line_here("user_frames()", cleanup))
-    # The function itself is among them where the call is part of its code, at the line of the statement.
+    # An open-coded function is among them too, at the line of the statement.
     assert [frame for frame in events[1:] if frame[0] == "f"] in (
         [],
         [("f", line_here("okdefer(cleanup)", f))],
@@ -481,7 +482,7 @@ cleanup(0)
 
 
 def covered(decoration, way, tmp_path):
-    """What coverage says of the module's functions, with their decorator or without."""
+    """Return coverage's findings on the module's functions, decorated or plain."""
     (tmp_path / "covered.py").write_text(COVERED)
     data = f"--data-file={tmp_path / decoration}"
     run("-m", "coverage", "run", "--branch", data, "covered.py", decoration, way=way, cwd=tmp_path)
@@ -493,10 +494,10 @@ def covered(decoration, way, tmp_path):
 
 
 def test_coverage(way, tmp_path):
-    """Coverage finds the same lines and branches, run and missing, in a decorated module as in the plain one (A).
+    """Coverage finds the same lines and branches in a decorated module as in the plain one (A).
 
-    But for the branches that end the function: in an open-coded one they lead through the line of the `defer`, which
-    tracebacks need there (docs/limits.md).
+    The branches that end the function differ: in an open-coded one they lead through the line of
+    the `defer`, as tracebacks need (docs/limits.md).
     """
     plain, decorated = (covered(decoration, way, tmp_path) for decoration in ("plain", "godefer"))
     first = line_of("def cleanup", COVERED)

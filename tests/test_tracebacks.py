@@ -20,7 +20,10 @@ def is_godefers(filename):
 
 
 def frames(tb):
-    """The user's frames as (function name, text of the line); at most one frame of godefer may stand between two."""
+    """Return the user's frames as (function name, text of the line).
+
+    At most one frame of godefer may be between two of them.
+    """
     found = []
     in_a_row = 0
     for frame, line in traceback.walk_tb(tb):
@@ -35,7 +38,7 @@ def frames(tb):
 
 
 def failure(function, *args):
-    """The exception of a call, and the frames of its traceback below this one."""
+    """Return the exception of a call, and the frames of its traceback below this one."""
     try:
         function(*args)
     except BaseException as e:
@@ -57,7 +60,7 @@ DRIVE = ("drive", "coroutine.send(None)")
 
 
 def test_a_failing_body(way):
-    """The body's frame stands with its own line, and every frame stands once (P6)."""
+    """The traceback shows the body's own line, and every frame once (P6)."""
 
     @way
     def f():
@@ -69,7 +72,7 @@ def test_a_failing_body(way):
 
 
 def test_a_failing_body_that_deferred_nothing(way):
-    """A function that was decorated and defers nothing this time looks no different (P6)."""
+    """A decorated function that defers nothing shows the same traceback (P6)."""
 
     @way
     def f(deferring):
@@ -82,7 +85,7 @@ def test_a_failing_body_that_deferred_nothing(way):
 
 
 def test_a_failing_body_with_every_kind_of_statement(way):
-    """However many calls run before it leaves, no frame is added to the exception's traceback (P6)."""
+    """The deferred calls add no frame to the traceback of the body's exception (P6)."""
 
     @way
     def f():
@@ -101,7 +104,7 @@ def test_a_failing_body_with_every_kind_of_statement(way):
 
 
 def test_decorated_functions_that_call_each_other(way):
-    """Each function on the way stands once, with the line of its call (P6)."""
+    """The traceback shows each function on the way once, with the line of its call (P6)."""
 
     @way
     def inner():
@@ -128,7 +131,7 @@ def test_decorated_functions_that_call_each_other(way):
 
 
 def test_recursion(way):
-    """Each level of a recursion stands once (P6)."""
+    """The traceback shows each level of a recursion once (P6)."""
 
     @way
     def f(n):
@@ -142,7 +145,7 @@ def test_recursion(way):
 
 
 def test_a_failing_generator(way):
-    """In a generator's body the frames are those of the generator without defers (P6)."""
+    """A generator shows the frames of the same generator without defers (P6)."""
 
     @way
     def g():
@@ -167,7 +170,7 @@ def test_a_failing_generator(way):
 
 
 def test_a_failing_coroutine(way):
-    """In an async function the frames are those of the function without defers (P6)."""
+    """An async function shows the frames of the same function without defers (P6)."""
 
     @way
     async def inner():
@@ -185,7 +188,7 @@ def test_a_failing_coroutine(way):
 
 
 def test_a_failing_async_generator(way):
-    """In an async generator the frames are those of the async generator without defers (P6)."""
+    """An async generator shows the frames of the same one without defers (P6)."""
 
     @way
     async def g():
@@ -202,8 +205,8 @@ def test_a_failing_async_generator(way):
     assert found == [DRIVE, ("iterate", "async for _ in g():"), ("g", 'fail("body")'), FAIL]
 
 
-def test_what_is_thrown_into_a_generator(way):
-    """What is thrown into a generator passes the line at which it was suspended (P6)."""
+def test_an_exception_thrown_into_a_generator(way):
+    """The traceback of an exception thrown into a generator has the line of its `yield` (P6)."""
 
     @way
     def g():
@@ -217,7 +220,7 @@ def test_what_is_thrown_into_a_generator(way):
 
 
 def test_a_panic(way):
-    """A panic shows the line that says `panic` (P6)."""
+    """A panic shows the line of its `panic` (P6)."""
 
     @way
     def f():
@@ -232,7 +235,7 @@ def test_a_panic(way):
 
 
 def test_a_failing_deferred_call(way):
-    """The deferring function stands with the line of its `defer` statement, then the deferred function (P6)."""
+    """A failing deferred call shows the line of its `defer`, then the deferred function (P6)."""
 
     @way
     def f(error):
@@ -248,7 +251,7 @@ def test_a_failing_deferred_call(way):
 
 
 def test_a_failing_deferred_call_without_a_frame(way):
-    """Where the callee has no Python frame, the `defer` statement's line is the last (P6)."""
+    """A callee without a Python frame leaves the line of the `defer` as the last (P6)."""
 
     @way
     def f():
@@ -260,7 +263,7 @@ def test_a_failing_deferred_call_without_a_frame(way):
 
 
 def test_a_failing_deferred_call_over_several_lines(way):
-    """A statement over several lines stands with the line of its `defer` (P6)."""
+    """A statement over several lines is shown by the line of its `defer` (P6)."""
 
     @way
     def f():
@@ -275,7 +278,7 @@ def test_a_failing_deferred_call_over_several_lines(way):
 
 
 def test_failing_deferred_calls_in_a_loop_and_a_condition(way):
-    """The line of the statement stands wherever it is in the body (P6)."""
+    """The traceback shows the statement's line in any place of the body (P6)."""
 
     @way
     def f(n):
@@ -289,7 +292,7 @@ def test_failing_deferred_calls_in_a_loop_and_a_condition(way):
 
 
 def test_the_other_statements(way):
-    """Calls of `errdefer` and `okdefer` that fail show their statement's line (P6)."""
+    """Failing calls of `errdefer` and `okdefer` show the line of their statement (P6)."""
 
     @way
     def f(error):
@@ -299,7 +302,7 @@ def test_the_other_statements(way):
             raise error
 
     assert failure(f, KeyError())[1] == [("f", 'errdefer(fail, "e")'), FAIL]
-    # The okdefer call fails first; the errdefer call after it is what leaves.
+    # The okdefer call fails first. The errdefer call runs next, and its exception leaves f.
     error, found = failure(f, None)
     assert found == [("f", 'errdefer(fail, "e")'), FAIL]
     assert frames(error.__context__.__traceback__) == [("f", 'okdefer(fail, "o")'), FAIL]
@@ -328,7 +331,7 @@ class FailingExit:
 
 
 def test_a_failing_context_manager(way):
-    """A context manager whose exit fails shows the line of its `using` (P6, D11)."""
+    """A failing exit of a context manager shows the line of its `using` (P6, D11)."""
 
     @way
     def f(error):
@@ -359,7 +362,7 @@ def test_a_failing_context_manager(way):
 
 
 def test_a_deferred_call_that_fails_in_a_generator(way):
-    """In a generator the frames of a failing deferred call are the same as in a function (P6)."""
+    """A failing deferred call shows the same frames in a generator as in a function (P6)."""
 
     @way
     def g(error):
@@ -382,7 +385,7 @@ def test_a_deferred_call_that_fails_in_a_generator(way):
 
 
 def test_a_deferred_call_that_fails_in_a_coroutine(way):
-    """In an async function a failing call, awaited or not, shows the `defer` statement's line (P6, D6)."""
+    """In an async function a failing call shows its `defer` line, awaited or not (P6, D6)."""
 
     @way
     async def awaited(error):
@@ -406,7 +409,7 @@ def test_a_deferred_call_that_fails_in_a_coroutine(way):
 
 
 def test_a_deferred_call_that_fails_in_an_async_generator(way):
-    """In an async generator the frames of a failing deferred call are the same as in an async function (P6)."""
+    """A failing deferred call shows the same frames in an async generator as elsewhere (P6)."""
 
     @way
     async def g():
@@ -427,7 +430,7 @@ def test_a_deferred_call_that_fails_in_an_async_generator(way):
 
 
 def test_a_deferred_function_that_is_decorated(way):
-    """A decorated deferred function stands once, between the statement that deferred it and what failed (P6)."""
+    """A decorated deferred function is shown once, after its `defer` (P6)."""
 
     @way
     def deferred():
@@ -443,7 +446,7 @@ def test_a_deferred_function_that_is_decorated(way):
 
 
 def test_a_coroutine_in_a_function_that_is_not_async(way):
-    """The TypeError for a dropped coroutine shows the `defer` statement's line (P6, D6)."""
+    """The TypeError for a dropped coroutine shows the line of the `defer` (P6, D6)."""
 
     @way
     def f():
@@ -475,7 +478,7 @@ def test_a_misplaced_statement(way):
 
 
 def test_the_exceptions_of_a_chain(way):
-    """Every exception of the chain has its own frames, from the deferring function down, each once (P6, D5)."""
+    """Each exception of a chain has its own frames from the deferring function down (P6, D5)."""
 
     @way
     def f():
@@ -490,7 +493,7 @@ def test_the_exceptions_of_a_chain(way):
 
 
 def test_the_exceptions_of_a_chain_of_a_coroutine(way):
-    """In an async function, too, every exception of the chain has its own frames, each once (P6, D5)."""
+    """In an async function, too, each exception of a chain has its own frames, once (P6, D5)."""
 
     @way
     async def f():
@@ -505,8 +508,8 @@ def test_the_exceptions_of_a_chain_of_a_coroutine(way):
     assert frames(error.__context__.__context__.__traceback__) == [("f", 'fail("first")'), FAIL]
 
 
-def test_what_a_deferred_call_sees(way):
-    """In a deferred call the traceback of the exception in flight starts at the function that failed (P6)."""
+def test_the_traceback_that_a_deferred_call_sees(way):
+    """A deferred call sees a traceback that starts at the function that failed (P6)."""
     seen = []
 
     def note():
@@ -524,7 +527,7 @@ def test_what_a_deferred_call_sees(way):
 
 
 def test_a_recovered_exception(way):
-    """A recovered exception's traceback starts at the function that returned because of it (P6, P4)."""
+    """The traceback of a recovered exception starts at the function that recovered it (P6, P4)."""
     seen = []
 
     @way
@@ -546,9 +549,9 @@ def test_a_recovered_exception(way):
 
 
 def test_an_exit_that_goes_on(way):
-    """An exit that goes on after what replaced it was recovered shows where it came from (P6, P3).
+    """An exit that goes on after its replacement was recovered shows its origin (P6, P3).
 
-    An open-coded function also shows the call that let it go on, since it is raised from there again.
+    An open-coded function also shows the recovering call, since it raises the exit again there.
     """
 
     @way
@@ -564,7 +567,7 @@ def test_an_exit_that_goes_on(way):
 
 
 def test_an_exception_raised_again_by_a_deferred_call(way):
-    """An exception that a deferred call raises again shows where it was raised again, then where it came from (P6)."""
+    """An exception raised again by a deferred call shows that line, then its origin (P6)."""
 
     def again():
         raise sys.exception()
@@ -597,7 +600,10 @@ def notes_of(error):
 
 
 def test_the_note_of_the_runtime_way(way):
-    """On the runtime way a note says `deferred at file:line in function`; open-coded needs none and has none (P6)."""
+    """On the runtime way a note says `deferred at file:line in function` (P6).
+
+    Open-coded functions need no note and have none.
+    """
     first = sys._getframe().f_lineno + 4
 
     class Resource:
@@ -617,7 +623,7 @@ def test_the_note_of_the_runtime_way(way):
 
 
 def test_the_body_gets_no_note(way):
-    """An exception of the body, and one that deferred calls only pass, gets no note (P6, D5)."""
+    """An exception of the body gets no note, even after deferred calls (P6, D5)."""
 
     @way
     def f():
@@ -631,7 +637,7 @@ def test_the_body_gets_no_note(way):
 
 @pytest.mark.parametrize("kind", ["function", "coroutine"])
 def test_a_printed_traceback(way, kind):
-    """What Python prints names the user's file and lines, in the order in which they were called (P6)."""
+    """A printed traceback names the user's files and lines, in the order of the calls (P6)."""
 
     @way
     def function():
@@ -652,7 +658,7 @@ def test_a_printed_traceback(way, kind):
 
 
 def test_each_failing_call_of_a_loop_shows_its_statement_once(way):
-    """An exception that another has replaced leads through the `defer` of its call too, and no frame is there twice (P6)."""
+    """A replaced exception shows the `defer` of its call too, and no frame twice (P6)."""
 
     def bad(n):
         raise KeyError(n)

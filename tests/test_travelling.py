@@ -1,4 +1,7 @@
-"""Decorated functions go to other processes: by value with cloudpickle, by reference with pickle, and both ways back (A)."""
+"""Decorated functions go to other processes, by value and by reference, and back (A).
+
+cloudpickle takes them by value, pickle by reference.
+"""
 
 import pickle
 import sys
@@ -15,7 +18,7 @@ from tests.helpers import python
 
 
 def run(*args, way=None, **more):
-    """Run Python in a process of its own, in which every function is run in that way; what it printed, line by line."""
+    """Run Python in another process, with every function in that way; return its lines."""
     done = python(*args, way=way, **more)
     assert done.stderr == ""
     assert done.returncode == 0
@@ -120,7 +123,9 @@ for name, fn in functions.items():
     explanation = explain(fn)
     assert with_defers(fn) is fn, name
     assert explain(with_defers(fn)) == explanation, name
-    print(name, explanation.function, explanation.line, explanation.way, [d.shape for d in explanation.defers], explanation.reason)
+    shapes = [d.shape for d in explanation.defers]
+    place = explanation.function, explanation.line
+    print(name, *place, explanation.way, shapes, explanation.reason)
     assert explanation.lowered in {"", "# it was compiled in another process"}, name
 functions["inline"]()
 functions["below"]()
@@ -144,14 +149,17 @@ LINES = {
 
 @pytest.fixture
 def sent(way, tmp_path):
-    """A file with the functions of SENDER, pickled by value by another process."""
+    """Return a file with SENDER's functions, pickled by value in another process."""
     (tmp_path / "sender.py").write_text(SENDER + SEND)
     run(tmp_path / "sender.py", tmp_path / "pickled", way=way)
     return tmp_path / "pickled"
 
 
 def test_known_as_decorated(way, sent):
-    """A function that came by value is decorated: `explain` tells how it is run, and decorating it again changes nothing (A, R4)."""
+    """A function that came by value is decorated: `explain` describes it (A, R4).
+
+    Decorating it again changes nothing.
+    """
     found = run("-c", KNOWN, sent)
     shapes = {
         "inline": ["inline"],
@@ -220,7 +228,10 @@ print(explain(attempt).way, repr(attempt(lambda: {}["key"])))
 
 
 def test_named_results(tmp_path):
-    """A function with a named result that came by value works, and is known to have it (N, A)."""
+    """A function with a named result works after pickling by value (N, A).
+
+    Decorating it again with another name is refused.
+    """
     (tmp_path / "named.py").write_text(NAMED)
     run(tmp_path / "named.py", tmp_path / "pickled")
     assert run("-c", USE_NAMED, tmp_path / "pickled") == [
@@ -257,7 +268,7 @@ print(asyncio.run(functions["alisted"]([])))
 
 
 def test_calls_of_a_list_that_fail(sent):
-    """In another process too, each call deferred in a loop is made when others fail, and the chain is that of nested `try` (D5)."""
+    """In another process, too, failing calls of a loop chain as nested `try` (D5)."""
     assert run("-c", CHAINS, sent) == [
         "failing after a",
         "['a', 'b'] fail",
@@ -301,7 +312,7 @@ with open(sys.argv[2], "wb") as file:
 
 
 def test_there_and_back(way, sent, tmp_path, capsys):
-    """What came by value can be sent on by value, and a closure that was made over there works here (A)."""
+    """A function received by value can be sent on, and a closure made there works here (A)."""
     (tmp_path / "back.py").write_text(BACK)
     run(tmp_path / "back.py", sent, tmp_path / "back", way=way)
     functions = pickle.loads((tmp_path / "back").read_bytes())
@@ -321,12 +332,12 @@ def test_there_and_back(way, sent, tmp_path, capsys):
 
 
 def by_value(fn):
-    """*fn*, as it is after a journey by value within this process."""
+    """Return *fn* after pickling by value within this process."""
     return pickle.loads(cloudpickle.dumps(fn))
 
 
 def test_recursion_by_its_own_name(way):
-    """A function that refers to itself does so after the journey, too (A, D4)."""
+    """A function that refers to itself does so after pickling, too (A, D4)."""
 
     def make(events):
         @way
@@ -342,7 +353,7 @@ def test_recursion_by_its_own_name(way):
 
 
 def test_recover_and_panic(way):
-    """`recover` knows a deferred call after the journey, and an exception goes on as it does at home (P2, P4)."""
+    """In another process `recover` knows a deferred call, and exceptions go on (P2, P4)."""
 
     @way
     def f(wanted, events):
@@ -362,7 +373,7 @@ def test_recover_and_panic(way):
 
 @pytest.mark.parametrize("value", ["text", None, 3, ("a", "b")])
 def test_a_panic_is_pickled_with_its_value(value):
-    """The exception that `panic` raises comes back from another process as itself, with its value (P1, A)."""
+    """A Panic comes back from another process as itself, with its value (P1, A)."""
     with pytest.raises(Panic) as caught:
         panic(value)
     again = pickle.loads(pickle.dumps(caught.value))
@@ -372,7 +383,7 @@ def test_a_panic_is_pickled_with_its_value(value):
 
 
 def test_a_statement_by_another_name_is_named_where_only_using_is_open_coded(tmp_path):
-    """A function of which only a `using` is open-coded is one that is decorated, for the errors too (D3, D11)."""
+    """A function with only an open-coded `using` counts as decorated for the errors (D3, D11)."""
     later = []
 
     @with_defers
@@ -432,14 +443,18 @@ if __name__ == "__main__":
         drawn = pool.submit(Account(path).draw, 7)
         way = pool.submit(explain, work).result().way
     errors = [future.exception() for future in futures]
-    print(futures[0].result(), repr(errors[1]), type(errors[2]).__name__, errors[2].value, drawn.result(), way)
+    raised = type(errors[2]).__name__, errors[2].value
+    print(futures[0].result(), repr(errors[1]), *raised, drawn.result(), way)
     print("raise LookupError(n)" in str(errors[1].__cause__))
     print(Path(path).read_text().split("\\n"))
 """
 
 
 def test_process_pool(way, tmp_path):
-    """A ProcessPoolExecutor runs decorated functions of the main program and methods; their calls are made over there (A, D2)."""
+    """A ProcessPoolExecutor runs decorated functions and methods of the main program (A, D2).
+
+    Their calls are made in the other process.
+    """
     (tmp_path / "pooled.py").write_text(POOLED)
     assert run(tmp_path / "pooled.py", tmp_path / "notes", way=way) == [
         f"1 LookupError(2) Panic {{'n': 3}} 7 {way.name}",

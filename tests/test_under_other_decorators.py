@@ -1,4 +1,4 @@
-"""What a function under other decorators is to `with_defers`: it looks through those that show their function (A)."""
+"""`with_defers` below and above other decorators: it looks through transparent ones (A)."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from tests.helpers import transparent
 
 
 def hiding(fn):
-    """A decorator that leaves no trace of the function that it calls."""
+    """Decorate without a trace of the called function."""
 
     def wrapper(*args, **kwargs):
         return fn(*args, **kwargs)
@@ -23,7 +23,7 @@ def hiding(fn):
 
 
 def retrying(tries):
-    """A decorator that calls its function again when it fails."""
+    """Decorate with a wrapper that calls the function again if it fails."""
 
     def decorate(fn):
         @functools.wraps(fn)
@@ -39,7 +39,7 @@ def retrying(tries):
 
 
 def test_wraps_decorator(way, events):
-    """A decorator made with `functools.wraps` may stand below or above (A)."""
+    """A decorator made with `functools.wraps` may be below or above (A)."""
 
     @way
     @transparent
@@ -60,7 +60,7 @@ def test_wraps_decorator(way, events):
 
 
 def test_a_pile_of_wraps_decorators(way, events):
-    """However many transparent decorators stand between, the function at the bottom is the decorated one (A)."""
+    """Through any number of transparent decorators, the function at the bottom is decorated (A)."""
 
     @way
     @transparent
@@ -74,8 +74,8 @@ def test_a_pile_of_wraps_decorators(way, events):
     assert events == ["exits"]
 
 
-def test_what_another_decorator_kept(way, events):
-    """A function that another decorator has put in a registry is decorated there as well (A)."""
+def test_a_function_that_another_decorator_kept(way, events):
+    """A function that a decorator has put into a registry is decorated there as well (A)."""
     registry = {}
 
     def register(fn):
@@ -94,7 +94,7 @@ def test_what_another_decorator_kept(way, events):
 
 @pytest.mark.parametrize("cache", [functools.cache, functools.lru_cache(maxsize=2)])
 def test_cache(way, events, cache):
-    """A cache may stand below or above: the deferred calls run when the body does, and the cache keeps its methods (A)."""
+    """A cache may be below or above: calls run with the body, and it keeps its methods (A)."""
 
     @way
     @cache
@@ -122,7 +122,7 @@ def test_cache(way, events, cache):
 
 
 def test_contextmanager(way, events):
-    """`contextlib.contextmanager` may stand below or above: the deferred calls run when the block ends (A)."""
+    """`contextlib.contextmanager` may be below or above: the calls run at the block's end (A)."""
 
     @way
     @contextlib.contextmanager
@@ -146,7 +146,7 @@ def test_contextmanager(way, events):
 
 
 def test_contextmanager_that_recovers(way, events):
-    """A context manager whose deferred call recovers the block's exception suppresses it (A, P4)."""
+    """A context manager with a recovering call suppresses the block's exception (A, P4)."""
 
     def rescue():
         events.append(recover())
@@ -164,7 +164,7 @@ def test_contextmanager_that_recovers(way, events):
 
 
 def test_singledispatch(way, events):
-    """`functools.singledispatch` may stand below or above, and each implementation has its own defers (A)."""
+    """`functools.singledispatch` may be below or above; implementations have own defers (A)."""
 
     @way
     @functools.singledispatch
@@ -191,7 +191,7 @@ def test_singledispatch(way, events):
 
 
 def test_singledispatchmethod(way, events):
-    """`functools.singledispatchmethod` may stand above (A)."""
+    """`functools.singledispatchmethod` may be above (A)."""
 
     class Thing:
         @functools.singledispatchmethod
@@ -213,7 +213,7 @@ def test_singledispatchmethod(way, events):
 
 @pytest.mark.parametrize("above", [True, False])
 def test_each_try_has_its_own_defers(way, events, above):
-    """Under a retrying decorator, the deferred calls of each try run at the end of that try (A, D4)."""
+    """Under a retrying decorator, the deferred calls run at the end of each try (A, D4)."""
     tries = iter([1, 2, 3])
 
     def connect(host):
@@ -240,7 +240,7 @@ def test_each_try_has_its_own_defers(way, events, above):
 
 
 def test_retrying_coroutine_function(way, events):
-    """Under a retrying decorator of coroutine functions, each try has its own defers too (A, D4)."""
+    """Each try of a retrying decorator of coroutine functions has its own defers (A, D4)."""
     tries = iter([1, 2])
 
     def retry_once(fn):
@@ -272,7 +272,7 @@ def test_retrying_coroutine_function(way, events):
 
 
 def deferring(events):
-    """A decorator whose own function defers: what is decorated, then, is that function."""
+    """Return a decorator with a wrapper that defers."""
 
     def decorate(fn):
         @functools.wraps(fn)
@@ -287,7 +287,7 @@ def deferring(events):
 
 
 def test_a_wrapper_that_defers(way, events):
-    """Where the function of another decorator defers, that one is decorated, and what it wraps is left alone (A)."""
+    """If another decorator's wrapper defers, the wrapper is decorated, not the function (A)."""
 
     def plain(x):
         events.append("plain")
@@ -304,7 +304,10 @@ def test_a_wrapper_that_defers(way, events):
 
 
 def test_a_wrapper_that_defers_around_a_decorated_function(way, events):
-    """A function that defers and wraps a decorated function is decorated too: each exits with its own calls (A, D4)."""
+    """A deferring wrapper around a decorated function is decorated too (A, D4).
+
+    Each of the two exits with its own calls.
+    """
 
     @way
     @deferring(events)
@@ -318,7 +321,10 @@ def test_a_wrapper_that_defers_around_a_decorated_function(way, events):
 
 
 def test_a_wrapper_that_defers_around_a_function_that_defers(way, events):
-    """Where a wrapper and what it wraps both defer, one @with_defers decorates the outer; the inner is told so (A, D3)."""
+    """If wrapper and function both defer, one @with_defers decorates the wrapper (A, D3).
+
+    The error of the function's `defer` says so.
+    """
 
     @way
     @deferring(events)
@@ -331,7 +337,7 @@ def test_a_wrapper_that_defers_around_a_function_that_defers(way, events):
 
 
 def test_hiding_decorator(events):
-    """Under a decorator that hides its function, `defer` says to put @with_defers next to the `def` (A)."""
+    """Under a hiding decorator, the error says to put @with_defers next to the `def` (A)."""
 
     def body():
         @with_defers
@@ -352,7 +358,7 @@ def test_hiding_decorator(events):
 
 
 def test_hiding_decorator_above(way, events):
-    """A decorator that hides its function may stand above (A)."""
+    """A decorator that hides its function may be above (A)."""
 
     @hiding
     @way
@@ -380,13 +386,13 @@ def in_a_comprehension():
 
 @pytest.mark.parametrize("body", [through_the_module, through_an_import, in_a_comprehension])
 def test_every_way_to_say_defer_below_a_decorator(body, capsys):
-    """However the body spells `defer`, it is found under a transparent decorator (A, D3)."""
+    """A `defer` of any spelling is found under a transparent decorator (A, D3)."""
     with_defers(transparent(body))()
     assert capsys.readouterr().out == "exits\n"
 
 
 def test_a_body_that_names_defer_under_a_closure_variable(way, events):
-    """A `defer` that the body has from an enclosing function is found under a transparent decorator (A)."""
+    """`with_defers` finds a `defer` of an enclosing function under a transparent decorator (A)."""
     later = defer
 
     @with_defers
@@ -399,7 +405,7 @@ def test_a_body_that_names_defer_under_a_closure_variable(way, events):
 
 
 def test_cache_twice(way, events):
-    """Decorating a cached function above and below its cache equals decorating it once (A)."""
+    """Decorating a cached function above and below its cache decorates it once (A)."""
 
     @way
     @way
@@ -413,14 +419,14 @@ def test_cache_twice(way, events):
 
 
 def test_wraps_above_the_decorator():
-    """`functools.wraps` above `@with_defers` gives the wrapper another `__wrapped__`; the body still runs (A)."""
+    """`functools.wraps` above `@with_defers` replaces `__wrapped__`; the body still runs (A)."""
     events = []
 
     def timed(fn):
         @functools.wraps(fn)
         @with_defers
         def wrapper(*args):
-            locals()  # no open coding: the runtime way is the one with a wrapper of its own
+            locals()  # no open coding: only the runtime way has a wrapper
             defer(events.append, "exits")
             return fn(*args)
 

@@ -1,4 +1,4 @@
-"""A return that the body's own `finally` or `with` has undone, before a recovery (P4, R3)."""
+"""Returns undone by the body's own `finally` or `with` before a recovery (P4, R3)."""
 
 import contextlib
 
@@ -118,5 +118,5 @@ def caught_by_except(events):
     ],
 )
 def test_return_that_did_not_happen(way, function, events):
-    """A return that the body's own finally or with has undone is not what the function returns (P4, R3)."""
+    """If a finally or with undoes a `return`, its value is not the result (P4, R3)."""
     assert way(function)(events) is None

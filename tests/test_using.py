@@ -22,7 +22,7 @@ class NoBool:
 
 
 def outcome(function, *args):
-    """What a call comes to: its value, or its exception and the chain of that."""
+    """Return the call's result, or its exceptions with their chain."""
     try:
         return "returned", function(*args)
     except BaseException as e:
@@ -112,7 +112,7 @@ CASES = {
 @pytest.mark.parametrize("inside_except", [False, True], ids=["", "inside an except of the caller"])
 @pytest.mark.parametrize("case", CASES)
 def test_equal_to_the_statement(way, pair, case, inside_except):
-    """Entering, the exit's arguments, its truth, what leaves and its chain are those of the statement (D11)."""
+    """`using` has the entry, exit arguments, suppression and chain of `with` (D11)."""
     options, error = CASES[case]
 
     def both():
@@ -139,7 +139,7 @@ def test_equal_to_the_statement(way, pair, case, inside_except):
 
 @PAIRS
 def test_the_exit_gets_the_details_of_the_exception(way, pair):
-    """The exit gets type, exception and a traceback that starts in the function, while it is being handled (D11)."""
+    """The exit gets type, exception and traceback, while the exception is handled (D11)."""
     events = []
     error = LookupError("body")
     with pytest.raises(LookupError):
@@ -149,7 +149,7 @@ def test_the_exit_gets_the_details_of_the_exception(way, pair):
 
 @PAIRS
 def test_the_exit_gets_none_on_the_normal_exit(way, pair):
-    """On the normal exit the exit gets None three times, and no exception is being handled (D11)."""
+    """On a normal exit the exit gets None three times, and no exception is handled (D11)."""
     events = []
     assert pair(way)[0](Manager(events), None) == "result"
     assert events == ["enter cm", "entered", ("exit cm", None, None, [], None)]
@@ -157,7 +157,7 @@ def test_the_exit_gets_none_on_the_normal_exit(way, pair):
 
 @pytest.mark.parametrize("error", [None, ValueError()], ids=["returns", "raises"])
 def test_using_takes_turns_with_the_other_statements(way, error):
-    """Entering happens at once, exiting in last-in-first-out order with all deferred calls (D11, D2)."""
+    """`using` enters now; its exit runs in order with the deferred calls (D11, D2)."""
     events = []
 
     @way
@@ -186,7 +186,7 @@ def test_using_takes_turns_with_the_other_statements(way, error):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_an_exit_that_a_context_manager_has_replaced_is_over(way, fails):
-    """As after `with`, a SystemExit that a manager's own exception has replaced does not go on when that is recovered (D11, P3)."""
+    """An exit that a manager's exception has replaced is over, as after `with` (D11, P3)."""
     found = []
 
     @way
@@ -211,7 +211,7 @@ def test_an_exit_that_a_context_manager_has_replaced_is_over(way, fails):
 
 
 def test_ausing_takes_turns_with_the_other_statements(way):
-    """In an async function, sync and async context managers and deferred calls share one order (D11, D2)."""
+    """In an async function sync and async managers and calls share one order (D11, D2)."""
     events = []
 
     async def later(name):
@@ -240,7 +240,7 @@ def test_ausing_takes_turns_with_the_other_statements(way):
 
 
 def test_in_a_loop_and_a_condition(way):
-    """`using` may stand anywhere, and each time it runs it enters one more (D11, D8)."""
+    """`using` may be anywhere, and enters once more each time it runs (D11, D8)."""
     events = []
 
     @way
@@ -255,7 +255,7 @@ def test_in_a_loop_and_a_condition(way):
 
 
 def test_ausing_in_a_loop_and_a_condition(way):
-    """`await ausing` may stand anywhere, and each time it runs it enters one more (D11, D8)."""
+    """`await ausing` may be anywhere, and enters once more each time it runs (D11, D8)."""
     events = []
 
     @way
@@ -270,7 +270,10 @@ def test_ausing_in_a_loop_and_a_condition(way):
 
 
 def test_after_a_true_result_the_function_returns(way):
-    """What remains runs as on a normal return, and a value that `return` had evaluated is returned (D11, P4)."""
+    """After a suppression the function returns its evaluated result (D11, P4).
+
+    The remaining calls run as on a normal return.
+    """
     events = []
 
     def fail():
@@ -292,8 +295,8 @@ def test_after_a_true_result_the_function_returns(way):
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
-def test_a_suppressed_exception_ends_what_it_had_replaced(way, error):
-    """When a deferred call replaces an exit and `suppress` stops the replacement, nothing goes on, as after `with` (D11)."""
+def test_a_suppressed_exception_ends_the_exit_it_replaced(way, error):
+    """Suppressing an exception also ends the exit that it had replaced, as after `with` (D11)."""
 
     def fail():
         raise ValueError("deferred")
@@ -314,8 +317,8 @@ def test_a_suppressed_exception_ends_what_it_had_replaced(way, error):
     assert outcome(f) == outcome(by_hand) == ("returned", None)
 
 
-def test_what_entering_raises_leaves_the_function(way):
-    """A context manager that cannot be entered is not exited; what was deferred before it runs (D11)."""
+def test_an_exception_of_entering_leaves_the_function(way):
+    """If its entry fails, a manager is not exited; the earlier deferred calls run (D11)."""
     events = []
 
     @way
@@ -330,7 +333,7 @@ def test_what_entering_raises_leaves_the_function(way):
 
 
 def test_the_standard_librarys_context_managers(way, tmp_path):
-    """Files, locks, generators under `contextmanager`, `closing` and stacks work as in `with` (D11)."""
+    """Files, locks, `contextmanager` functions, `closing` and stacks work as in `with` (D11)."""
     lock = threading.Lock()
     events = []
 
@@ -371,7 +374,7 @@ def test_the_standard_librarys_context_managers(way, tmp_path):
 
 
 def test_in_a_generator(way):
-    """In a generator the context manager stays entered between the values, and is exited at its end (D11, D2)."""
+    """A generator's context manager stays entered between values and exits at its end (D11, D2)."""
     events = []
 
     @way
@@ -388,7 +391,7 @@ def test_in_a_generator(way):
 
 
 def test_closing_a_generator(way):
-    """The exit gets the GeneratorExit of a generator that is closed, and may suppress it, as in `with` (D11)."""
+    """The exit gets the GeneratorExit of a closed generator and may suppress it (D11)."""
 
     @way
     def g(manager):
@@ -413,8 +416,8 @@ def test_closing_a_generator(way):
 
 
 @pytest.mark.parametrize("error", [None, ValueError()])
-def test_what_an_asynchronous_exit_awaits_is_dropped_before_the_next_call(way, error):
-    """As after `async with`, nothing holds on to what `__aexit__` returned while the next call runs (D11)."""
+def test_the_result_of_an_asynchronous_exit_is_dropped_before_the_next_call(way, error):
+    """The result of `__aexit__` is freed before the next call runs, as after `async with` (D11)."""
     events = []
 
     class Answer:
@@ -475,7 +478,7 @@ def test_ausing_in_an_async_generator(way):
 
 
 def test_a_cancelled_task_exits_its_context_managers(way):
-    """Cancelling a task gives the exit the CancelledError, and the exit may still await (D11, D2)."""
+    """On cancellation an exit gets the CancelledError, and may still await (D11, D2)."""
     events = []
 
     @way
@@ -499,7 +502,7 @@ def test_a_cancelled_task_exits_its_context_managers(way):
 @pytest.mark.parametrize("method", ["__aenter__", "__aexit__"])
 @pytest.mark.parametrize("error", [None, LookupError("body")], ids=["returns", "raises"])
 def test_an_async_context_manager_whose_methods_are_not_async(way, method, error):
-    """A method that gives nothing that can be awaited fails in the words of `async with` (D11)."""
+    """A method with no awaitable result fails in the words of `async with` (D11)."""
 
     class Half(Manager):
         pass
@@ -527,7 +530,7 @@ def test_an_async_context_manager_whose_methods_are_not_async(way, method, error
 
 @pytest.mark.parametrize("result", [None, True], ids=["raises", "suppresses"])
 def test_nothing_of_the_context_manager_is_kept(way, result):
-    """When the function has exited, nothing keeps the context manager or what it gave alive (D11, D9)."""
+    """After the exit nothing keeps the context manager or its entered value alive (D11, D9)."""
     alive = []
 
     class Counted(Manager):

@@ -1,4 +1,4 @@
-"""`using` and `ausing` find the special methods as `with` does, and refuse whatever it refuses: rule D11."""
+"""`using` and `ausing` find the methods as `with` does, and refuse the same objects: rule D11."""
 
 import asyncio
 
@@ -7,11 +7,11 @@ import pytest
 from godefer import DeferError, ausing, defer, using, with_defers
 from tests.managers import Manager, names
 
-# How the special methods are found
+# The lookup of the special methods
 
 
 class Descriptor:
-    """A special method that writes down when it is looked up and when it is called."""
+    """A special method that notes its lookup and its call."""
 
     def __init__(self, events, result=None):
         self.events = events
@@ -31,7 +31,7 @@ class Descriptor:
 
 
 def test_the_special_methods_are_looked_up_as_by_with(way):
-    """Both methods are looked up once, in the statement's order, before entering; never on the instance (D11)."""
+    """Both methods are looked up once, in order, before entering, on the class (D11)."""
 
     def log(function):
         events = []
@@ -109,8 +109,8 @@ def name_of(thing):
 
 
 @pytest.mark.parametrize("thing", [*NO_MANAGERS, AsyncOnly()], ids=name_of)
-def test_what_is_no_context_manager(way, thing):
-    """It gives the TypeError of `with`, word for word, and what was deferred before runs (D11)."""
+def test_an_object_that_is_no_context_manager(way, thing):
+    """A wrong object gives the TypeError of `with`; earlier deferred calls run (D11)."""
     ran = []
 
     @way
@@ -131,8 +131,8 @@ def test_what_is_no_context_manager(way, thing):
 
 
 @pytest.mark.parametrize("thing", [*NO_MANAGERS, SyncOnly()], ids=name_of)
-def test_what_is_no_async_context_manager(way, thing):
-    """It gives the TypeError of `async with`, word for word, and what was deferred before runs (D11)."""
+def test_an_object_that_is_no_async_context_manager(way, thing):
+    """A wrong object gives the TypeError of `async with`; earlier deferred calls run (D11)."""
     ran = []
 
     @way
@@ -157,7 +157,7 @@ def test_what_is_no_async_context_manager(way, thing):
 
 @pytest.mark.parametrize("kind", ["function", "generator"])
 def test_ausing_in_a_function_that_is_not_async(kind):
-    """It is a DeferError that names the function and its place and says what to write; nothing is entered (D11)."""
+    """In a sync function `ausing` is a DeferError with advice, and enters nothing (D11)."""
     events = []
 
     @with_defers
@@ -183,7 +183,10 @@ def test_ausing_in_a_function_that_is_not_async(kind):
 
 
 def test_ausing_that_is_awaited_when_the_function_has_exited():
-    """It is a DeferError that names the context manager, which is never entered (D11)."""
+    """An `ausing` at the wrong time is a DeferError that names the manager (D11).
+
+    The manager is never entered.
+    """
     events = []
 
     @with_defers
@@ -201,7 +204,7 @@ def test_ausing_that_is_awaited_when_the_function_has_exited():
 
 
 def test_ausing_whose_function_exits_while_it_enters():
-    """A context manager that was being entered by another task is exited again at once, with the DeferError (D11)."""
+    """A manager entered by another task after the exit is exited, with a DeferError (D11)."""
     events = []
 
     class Slow(Manager):
@@ -231,7 +234,7 @@ def test_ausing_whose_function_exits_while_it_enters():
 
 
 def test_ausing_entered_concurrently():
-    """Several context managers may be entered at the same time; each is exited when the function exits (D11)."""
+    """Managers entered at the same time are all exited when the function exits (D11)."""
     events = []
 
     @with_defers

@@ -1,4 +1,4 @@
-"""docs/how-it-works.md, the house and the walks through it: each file and function is there."""
+"""The house and the walks of docs/how-it-works.md name existing files and functions."""
 
 import ast
 import keyword
@@ -16,14 +16,14 @@ TEXT = (Path(__file__).parent.parent / "docs" / "how-it-works.md").read_text(enc
 
 
 def section(title):
-    """The text below a heading of the page."""
+    """Return the text below a heading of the page."""
     found = TEXT.partition(f"\n## {title}\n")[2]
     assert found, f"no section {title!r}"
     return found.partition("\n## ")[0]
 
 
 def walks(title):
-    """The numbered lists of a section: of each item the file, the names after it, and the text."""
+    """Return the numbered lists of a section: of each item the file, its names, and the text."""
     found = []
     for number, text in re.findall(r"^(\d+)\. (.*(?:\n   .*)*)", section(title), re.MULTILINE):
         if number == "1":
@@ -46,7 +46,7 @@ ITEMS = [item for found in WALKS.values() for walk in found for item in walk]
 
 
 def defined(path):
-    """The names that a module defines: functions, classes, and variables outside of functions."""
+    """Return the functions, classes and global variables that a module defines."""
     found, stack = set(), [ast.parse(path.read_text(encoding="utf-8"))]
     while stack:
         for node in stack.pop().body:
@@ -71,7 +71,7 @@ def test_the_walks_are_found():
 
 @pytest.mark.parametrize(("title", "most"), [(OPEN_CODED, 7), (RUNTIME, 6), (FAILING, 5)])
 def test_a_walk_is_short(title, most):
-    """A reader meets at most 7 files open-coded and 6 at run time, and each of them once."""
+    """A reader meets at most 7 files open-coded and 6 at run time, each once."""
     for walk in WALKS[title]:
         files = [file for file, _, _ in walk]
         assert len(files) <= most
@@ -93,7 +93,7 @@ def test_an_item_names_things_that_are_there(file, names, text):
 
 
 def tree():
-    """The paths of the tree of the house, folders with a slash at the end."""
+    """Return the paths of the tree of the house, folders with a slash at the end."""
     block = re.search(
         r"^```text\ngodefer/\n(.*?)^```", section("The house"), re.DOTALL | re.MULTILINE
     )
@@ -110,7 +110,7 @@ def tree():
 
 
 def modules():
-    """The library's modules, and its folders; of lint only the folder."""
+    """Return the library's modules and folders; of lint only the folder."""
     found = {"lint/"}
     for path in ROOT.rglob("*.py"):
         relative = path.relative_to(ROOT)

@@ -1,4 +1,4 @@
-"""What `with_defers` takes, above and below other decorators, and what it refuses (A)."""
+"""`with_defers` takes these callables, above and below other decorators, and refuses others (A)."""
 
 import abc
 import asyncio
@@ -49,7 +49,7 @@ def test_arguments_of_every_kind(way, events):
 
 
 def test_lambda(events):
-    """A lambda can be decorated, and exits when its expression has been evaluated (A)."""
+    """A lambda can be decorated, and exits after evaluating its expression (A)."""
     f = with_defers(lambda x: [defer(events.append, "exits"), events.append("body"), x][-1])
     assert f(1) == 1
     assert events == ["body", "exits"]
@@ -97,7 +97,7 @@ def test_method(way, events):
 
 
 def test_method_overridden(way, events):
-    """A decorated method that calls the one it overrides, decorated too: each has its own defers (A, D4)."""
+    """A decorated method and its decorated override each have their own defers (A, D4)."""
 
     class Base:
         @way
@@ -135,7 +135,7 @@ def test_abstract_method(way):
 
 @pytest.mark.parametrize("function", [len, "".join, str.upper, [].append])
 def test_builtin_function(function):
-    """A callable without a Python body is a TypeError that names it, and says what works there (A)."""
+    """A callable without a Python body is a TypeError that names it and offers a scope (A)."""
     with pytest.raises(TypeError) as caught:
         with_defers(function)
     assert f"and {function.__qualname__} has none: it is built in" in str(caught.value)
@@ -146,7 +146,7 @@ def test_builtin_function(function):
 
 
 def test_staticmethod(way, events):
-    """`staticmethod` may stand below or above (A)."""
+    """`staticmethod` may be below or above (A)."""
 
     class Thing:
         @way
@@ -168,7 +168,7 @@ def test_staticmethod(way, events):
 
 
 def test_classmethod(way, events):
-    """`classmethod` may stand below or above, and the method gets the class it is called on (A)."""
+    """`classmethod` may be below or above; the method gets the class it is called on (A)."""
 
     class Thing:
         @way
@@ -197,7 +197,7 @@ def test_classmethod(way, events):
 
 
 def test_property(way, events):
-    """`property` may stand below or above: getter, setter and deleter have their own defers (A)."""
+    """`property` may be below or above: getter, setter and deleter have own defers (A)."""
 
     class Thing:
         _value = 1
@@ -257,7 +257,7 @@ def test_property(way, events):
 
 
 def test_property_with_some_accessors(way, events):
-    """A property decorated as a whole keeps the accessors it lacks and a doc of its own (A)."""
+    """A property decorated as a whole keeps missing accessors and a doc of its own (A)."""
 
     def write(self, value):
         defer(events.append, "set exits")
@@ -278,7 +278,7 @@ def test_property_with_some_accessors(way, events):
 
 
 def test_cached_property(way, events):
-    """`functools.cached_property` may stand below or above: it runs once for each object (A)."""
+    """`functools.cached_property` may be below or above: it runs once for each object (A)."""
 
     class Thing:
         @way
@@ -328,7 +328,7 @@ def test_partial(way, events):
 
 
 def test_partial_leaves_the_function_alone(way, events):
-    """Decorating a partial object makes another one: the function in it stays undecorated for who has it (A)."""
+    """Decorating a partial object makes another one; its function stays undecorated (A)."""
 
     def plain(a):
         defer(events.append, a)
@@ -340,7 +340,7 @@ def test_partial_leaves_the_function_alone(way, events):
 
 
 def test_partialmethod(way, events):
-    """`functools.partialmethod` may stand below or above (A)."""
+    """`functools.partialmethod` may be below or above (A)."""
 
     class Thing:
         def plain(self, a, b):
@@ -361,7 +361,7 @@ def test_partialmethod(way, events):
 
 
 def test_bound_method(way, events):
-    """A bound method can be decorated: it stays bound to its object, and the class is left alone (A)."""
+    """A decorated bound method stays bound to its object, and the class is left alone (A)."""
 
     class Thing:
         def method(self, x):
@@ -475,12 +475,12 @@ def test_descriptors_twice(way, events, decorator):
     assert events == ["exits"]
 
 
-# What is refused
+# Refused objects
 
 
 @pytest.mark.parametrize("decorate", [with_defers, with_defers(), with_defers(result="n")])
 def test_class(decorate):
-    """A class is a TypeError that says to decorate its methods (A)."""
+    """A class is a TypeError with the advice to decorate its methods (A)."""
 
     class Thing:
         pass
@@ -494,7 +494,7 @@ def test_class(decorate):
 @pytest.mark.parametrize("decorate", [with_defers, with_defers(), with_defers(result="n")])
 @pytest.mark.parametrize("thing", [3, "name", [], ("n", "err")])
 def test_not_callable(decorate, thing):
-    """Something that cannot be called is a TypeError that names it, its type, and what to write (A)."""
+    """An object that is not callable is a TypeError with its name, its type, and advice (A)."""
     with pytest.raises(TypeError) as caught:
         decorate(thing)
     message = str(caught.value)
@@ -504,7 +504,7 @@ def test_not_callable(decorate, thing):
 
 
 def test_none():
-    """None is no function: it is a TypeError, not the decorator with its parentheses (A)."""
+    """None is refused as no function: it is not `with_defers` with parentheses (A)."""
     with pytest.raises(TypeError, match="None"):
         with_defers(None)
     with pytest.raises(TypeError, match="None"):
@@ -512,7 +512,7 @@ def test_none():
 
 
 def test_result_without_source():
-    """A named result needs the function's source: without it, decorating is a DeferError that says so (N, R3)."""
+    """Decorating with a named result needs the function's source, or is refused (N, R3)."""
     namespace = {"defer": defer}
     exec("def compute():\n    n = 1\n    defer(print, n)\n    return n\n", namespace)
     with pytest.raises(DeferError, match=r"result='n'.*source") as caught:

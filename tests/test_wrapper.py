@@ -1,4 +1,4 @@
-"""The wrapper of the runtime way: its source, and what keeps its body (R2, A, D9)."""
+"""The wrapper of the runtime way: its source, and the lifetime of its body (R2, A, D9)."""
 
 import contextlib
 import copy
@@ -19,10 +19,9 @@ runtime_way = pytest.mark.parametrize("way", ["runtime"], indirect=True)
 @runtime_way
 @pytest.mark.parametrize("name", sorted(path.stem for path in DIRECTORY.glob("*.txt")))
 def test_source(way, name):
-    """Each kind of function has the wrapper that its file in tests/wrappers shows (R2).
+    """Each kind of function has the wrapper of its file in tests/wrappers (R2).
 
-    With REWRITE_LOWERED=1 in the environment the files are written anew, to be read before they
-    are committed.
+    REWRITE_LOWERED=1 in the environment writes the files anew. Read them before a commit.
     """
     path = DIRECTORY / f"{name}.txt"
     expected = path.read_text()
@@ -38,15 +37,15 @@ def test_source(way, name):
 
 
 def test_there_are_wrappers():
-    """The files are where the test looks for them (R2)."""
+    """Each file in tests/wrappers belongs to a test (R2)."""
     assert len(list(DIRECTORY.glob("*.txt"))) >= 6
 
 
-# What keeps the body
+# The lifetime of the body
 
 
 def logged(way, seen):
-    """A decorator whose wrapper is decorated itself, and stands under `functools.wraps`."""
+    """Decorate with a wrapper that is decorated itself, under `functools.wraps`."""
 
     def decorate(fn):
         @functools.wraps(fn)
@@ -61,7 +60,7 @@ def logged(way, seen):
 
 
 def test_a_decorated_wrapper_around_a_decorated_function(way):
-    """A decorated wrapper under `functools.wraps` keeps its own body, and the function its own (A)."""
+    """A decorated wrapper under `functools.wraps` and its function keep their own bodies (A)."""
     seen = []
 
     @logged(way, seen)
@@ -75,7 +74,7 @@ def test_a_decorated_wrapper_around_a_decorated_function(way):
 
 
 def test_attributes_of_another_function_tell_nothing(way):
-    """A function that got the attributes of a decorated one is not taken for it (A)."""
+    """A function that copied a decorated one's attributes does not count as decorated (A)."""
     seen = []
 
     @way
@@ -93,7 +92,7 @@ def test_attributes_of_another_function_tell_nothing(way):
 
 
 def test_no_attribute_is_added_but_wrapped(way):
-    """Decorating adds no attribute to the function, except `__wrapped__` the runtime way (A)."""
+    """Decorating adds no attribute to the function, except `__wrapped__` at runtime (A)."""
 
     def f():
         defer(int)
@@ -103,7 +102,7 @@ def test_no_attribute_is_added_but_wrapped(way):
 
 
 def test_a_function_that_refers_to_itself_is_collected(way):
-    """Nothing that is not seen by the garbage collector keeps a decorated function alive (D9)."""
+    """The garbage collector sees all references to a decorated function (D9)."""
 
     def make():
         @way
@@ -121,15 +120,15 @@ def test_a_function_that_refers_to_itself_is_collected(way):
     assert alive() is None
 
 
-# Arguments that the body lets go of
+# Arguments that the body drops
 
 
 class Thing:
-    """Something that can be referred to weakly."""
+    """An object that can be referenced weakly."""
 
 
 def is_alive(reference):
-    gc.collect()  # PyPy frees nothing before
+    gc.collect()  # PyPy frees nothing earlier
     return reference() is not None
 
 
@@ -166,7 +165,7 @@ async def async_generator(self, alive):
 
 
 def started(result):
-    """Run what a function of some kind returned."""
+    """Start the coroutine, async generator or generator that a function returned."""
     if hasattr(result, "__anext__"):
         result = result.__anext__()
     if hasattr(result, "__await__"):
@@ -178,7 +177,7 @@ def started(result):
 
 @pytest.mark.parametrize("fn", [plain, keyword_only, generator, coroutine, async_generator])
 def test_an_argument_that_the_body_lets_go_of_is_free(way, fn):
-    """`self = None` in the body frees the argument, as in a function that is not decorated (R3)."""
+    """`self = None` in the body frees the argument, as in an undecorated function (R3)."""
     decorated = way(fn)
     thing = Thing()
     alive = [weakref.ref(thing)]
@@ -203,7 +202,7 @@ def test_an_argument_that_the_body_lets_go_of_is_free(way, fn):
     ],
 )
 def test_parameters_of_any_name(way, source):
-    """A parameter may have a name that stands for something in the wrapper's template (A)."""
+    """A parameter may have the name of a placeholder in the wrapper's template (A)."""
     namespace = {"defer": defer}
     exec(source, namespace)
     assert explain(way(namespace["f"])).way == "runtime"

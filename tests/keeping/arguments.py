@@ -10,7 +10,7 @@ arguments = []
 
 
 class A:
-    """An argument, a callee, a context manager."""
+    """An object to use as argument, callee or context manager."""
 
     def __init__(self):
         arguments.append(weakref.ref(self))
@@ -32,7 +32,7 @@ class A:
 
 
 class Gives:
-    """A context manager that gives an argument, and may suppress."""
+    """A context manager that returns an argument, and may suppress."""
 
     def __init__(self, suppresses):
         self.suppresses = suppresses
@@ -45,7 +45,7 @@ class Gives:
         return self.suppresses
 
 
-# Those that are deferred refer to no argument themselves when they raise.
+# The deferred functions themselves refer to no argument when they raise.
 
 
 def clean(*args, **kwargs):

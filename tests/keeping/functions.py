@@ -1,4 +1,4 @@
-"""Functions that exit by an exception, recover one or catch one; each has deferred calls with arguments."""
+"""Functions with deferred calls that exit by an exception, recover one, or catch one."""
 
 import asyncio
 

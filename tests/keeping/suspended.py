@@ -1,4 +1,4 @@
-"""Generators, coroutines and async generators, which are suspended when an exception comes."""
+"""Generators, coroutines and async generators that are suspended when an exception comes."""
 
 import asyncio
 import contextlib

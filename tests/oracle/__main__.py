@@ -1,4 +1,4 @@
-"""python -m tests.oracle: more programs than the tests run, and the smallest ones that differ."""
+"""python -m tests.oracle: compare more programs than the tests do; shrink the differing ones."""
 
 import argparse
 import sys
@@ -59,7 +59,7 @@ def main(arguments=None):
 
 
 def compare(options, numbers, runner):
-    """Compare in batches; the exit status."""
+    """Compare in batches; return the exit status."""
     began = time.monotonic()
     differences = []
     for start in numbers[:: options.batch]:
@@ -71,7 +71,8 @@ def compare(options, numbers, runner):
         differences += found
         seconds = time.monotonic() - began
         print(
-            f"{start - numbers.start + len(batch)} programs, {len(differences)} differences, {seconds:.0f} s",
+            f"{start - numbers.start + len(batch)} programs, "
+            f"{len(differences)} differences, {seconds:.0f} s",
             flush=True,
         )
     functions = ", ".join(f"{count} {way}" for way, count in runner.functions.items())
@@ -88,14 +89,14 @@ def compare(options, numbers, runner):
 
 
 def smallest(differing, runner, difference):
-    """The smallest program that differs, in both languages, and the first difference that was found."""
+    """Return the smallest differing program in both languages, and its first difference."""
     small, its_difference = shrink(differing, runner, difference)
     python = as_python.source(small, asynchronous=difference.version == ASYNC)
     return "\n".join(["", str(difference), "", as_go.source(small), python, str(its_difference)])
 
 
 def table(written, executed):
-    """The features, one a line."""
+    """Return the features, one a line."""
     names = sorted({*written, *executed})
     lines = [f"{'feature':48} {'written':>8} {'executed':>9}"]
     return "\n".join(

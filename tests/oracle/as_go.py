@@ -1,4 +1,4 @@
-"""A program in Go."""
+"""Write a program in Go."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ PRELUDE = Path(__file__).with_name("prelude.go").read_text(encoding="utf-8")
 
 
 def directory(programs):
-    """The files of one Go program that runs all of *programs*, given by their names."""
+    """Return the files of one Go program that runs all of *programs*, given by their names."""
     files = {"go.mod": "module oracle\n\ngo 1.23\n", "prelude.go": PRELUDE}
     runs = []
     for name, program in programs.items():
@@ -22,7 +22,7 @@ def directory(programs):
 
 
 def source(program, prefix=""):
-    """One program as a file, with *prefix* before the names of its functions."""
+    """Return one program as a file, with *prefix* before the names of its functions."""
     writer = _Writer(program, prefix)
     lines = ["package main"]
     if any(isinstance(s, Exit) for s in all_statements(program)):
@@ -45,7 +45,7 @@ def _signature(function):
 
 
 def _logged(function, call, number):
-    """A call whose results are logged."""
+    """Return the code of a call that logs its results."""
     return call if function.kind == "none" else f"event({number}, results({call})...)"
 
 

@@ -1,4 +1,4 @@
-"""A program in Python."""
+"""Write a program in Python."""
 
 from tests.oracle.model import (
     Call,
@@ -21,12 +21,12 @@ from tests.oracle.prelude import event, given, nothing, spend, with_defers
 
 
 def source(program, *, asynchronous=False, labels=None):
-    """One program as a module.
+    """Return one program as a module.
 
     Args:
         program: The program.
         asynchronous: Make coroutine functions of all its functions.
-        labels: What to write in a comment next to a statement, where it is executed.
+        labels: The comments to write next to each statement's place.
     """
     writer = _Writer(program, asynchronous=asynchronous, labels=labels or {})
     begin = program.functions[-1]
@@ -56,7 +56,7 @@ class _Writer:
         return f"await {call}" if self.asynchronous else call
 
     def logged(self, function, call, number):
-        """A call whose results are logged."""
+        """Return the code of a call that logs its results."""
         return call if function.kind == "none" else f"event({number}, {call})"
 
     def function(self, function):

@@ -1,4 +1,7 @@
-"""Which features a program has, and how often they are really executed: a random program may be long and do nothing."""
+"""The features of a program, and the number of times they really run.
+
+A random program may be long and do nothing.
+"""
 
 from collections import Counter
 
@@ -8,7 +11,7 @@ from tests.oracle.running import work
 
 
 def labels(program):
-    """The features of each statement."""
+    """Return the features of each statement."""
     found = {}
     for function in program.functions:
         _label_block(found, function, function.body, deferred=False, depth=0, around=())
@@ -43,7 +46,7 @@ def _label_block(found, function, block, *, deferred, depth, around):
 
 
 def count(programs, directory):
-    """How often the features are written, and in how many places executed, in programs given by their names."""
+    """Return the numbers of written features, and of executed places, of named programs."""
     written, executed = Counter(), Counter()
     files = {}
     for name, program in programs.items():

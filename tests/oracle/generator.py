@@ -1,4 +1,4 @@
-"""Random programs: which features, how often, how deep."""
+"""Random programs, with the frequency of each feature."""
 
 import random
 
@@ -38,12 +38,12 @@ RESULTS = {"none": 0, "one": 1, "named": 1, "pair": 2}
 
 
 def program(seed, number):
-    """The program of that number in the series that *seed* begins."""
+    """Return the program of that number in the series of *seed*."""
     return _Generator(random.Random(f"{seed}/{number}")).program()
 
 
 class _Scope:
-    """What can be named at some place."""
+    """The names that are known at some place."""
 
     def __init__(self, function, around=None, *, deferred=False):
         self.function = function
@@ -58,7 +58,7 @@ class _Scope:
         self.deferred = deferred
 
     def block(self):
-        """A copy for a block of the same function."""
+        """Return a copy for a block of the same function."""
         inner = object.__new__(_Scope)
         inner.__dict__.update(self.__dict__)
         inner.recovered = list(self.recovered)
@@ -72,7 +72,8 @@ class _Generator:
         self.rng = rng
         self.number = 0
         self.left = rng.choice((8, 14, 20, 28, 40))  # statements
-        # Named results are always open-coded; some programs have none, to be run wholly the other way.
+        # Named results are always open-coded. So some programs have none, and can run wholly at
+        # runtime.
         self.kinds = {"none": 4, "one": 4, "named": rng.choice((0, 3)), "pair": 0}
         self.kinds["pair"] = self.kinds["named"] // 2
 
@@ -109,7 +110,7 @@ class _Generator:
         return function
 
     def body(self, scope, *, begin):
-        """What a function does: something is likely to be deferred first, and likely to go wrong at the end."""
+        """Return the body of a function, which likely defers first and fails at the end."""
         first = scope.block()
         block = [
             self.defer_closure(scope)
@@ -124,7 +125,7 @@ class _Generator:
         return block or [Event(self.next())]
 
     def room(self, scope):
-        """Whether one more function may be written inside of this one."""
+        """Return whether one more function may be written inside of this one."""
         return scope.depth < DEPTH and self.left > 1
 
     def block(self, scope, most):
@@ -171,12 +172,12 @@ class _Generator:
     # --- one statement of each sort
 
     def value(self, scope):
-        """A number."""
+        """Return a number."""
         name = self.rng.choice([*scope.numbers[-6:], *scope.loops])
         return self.rng.choice((self.rng.randint(0, 9), name, (name, self.rng.randint(1, 3))))
 
     def anything(self, scope):
-        """A number, or what was recovered."""
+        """Return a number, or a recovered value."""
         return (
             self.rng.choice(scope.recovered)
             if scope.recovered and self.chance(0.4)
@@ -236,7 +237,7 @@ class _Generator:
         )
 
     def guarded(self, scope, callee):
-        """Whether a call could otherwise go on for ever, or for very long."""
+        """Return whether a call might otherwise go on for ever, or very long."""
         return callee in scope.around or bool(scope.loops)
 
     def defer_closure(self, scope):
@@ -295,7 +296,7 @@ class _Generator:
         return CallNil(self.value(scope))
 
     def end(self, scope):
-        """A statement that the next one does not follow."""
+        """Return a statement that ends its block."""
         able = {
             self.panic: 5,
             self.panic_again: 5 if scope.recovered else 0,

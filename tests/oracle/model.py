@@ -1,35 +1,37 @@
-"""What a program is: functions that defer, panic and recover, in no particular language.
+"""A program: functions that defer, panic and recover, in no particular language.
 
-Every function takes one number and has a variable of its own; the numbers of functions, events and loops are unique in
-a program, so that no name hides another. A number is written as an int, as a name, or as ``(name, int)``, their sum.
+Every function takes one number and has a variable of its own. The numbers of functions, events and
+loops are unique in a program, so that no name hides another. A number is written as an int, as a
+name, or as ``(name, int)``, their sum.
 """
 
 from dataclasses import dataclass, field, fields
 
-# A function's results: none, one without a name, one with a name (`r`), two with names (`r` and `e`).
+# A function's results: none, one without a name, one with a name (`r`), two with names
+# (`r` and `e`).
 KINDS = ("none", "one", "named", "pair")
 
-# How Python says which function is deferred; Go has one way.
+# The ways to name a deferred function in Python; Go has one way.
 SPELLINGS = ("plain", "partial", "method", "keyword", "star")
 
 
 class Statement:
     """A line of a function, or several."""
 
-    ends = False  # does it never go on with the next line?
+    ends = False  # the function leaves here
 
     def blocks(self):
-        """The lists of statements inside of it that run in the same function."""
+        """Return the lists of statements inside of it that run in the same function."""
         return []
 
     def function(self):
-        """The function that it defines."""
+        """Return the function that it defines."""
         return None
 
 
 @dataclass(eq=False)
 class Function:
-    """A function; the last one of a program is where it begins."""
+    """A function; a program begins with its last one."""
 
     number: int
     kind: str
@@ -38,7 +40,7 @@ class Function:
 
     @property
     def results(self):
-        """The names of its results."""
+        """Return the names of its results."""
         return {"named": [f"r{self.number}"], "pair": [f"r{self.number}", f"e{self.number}"]}.get(
             self.kind, []
         )
@@ -85,7 +87,7 @@ class Declare(Statement):
 
 @dataclass(eq=False)
 class Call(Statement):
-    """Call a function and log its results; *guarded* calls stop when the program has made enough of them."""
+    """Call a function and log its results; a *guarded* call is skipped after too many calls."""
 
     number: int
     callee: int
@@ -124,7 +126,7 @@ class DeferEvent(Statement):
 
 @dataclass(eq=False)
 class DeferResult(Statement):
-    """Defer logging what a function returns, which is called where the statement stands."""
+    """Call a function at once, and defer logging its result."""
 
     number: int
     callee: int
@@ -134,7 +136,7 @@ class DeferResult(Statement):
 
 @dataclass(eq=False)
 class DeferRecovered(Statement):
-    """Defer logging what there is to recover where the statement stands."""
+    """Call `recover` at once, and defer logging its result."""
 
     number: int
 
@@ -151,14 +153,14 @@ class DeferPanic(Statement):
 
 @dataclass(eq=False)
 class DeferNil(Statement):
-    """Defer a function that is none."""
+    """Defer nil, or None."""
 
     value: object
 
 
 @dataclass(eq=False)
 class Recover(Statement):
-    """Recover and log it; the body runs if there was something to recover."""
+    """Recover and log it; the body runs if an exception was recovered."""
 
     number: int
     body: list = field(default_factory=list)
@@ -219,7 +221,7 @@ class Panic(Statement):
 
 @dataclass(eq=False)
 class PanicAgain(Statement):
-    """Panic with what was recovered; in Python with the exception itself, or with its value."""
+    """Panic with a recovered value; in Python with the exception itself, or with its value."""
 
     ends = True
     name: str
@@ -242,14 +244,14 @@ class Divide(Statement):
 
 @dataclass(eq=False)
 class CallNil(Statement):
-    """Call a function that is none."""
+    """Call nil, or None."""
 
     value: object
 
 
 @dataclass(eq=False)
 class Return(Statement):
-    """Return values, as many as the function has results; none at all where it has none, or where they have names."""
+    """Return as many values as the function has results; none where these have names."""
 
     ends = True
     values: list
@@ -257,7 +259,7 @@ class Return(Statement):
 
 @dataclass(eq=False)
 class ReturnCall(Statement):
-    """Return what another function returns."""
+    """Return the result of another function."""
 
     ends = True
     callee: int
@@ -265,7 +267,7 @@ class ReturnCall(Statement):
 
 
 def own_statements(block):
-    """The statements of a block and of the blocks inside of it, not those of other functions."""
+    """Yield the statements of a block and of its inner blocks, but not of other functions."""
     for statement in block:
         yield statement
         for inner in statement.blocks():
@@ -273,7 +275,7 @@ def own_statements(block):
 
 
 def all_statements(program):
-    """Every statement of a program."""
+    """Yield every statement of a program."""
     functions = list(program.functions)
     while functions:
         for statement in own_statements(functions.pop().body):
@@ -283,7 +285,7 @@ def all_statements(program):
 
 
 def all_functions(program):
-    """Every function of a program."""
+    """Yield every function of a program."""
     yield from program.functions
     for statement in all_statements(program):
         if statement.function() is not None:
@@ -291,12 +293,12 @@ def all_functions(program):
 
 
 def defers(function):
-    """Does the function itself defer anything?"""
+    """Return whether the function itself defers anything."""
     return any(type(s).__name__.startswith("Defer") for s in own_statements(function.body))
 
 
 def names_in(statement):
-    """The names that a statement itself reads or changes."""
+    """Return the names that the statement itself reads or changes."""
     for each in fields(statement):
         if each.name in {"name", "value", "values"}:
             value = getattr(statement, each.name)
@@ -307,7 +309,7 @@ def names_in(statement):
 
 
 def names_used(function):
-    """The names that a function or a function inside of it uses."""
+    """Return the names that a function or its inner functions use."""
     used = set()
     for statement in own_statements(function.body):
         used.update(names_in(statement))
@@ -317,11 +319,14 @@ def names_used(function):
 
 
 class Invalid(Exception):
-    """A program that Go would not compile, or that says different things in the two languages."""
+    """A program that Go would not compile, or that means different things in the languages."""
 
 
 def check(program):
-    """Raise `Invalid` unless a program has a meaning: names are known where they are used, `break` stands in a loop, and so on."""
+    """Raise `Invalid` unless the program has a meaning.
+
+    For example, names are known where they are used, and `break` is in a loop.
+    """
     kinds = {}
     for function in program.functions:
         kinds[function.number] = function.kind

@@ -1,4 +1,4 @@
-"""What every program in Python shares: its log, and how it is begun.
+"""The shared part of every program in Python: its log, and its start.
 
 A program imports `with_defers` from here: it is godefer's, and notes how each function is run.
 """
@@ -16,7 +16,7 @@ nothing = None
 
 
 class Log:
-    """What a program has done so far."""
+    """The lines that a program has logged so far."""
 
     def __init__(self):
         self.clear()
@@ -26,7 +26,7 @@ class Log:
         self.events = 0
         self.budget = MOST_CALLS
         self.ways = {}  # how each function is run, and why
-        self.known = {}  # the code objects whose way is known: a closure is decorated again and again
+        self.known = {}  # code objects with a known way: closures are decorated again and again
 
 
 log = Log()
@@ -38,8 +38,8 @@ def with_defers(fn=None, /, **options):
     code = fn.__code__
     decorated = godefer.with_defers(fn, **options)
     if id(code) not in log.known:
-        # All that `explain` adds to a decision is the lowered source, which would cost more than all the rest of a
-        # program's life. So it is asked once in each program.
+        # `explain` adds the lowered source to the decision, at a higher cost than the rest of a
+        # program's life. So each program calls it only once.
         told = _decision if log.known else godefer.explain
         log.known[id(code)] = code
         answer = told(decorated)
@@ -55,7 +55,7 @@ def _decision(decorated):
 
 
 def text(value):
-    """A value as the log shows it."""
+    """Return a value as the log shows it."""
     if value is None:
         return "nil"
     if isinstance(value, int):
@@ -78,21 +78,21 @@ def event(number, *values):
 
 
 def given(exception):
-    """What a recovered exception was raised with."""
+    """Return the value of a recovered panic, or the exception itself."""
     return exception.value if isinstance(exception, godefer.Panic) else exception
 
 
 def spend():
-    """Whether the program may make one more of the calls that might never end."""
+    """Return whether the program may make one more call that might never end."""
     log.budget -= 1
     return log.budget >= 0
 
 
 def run(begin):
-    """A program's log."""
+    """Run a program; return its log."""
     try:
         begun = begin()
-        if inspect.iscoroutine(begun):  # it waits for nothing, so it needs no event loop
+        if inspect.iscoroutine(begun):  # it never waits, so it needs no event loop
             begun.send(None)
     except (SystemExit, StopIteration) as end:
         log.lines.append("return" if isinstance(end, StopIteration) else "exit")
@@ -106,7 +106,7 @@ def run(begin):
 
 
 def note_unraisable(unraisable):
-    """Nobody would see it: a coroutine that was never awaited, an error while something is collected."""
+    """Log an otherwise invisible error: a coroutine never awaited, a failing finalizer."""
     log.lines.append(f"unraisable: {text(unraisable.exc_value)}")
 
 

@@ -1,7 +1,7 @@
-"""Runs programs in both languages, and compares.
+"""Run programs in both languages, and compare.
 
-The Go compiler works in a temporary directory, with a build cache there, and neither reads nor writes anything of the
-user's: no settings, no modules, no network, no other toolchain.
+The Go compiler works in a temporary directory, with a build cache there. It neither reads nor
+writes the user's files: no settings, no modules, no network, no other toolchain.
 """
 
 import importlib.util
@@ -25,7 +25,7 @@ HOW_TO_INSTALL = "the Go compiler is not installed: pip install -e '.[oracle]'"
 
 
 def go():
-    """The compiler's executable in this environment, or None."""
+    """Return the compiler's executable in this environment, or None."""
     found = importlib.util.find_spec("go")
     if found is None or found.origin is None:
         return None
@@ -34,7 +34,7 @@ def go():
 
 
 class Difference:
-    """One program that does something else in Python."""
+    """A program that behaves differently in Python."""
 
     def __init__(self, name, version, way, go_log, python_log):
         self.name = name
@@ -44,7 +44,7 @@ class Difference:
         self.python_log = python_log
 
     def __str__(self):
-        """Both logs side by side, from a little before they part."""
+        """Return both logs side by side, from a little before they part."""
         logs = list(zip_longest(self.go_log, self.python_log, fillvalue="-"))
         first = next(i for i, (left, right) in enumerate(logs) if left != right)
         shown = logs[max(0, first - 10) : first + 10]
@@ -57,23 +57,26 @@ class Difference:
 
 
 class Runner:
-    """Runs programs below a directory, which keeps the compiler's cache from one batch to the next.
+    """Run programs below a directory, which keeps the compiler's cache between the batches.
 
     Args:
         directory: A temporary one.
-        python: What writes a program in Python.
-        coroutines: Every how manieth program is run with coroutine functions, too.
+        python: Writes a program in Python.
+        coroutines: Run one program of so many with coroutine functions, too.
     """
 
     def __init__(self, directory, *, python=as_python.source, coroutines=1):
         self.directory = Path(directory)
         self.python = python
         self.coroutines = coroutines
-        self.runs = 0  # of a program, in one version and one way
+        self.runs = 0  # runs of a program, in one version and one way
         self.functions = dict.fromkeys(WAYS, 0)
 
     def differences(self, programs, only=None):
-        """What the programs, given by their names, do differently; *only* in one version and one way of Python's."""
+        """Return the differences between Go and Python of each program, by name.
+
+        *only* restricts them to one version and one way of Python's.
+        """
         versions, ways = (VERSIONS, WAYS) if only is None else ([each] for each in only)
         with (
             tempfile.TemporaryDirectory(prefix="batch", dir=self.directory) as directory,
@@ -166,19 +169,19 @@ class Runner:
         return logs
 
     def _wrong_ways(self, program, ways, wanted):
-        """A line for each function that was not run the way it should have been (if it was decorated at all)."""
+        """Return a line for each decorated function that was not run in its intended way."""
         for function in all_functions(program):
             if f"f{function.number}" not in ways or not (function.results or defers(function)):
                 continue
             way, reason = ways[f"f{function.number}"]
             self.functions[way] += 1
-            # Without the source there are no named results (R3).
+            # Without the source named results are impossible (R3).
             if way != wanted and not function.results:
                 yield f"f{function.number} is run {way}: {reason}"
 
 
 def work(files, way, *options):
-    """Run files in Python; yields what each has done."""
+    """Run files in Python; yield the report of each."""
     environment = {**os.environ, "GODEFER_OPEN_CODED": "0"}
     if way == "open-coded":
         del environment["GODEFER_OPEN_CODED"]
@@ -198,7 +201,7 @@ def work(files, way, *options):
             done = [json.loads(line) for line in ran.stdout.splitlines()]
             yield from done
             chunk = chunk[len(done) :]
-            if chunk:  # the process died of the next one
+            if chunk:  # the process died in the next file
                 yield (
                     chunk[0],
                     [f"the process ended with {ran.returncode}", *ran.stderr.splitlines()[-3:]],

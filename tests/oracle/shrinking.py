@@ -1,7 +1,7 @@
-"""Makes a program that differs as small as it gets: whatever can be left out is left out.
+"""Make a differing program as small as possible by leaving out its parts.
 
-Each round writes every program that is one step smaller and lets all of them run at once, since
-a single run of the compiler costs as much as a hundred small programs.
+Each round writes every program that is one step smaller, and runs all of them at once. A single run
+of the compiler costs as much as a hundred small programs.
 """
 
 import copy
@@ -25,7 +25,10 @@ AT_ONCE = 80
 
 
 def shrink(program, runner, difference):
-    """The smallest program found that still differs in the same version and way, and its difference."""
+    """Return the smallest program that still differs in the same version and way.
+
+    The second value is its difference.
+    """
     runner.coroutines = 1
     only = difference.version, difference.way
     while True:
@@ -58,7 +61,7 @@ def _detail(statement):
 
 
 def _smaller(program):
-    """The programs that are one step smaller and have a meaning."""
+    """Yield the valid programs that are one step smaller."""
     for edit in _edits(program):
         candidate = copy.deepcopy(program)
         edit(candidate)
@@ -71,7 +74,10 @@ def _smaller(program):
 
 
 def _edits(program):
-    """What can be done to a copy of the program: places are counted, since the copy has other objects."""
+    """Yield the possible edits of a copy of the program.
+
+    An edit counts its places, since the copy has other objects.
+    """
     for i in range(len(program.functions)):
         if len(program.functions) > 1:
             yield lambda p, i=i: p.functions.pop(i)
@@ -119,7 +125,7 @@ def _give_less(function: Function, kind):
 
 
 def _blocks(program):
-    """The lists of statements of a program, from outside to inside."""
+    """Return the lists of statements of a program, from outside to inside."""
     blocks = [function.body for function in all_functions(program)]
     blocks += [block for statement in all_statements(program) for block in statement.blocks()]
     return blocks

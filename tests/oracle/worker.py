@@ -1,7 +1,7 @@
-"""Runs programs in Python: ``python -m tests.oracle.worker FILE…``, in a process whose environment says which way.
+"""Run programs in Python: ``python -m tests.oracle.worker FILE…``; the environment sets the way.
 
-Writes a line of JSON for each, as soon as it has run: its file, its log, the ways its functions were run and, with
-``--trace``, the lines that were executed.
+Write a line of JSON for each, as soon as it has run: its file, its log, the ways its functions were
+run and, with ``--trace``, the executed lines.
 """
 
 import json

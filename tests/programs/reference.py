@@ -1,4 +1,4 @@
-"""The reference of a random program: nested statements, so that the interpreter itself makes the calls.
+"""The reference of a random program: nested statements with calls by the interpreter.
 
 Only `recover` is modelled here.
 """
@@ -10,7 +10,7 @@ LEVELS = 12  # the interpreter allows twenty nested blocks, and the body has its
 
 
 class Running:
-    """A deferred call that is run because of *error*; recovering is setting *recovered*."""
+    """A deferred call that runs because of *error*; recovering sets *recovered*."""
 
     def __init__(self, error):
         self.error = error
@@ -18,7 +18,7 @@ class Running:
 
 
 class Calls:
-    """What one invocation has deferred."""
+    """The calls that one invocation has deferred."""
 
     def __init__(self):
         self.calls = []
@@ -44,7 +44,7 @@ class Calls:
         return value
 
     def due(self, level):
-        """The call to be made at the exit of *level*; or None."""
+        """Return the call for the exit of *level*, or None."""
         if len(self.calls) > LEVELS:
             UNKNOWN.append(self)
         if level >= len(self.calls):
@@ -60,7 +60,7 @@ class Calls:
         return when, Running(error), fn, args, kwargs
 
     def failed(self, when, call):
-        """The call raised."""
+        """Note that the call raised."""
         self.failing = True
         error = sys.exception()
         if when != "using" and call.error is not None:
@@ -70,7 +70,7 @@ class Calls:
                 ABORTED[error] = exit_
 
     def returned(self, when, call, result):
-        """The call returned; does the function return now, though it was failing?"""
+        """Return whether this call makes the failing function return."""
         if not (result if when == "using" else call.recovered) or call.error is None:
             return False
         exit_ = ABORTED.pop(call.error, None) if when != "using" else None
@@ -89,7 +89,7 @@ class Calls:
 
 
 class Level:
-    """What stands around the body, once for each call that may be deferred: a context manager of both kinds."""
+    """A context manager, sync and async, around the body: one for each possible deferred call."""
 
     def __init__(self, calls, level):
         self.calls = calls
@@ -111,8 +111,9 @@ class Level:
             if isinstance(result, types.CoroutineType):
                 result.close()
                 raise TypeError(
-                    f"{result.__qualname__} is a coroutine function deferred in sync code, so nothing would await "
-                    "it. Make the function `async def` (or the scope `async with`), or defer a function that runs it."
+                    f"{result.__qualname__} is a coroutine function deferred in sync code, so "
+                    "nothing would await it. Make the function `async def` (or the scope "
+                    "`async with`), or defer a function that runs it."
                 )
         except BaseException:
             self.calls.failed(when, running)
@@ -138,7 +139,7 @@ RUNNERS = {Level.__exit__.__code__, Level.__aexit__.__code__}
 
 
 class ByIdentity(dict):
-    """A dictionary of exceptions by identity; it keeps them."""
+    """A dictionary of exceptions by identity; it keeps them alive."""
 
     def __setitem__(self, key, value):
         super().__setitem__(id(key), (key, value))
@@ -155,7 +156,10 @@ UNKNOWN = []  # invocations that defer more calls than the reference has levels
 
 
 def reference_recover(*types):
-    """`recover` by the rule: its caller's caller, the frames of `partial` having none, is what runs deferred calls (P2)."""
+    """Recover by the rule: the caller's caller must run deferred calls (P2).
+
+    `partial` has no frame of its own.
+    """
     caller = sys._getframe(1)
     if caller.f_code in RUNNERS:  # defer(recover)
         if caller.f_locals["running"].error is not None:

@@ -57,7 +57,7 @@ def show(value):
 
 
 def vocabulary(events, recover):
-    """The globals of a program: what can be called, deferred or entered in it. All of it notes in *events* what is done."""
+    """Return the globals of a program: callables and context managers that note in *events*."""
 
     def log(*values):
         events.append((*map(show, values), show(sys.exception())))
@@ -175,7 +175,7 @@ def vocabulary(events, recover):
         raise E3("arec_raise", n)
 
     class Manager:
-        """A context manager; *how* says what its exit does."""
+        """A context manager; *how* selects the behaviour of its exit."""
 
         def __init__(self, n, how):
             self.n = n
@@ -222,8 +222,10 @@ def vocabulary(events, recover):
     return names
 
 
-CALLEES = """note fail rec val rec_type rec_raise fail_from fail_from_none exits interrupted raises_again annotates rec_any
-    rec_raise_from rec_any_raise rec_raise_again rec_exit rec_in_handler helped partial method recover None anote"""
+CALLEES = """note fail rec val rec_type rec_raise fail_from fail_from_none exits interrupted
+    raises_again annotates rec_any
+    rec_raise_from rec_any_raise rec_raise_again rec_exit rec_in_handler helped partial method
+    recover None anote"""
 CALLEES = (*CALLEES.split(), "fail", "note", "rec", "rec", "rec_raise")
 ASYNC_CALLEES = (*CALLEES, *("anote", "afail", "arec", "arec_raise") * 3)
 RECOVERING = {name for name in ASYNC_CALLEES if "rec" in name} | {"partial", "method"}

@@ -1,4 +1,4 @@
-"""Random programs, as source: the functions that a test runs, and the same ones as reference."""
+"""Random programs as source: the functions that a test runs, and their reference."""
 
 from itertools import count
 
@@ -18,7 +18,7 @@ from tests.programs.vocabulary import (
 
 
 class Writer:
-    """Writes the body of one function; *choose* makes every decision."""
+    """Write the body of one function; *choose* makes every decision."""
 
     def __init__(self, choose, kind, others, *, recovers, program_is_async):
         self.choose = choose
@@ -129,9 +129,8 @@ class Writer:
                 "raise E3({n}) from None",
             ]
             forms += ["raise SystemExit({n})", "raise Stop({n})"]
-            if (
-                not self.program_is_async
-            ):  # no StopIteration passes through a coroutine, and the reference has other ones
+            # No StopIteration passes through a coroutine, and the reference has other coroutines.
+            if not self.program_is_async:
                 forms.append("raise StopIteration({n})")
             return self.choose([*forms, *["raise"] * 5 * handler]).format(n=n)
         if kind == "return":
@@ -228,11 +227,11 @@ class Writer:
 
 
 class Program:
-    """Functions, the first to be run and the others to be called by those before them."""
+    """The functions of a program: the first is run, the others are called by earlier ones."""
 
     def __init__(self, choose, kind):
         self.kind = kind
-        self.recovers = choose([True, False])  # may anything in it recover or suppress?
+        self.recovers = choose([True, False])  # whether anything in it may recover or suppress
         self.functions = []  # name, kind, body
         others = {}
         kinds = [FUNCTION, kind, *([COROUTINE] if kind in ASYNC else [])]
@@ -250,14 +249,14 @@ class Program:
             others[name] = own
 
     def text(self):
-        """The program as one would write it."""
+        """Return the program as a user would write it."""
         lines = []
         for name, kind, body in self.functions:
             lines += ["@with_defers", self.head(name, kind), *("    " + line for line in body), ""]
         return "\n".join(lines)
 
     def reference(self):
-        """The program with its calls as the clean-ups of nested statements."""
+        """Return the program with its calls as the clean-ups of nested statements."""
         lines = []
         for name, kind, body in self.functions:
             result = "return" if kind == ASYNC_GENERATOR else "return R"

@@ -1,7 +1,7 @@
-"""What type checkers know of decorated functions. Checked, never run.
+"""Type checkers' view of decorated functions. Checked, never run.
 
-Each ignored error is one that must be there: if it goes away, the ignore is reported, by mypy because of
-``warn_unused_ignores`` (which ``strict`` includes), by pyright because of the next line.
+Each ignored error is one that must be there: if it goes away, the ignore is reported, by mypy
+because of ``warn_unused_ignores`` (which ``strict`` includes), by pyright because of the next line.
 """
 # pyright: strict, reportUnnecessaryTypeIgnoreComment=true
 

@@ -1,4 +1,4 @@
-"""What type checkers know of using, ausing, recover and panic. Checked, never run."""
+"""Type checkers' view of using, ausing, recover and panic. Checked, never run."""
 # pyright: strict, reportUnnecessaryTypeIgnoreComment=true
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What type checkers must say of defer_scope; checked, never run."""
+"""Type checkers' required view of defer_scope. Checked, never run."""
 
 import contextlib
 from contextlib import AbstractAsyncContextManager
