@@ -30,7 +30,8 @@ COOKBOOK = [
     "trio-and-anyio",
 ]  # first, and then all others
 START = ["index.md", "tutorial.md", "faq.md"]
-HOW_TO = ["types.md", "exitstack.md", "checker.md", "shipping.md"]
+HOW_TO = ["types.md", "exitstack.md", "shipping.md"]
+CHECKER = ["checker.md"]  # first, and then its pages of rules
 REFERENCE = [
     "reference.md",
     "rules.md",
@@ -66,11 +67,22 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         if f"cookbook/{name}.md" in pages
     ]
     recipes = [*first, *(page for page in cookbook if page not in first)]
-    named = {*recipes, *START, *HOW_TO, *REFERENCE, *EXPLANATION, *TESTS}
+    rules = [page for page in pages if page.startswith("checker/")]
+    checker = [*CHECKER, *rules]
+    named = {
+        *recipes,
+        *START,
+        *HOW_TO,
+        *checker,
+        *REFERENCE,
+        *EXPLANATION,
+        *TESTS,
+    }
     config.nav = [
         {"Start": START},
         {"Cookbook": recipes},
         {"How-to": HOW_TO},
+        {"Checker": checker},
         {"Reference": REFERENCE},
         {
             "Explanation": [

@@ -18,6 +18,28 @@ END = "<!-- end of tests -->\n"
 # Tests without a rule: of the commands, the checker, the documents, the package, the tests.
 PROJECT = "project"
 
+# Files that take long: sweeps over programs and the heap, other tools, compilers.
+# `pytest -m "not long"` leaves them out.
+LONG = (
+    "frameworks/test_*.py",
+    "test_anywhere_in_the_body.py",
+    "test_cache_faults.py",
+    "test_cluster.py",
+    "test_compiled.py",
+    "test_debuggers.py",
+    "test_docs_elsewhere.py",
+    "test_faults_*.py",
+    "test_kept_exceptions.py",
+    "test_lines.py",
+    "test_lint_*.py",
+    "test_load.py",
+    "test_no_cycles.py",
+    "test_one_behaviour.py",
+    "test_oracle.py",
+    "test_source.py",
+    "test_tools.py",
+)
+
 
 def all_rules():
     """Return each rule on the page, in order: a section without numbers is a rule itself."""
@@ -32,6 +54,7 @@ RULES = all_rules()
 SECTIONS = sorted({rule[0] for rule in RULES})
 # Found in the text, so that the tests need no import of the checker.
 CODES = set(re.findall(r"GDF\d{3}", PAGE.with_name("checker.md").read_text(encoding="utf-8")))
+LONG_FILES = {path for pattern in LONG for path in TESTS.glob(pattern)}
 
 
 def rules_of(docstring):
@@ -52,13 +75,15 @@ def markers(path, name, docstring):
     rules = rules_of(docstring)
     codes = CODES.intersection(re.findall(r"GDF\d{3}", f"{path.stem.upper()} {name} {docstring}"))
     project = [PROJECT] if is_of_the_checker(path) else []
-    return {*rules, *(rule[0] for rule in rules), *codes, *project}
+    long = ["long"] if path in LONG_FILES else []
+    return {*rules, *(rule[0] for rule in rules), *codes, *project, *long}
 
 
 def declared():
     """Return each marker with its explanation, as pytest wants them."""
     return {
         PROJECT: "what no rule is about: commands, checker, documents, package, tests",
+        "long": "sweeps over programs and the heap, other tools, compilers",
         **{section: f"section {section} of docs/rules.md" for section in SECTIONS},
         **{rule: f"rule {rule} of docs/rules.md" for rule in RULES},
         **{code: f"{code} of docs/checker.md" for code in sorted(CODES)},

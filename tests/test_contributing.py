@@ -51,9 +51,7 @@ def test_the_commands_are_found():
 
 
 def test_the_house_has_every_module():
-    """The description of the house names each module of the library, and no
-    other; for lint, its folder.
-    """
+    """The table of files to edit names each module of the library, and of lint the folder."""
     root = Path(godefer.__file__).parent
     modules = {path.relative_to(root).as_posix() for path in root.rglob("*.py")}
     modules = {
@@ -61,6 +59,6 @@ def test_the_house_has_every_module():
         for name in modules
         if name == "__init__.py" or not name.endswith("__init__.py")
     }
-    house = TEXT.partition("\n## How the house is built\n")[2].partition("\n## ")[0]
+    house = TEXT.partition("\n### Which file to edit\n")[2].partition("\n## ")[0]
     files = re.findall(r"^\|[^|]*\|(.*)\|$", house, re.MULTILINE)[2:]  # below the heading
     assert set(re.findall(r"`([\w./]+)`", "".join(files))) == modules

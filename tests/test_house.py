@@ -1,39 +1,14 @@
 """The architecture of docs/how-it-works.md: folders, and imports that point one way."""
 
 import ast
-import re
 from pathlib import Path
 
 import pytest
 
-import godefer
+from tests import house
+from tests.house import GRAPH, MODULES, ROOT
 
 pytestmark = pytest.mark.project
-
-ROOT = Path(godefer.__file__).parent
-MODULES = {
-    ".".join(["godefer", *path.relative_to(ROOT).with_suffix("").parts]): path
-    for path in ROOT.rglob("*.py")
-}
-
-
-def imports(name):
-    """Return godefer's modules that a module imports: at the top, in a
-    function, or for its types.
-    """
-    found = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                found.add(whole if whole in MODULES else node.module)
-        elif isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-    return {module for module in found if module in MODULES or module == "godefer"}
-
-
-GRAPH = {name: imports(name) for name in MODULES}
 
 
 def circle_from(start):
@@ -54,6 +29,31 @@ def circle_from(start):
 def test_no_circle(name):
     """No module imports itself by way of others, not even in a function or for its types."""
     assert circle_from(name) == []
+
+
+def test_the_picture_is_up_to_date():
+    """CONTRIBUTING.md has the picture of the house that its command draws."""
+    page = house.PAGE.read_text(encoding="utf-8")
+    assert house.updated(page) == page, "run: python -m tests.house"
+
+
+def test_the_picture_tells_the_imports():
+    """Each room stands above all rooms that it imports, and the arrows lead to each of them."""
+    graph = house.rooms()
+    floors = house.floors(graph)
+    height = {name: number for number, floor in enumerate(floors) for name in floor}
+    drawn = house.arrows(graph)
+    assert height.keys() == graph.keys()
+    for name, below in graph.items():
+        assert all(height[other] < height[name] for other in below)
+        assert house.reachable(drawn, name) == house.reachable(graph, name)
+        assert all(other in house.picture() for other in drawn[name])
+
+
+def test_a_circle_has_no_picture():
+    """Rooms that import each other have no floor."""
+    with pytest.raises(ValueError, match="a.py.*b.py"):
+        house.floors({"a.py": {"b.py"}, "b.py": {"a.py"}, "c.py": set()})
 
 
 # Permitted imports between the parts.
@@ -85,3 +85,13 @@ def test_a_module_says_what_it_is(path):
     text = path.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text))
     assert len(text.splitlines()) <= 530
+
+
+PROJECT = Path(__file__).parent.parent
+PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")])
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_a_page_is_short(path):
+    """A page has at most 400 lines, so that its reader finds the way back."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400

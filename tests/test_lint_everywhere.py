@@ -162,14 +162,34 @@ def test_the_documentation(page):
     assert [f"{p.code} {p.message.partition(',')[0]}" for p in found] == SHOWN.get(page, [])
 
 
+ENTRIES = {
+    f"{path.parent.name}/{path.name}": re.split(r"^## ", path.read_text(), flags=re.MULTILINE)[1:]
+    for path in sorted(ROOT.glob("docs/checker/*.md"))
+}
+
+
 def test_each_rule_has_its_entry():
-    """docs/checker.md has each rule with its title, its wrong code, and its right code."""
-    page = (ROOT / "docs/checker.md").read_text()
-    sections = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
-    titles = [section.partition("\n")[0] for section in sections if section.startswith("GDF")]
+    """A page has a heading for each rule, with its title, and below it wrong and right code."""
+    sections = sorted(section for page in ENTRIES.values() for section in page)
+    titles = [section.partition("\n")[0] for section in sections]
     assert titles == [f"{code}: {title}" for code, title in RULES.items()]
     for section in sections:
-        if section.startswith("GDF"):
-            assert re.findall(r"^(Wrong|Right):$", section, re.MULTILINE) == ["Wrong", "Right"]
-            printed = set(re.findall(r"^line \d+: (GDF\d+)$", section, re.MULTILINE))
-            assert printed == {section[:6]}
+        assert re.findall(r"^(Wrong|Right):$", section, re.MULTILINE) == ["Wrong", "Right"]
+        printed = set(re.findall(r"^line \d+: (GDF\d+)$", section, re.MULTILINE))
+        assert printed == {section[:6]}
+
+
+def anchor(heading):
+    """The anchor that GitHub and the site give to a heading."""
+    return re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
+
+
+def test_the_table_links_to_each_entry():
+    """docs/checker.md has a table of the rules, each with its title and a link to its entry."""
+    places = {
+        section[:6]: f"{page}#{anchor(section.partition(chr(10))[0])}"
+        for page, sections in ENTRIES.items()
+        for section in sections
+    }
+    rows = re.findall(r"^\| \[GDF.*$", (ROOT / "docs/checker.md").read_text(), re.MULTILINE)
+    assert rows == [f"| [{code}]({places[code]}) | {title} |" for code, title in RULES.items()]

@@ -71,6 +71,18 @@ def test_a_code_of_the_checker_is_a_marker():
     assert the_map.markers(path, "test_unknown[GDF000]", None) == {"project"}
 
 
+def test_long_files_are_marked():
+    """`pytest -m "not long"` leaves out the files in `LONG`, and each of its patterns has files."""
+    assert "long" in the_map.markers(
+        the_map.TESTS / "test_lines.py", "test_a_line", "It runs (P6)."
+    )
+    assert "long" not in the_map.markers(
+        the_map.TESTS / "test_order.py", "test_it", "It runs (D2)."
+    )
+    assert [pattern for pattern in the_map.LONG if not list(the_map.TESTS.glob(pattern))] == []
+    assert selected("long", the_map.TESTS / "test_order.py") == set()
+
+
 @pytest.mark.parametrize(
     ("docstring", "rules"),
     [

@@ -1,7 +1,8 @@
 """The checker: it finds mistakes with godefer in source code.
 
 Its command line is ``python -m godefer check PATH…``, and flake8 loads `Flake8Plugin` by itself.
-It reads source, and imports nothing of it. docs/checker.md explains each rule.
+It reads source, and imports nothing of it. docs/checker.md has a table of the rules, with links to
+their explanations.
 
 Each file builds on those above it:
 

@@ -1,7 +1,7 @@
 """The rule about what opens: GDF008.
 
 It matches patterns, as `_arguments`, `_gaps` and `_loops` do. Code of such a pattern can be right
-in other surroundings. So the patterns are narrow, and docs/checker.md describes them. A rule is
+in other surroundings. So the patterns are narrow, and docs/checker/ describes them. A rule is
 silent if anything may give the code another meaning: a value that is passed on, for example, a loop
 that is left, or a lock that was released before.
 """

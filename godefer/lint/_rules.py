@@ -1,7 +1,7 @@
 """The rules about the statements themselves: GDF002, 007, 009 and 011.
 
 They fire only where a mistake is certain. Each rule takes a node, or a statement of godefer, and
-yields findings. docs/checker.md explains each.
+yields findings. The pages in docs/checker/ explain each.
 """
 
 from __future__ import annotations

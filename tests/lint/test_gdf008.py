@@ -1,4 +1,4 @@
-"""GDF008: what is deferred opens rather than closes."""
+"""GDF008: the deferred call opens rather than closes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""GDF017: a scope is never entered, or what detach() gives is dropped."""
+"""GDF017: a scope is never entered, or the result of detach() is dropped."""
 
 import pytest
 
