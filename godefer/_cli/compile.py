@@ -140,7 +140,7 @@ class _Compilation:
         assert self.file is not None  # noqa: S101  # for the type checker
         if result is not None:
             cells = tuple(CellType() for _ in code.co_freevars)
-            error = _errors.bad_result(FunctionType(code, {}, closure=cells), result)
+            error = _errors.bad_result(FunctionType(code, {}, closure=cells or None), result)
             if error is not None:
                 self._problem(code, str(error))
                 return False

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import _warnings
 import sys
+from types import SimpleNamespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,16 +29,17 @@ class Quiet:
 
     def __init__(self, filename: str) -> None:
         self._filters = _filters()
-        # A string is compared with the name that the interpreter makes of the file's; that runs no
-        # code.
-        self._filter = ("ignore", None, Warning, filename.removesuffix(".py"), 0)
+        # The interpreter asks for ``match(module)``, where the module is the file without its
+        # suffix. This pattern runs no Python code. (3.15 compares no plain string with a file.)
+        pattern = SimpleNamespace(match=filename.removesuffix(".py").startswith)
+        self._filter = ("ignore", None, Warning, pattern, 0)
 
     def __enter__(self) -> None:
         self._filters.insert(0, self._filter)
 
     def comes_first(self) -> bool:
         """Return whether no other filter has been put before this one."""
-        return bool(self._filters) and self._filters[0] == self._filter
+        return bool(self._filters) and self._filters[0] is self._filter
 
     def __exit__(self, *_: object) -> None:
         try:  # noqa: SIM105  # contextlib is slow to import

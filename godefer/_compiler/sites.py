@@ -13,6 +13,7 @@ looked up here: `Meanings` has the meaning of each name.
 from __future__ import annotations
 
 import _ast as ast
+import sys
 
 from godefer._compiler import nodes, shapes, tree
 from godefer._runtime.results import HAND_BACK
@@ -227,6 +228,8 @@ class DeferredCall:
         if isinstance(callee, ast.Attribute):
             named = callee.attr in HAND_BACK
             short_cuts = [] if named else [shapes.FROM_FUNCTION, shapes.FROM_METHOD]
+        if sys.implementation.name == "pypy":  # whose built-in functions are of the same types
+            short_cuts = []
         test: Any = shapes.TO_AWAIT.fill(self.site.at, **tested)[0]
         for shape in short_cuts:
             test = shape.fill(self.site.at, CALLEE=tested["CALLEE"], TO_AWAIT=test.value)[0]

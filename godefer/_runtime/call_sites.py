@@ -75,7 +75,7 @@ def calls_statement(
         return True
     names = _Names(frame, statement)
     if not _CPYTHON:  # its code is of another kind: no call of a statement goes without its name
-        return any(names.may_mean((name,)) for name in (*code.co_names, *names.variables))
+        return any(names.means((name,)) for name in (*code.co_names, *names.variables))
     try:
         instructions = _instructions_of(code)
     except ImportError:  # of `opcode`, while the interpreter is shutting down

@@ -8,6 +8,7 @@ that could be one of the two.
 
 from __future__ import annotations
 
+import sys
 from _collections import deque  # type: ignore[import-not-found]  # as in `record`
 from _collections_abc import (  # collections.abc would import all of collections
     Coroutine,
@@ -33,13 +34,7 @@ from godefer import _errors
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable
-    from functools import partial
     from typing import Any, TypeGuard
-else:
-    try:
-        from _functools import partial  # functools would import collections
-    except ImportError:  # PyPy's is written in Python
-        from functools import partial
 
 # The methods by which a container hands back an object that was stored in it.
 HAND_BACK = frozenset({"__getitem__", "get", "pop", "popitem", "popleft", "setdefault"})
@@ -144,7 +139,7 @@ def _handed_back(result: object, callee: Any, arguments: tuple[Any, ...]) -> boo
     kind: Any = type(callee)
     if kind is FunctionType and type(result) is CoroutineType and callee.__code__ is result.cr_code:
         return False  # the usual case
-    while issubclass(kind, partial):
+    while _is_partial(kind):
         callee, arguments = callee.func, (*callee.args, *arguments)
         kind = type(callee)
     if kind is not MethodType and kind is not FunctionType:  # all of these are on PyPy
@@ -159,6 +154,11 @@ def _handed_back(result: object, callee: Any, arguments: tuple[Any, ...]) -> boo
     else:
         return False
     return _is_container(owner) and _is_hand_back(owner, callee) and not _is_body_of(result, callee)
+
+
+def _is_partial(kind: type) -> bool:
+    functools: Any = sys.modules.get("functools")  # if nobody has imported it, there is none
+    return functools is not None and issubclass(kind, functools.partial)
 
 
 # In the next two a generator would crash 3.12 and 3.13 where memory is out.
@@ -212,7 +212,7 @@ def _is_body_of(result: Any, callee: Any) -> bool:
             callee = callee.__dict__.get("__wrapped__")
         elif kind is MethodType:
             callee = callee.__func__
-        elif issubclass(kind, partial):
+        elif _is_partial(kind):
             callee = callee.func
         else:
             call = getattr(callee, "__call__", None)  # noqa: B004  # an object's own method
