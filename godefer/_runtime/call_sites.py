@@ -74,8 +74,8 @@ def calls_statement(
     if known is not None and key in known:
         return True
     names = _Names(frame, statement)
-    if not _CPYTHON:  # its code is of another kind: no call of a statement goes without its name
-        return any(names.means((name,)) for name in (*code.co_names, *names.variables))
+    if not _CPYTHON:  # its code is of another kind: no call of a statement goes without a name
+        return any(names.may_lead((name,)) for name in (*code.co_names, *names.variables))
     try:
         instructions = _instructions_of(code)
     except ImportError:  # of `opcode`, while the interpreter is shutting down
@@ -127,6 +127,10 @@ class _Names:
         """Return whether *path* is certain to lead to a statement, or to godefer."""
         value = self._value(path)
         return value is not _UNKNOWN and self._is_statement(value)
+
+    def may_lead(self, path: tuple[str, ...]) -> bool:
+        """Return whether *path* leads to a statement, or to a module, which may hold one."""
+        return self.means(path) or type(self._value(path)) is ModuleType
 
     def _value(self, path: tuple[str, ...]) -> object:
         """Return the object that *path* leads to, or `_UNKNOWN`."""
