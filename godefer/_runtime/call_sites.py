@@ -41,22 +41,6 @@ _CPYTHON = sys.implementation.name == "cpython"
 _STATEMENTS = frozenset({"defer", "errdefer", "okdefer", "using", "ausing"})
 
 
-class CallSites:
-    """The instructions of a body that call a statement, as far as they are known.
-
-    A wrapper has it as a constant of its code. A set itself has no hash, and a subclass of one is
-    slower: each `defer` looks into it.
-    """
-
-    __slots__ = ("known",)
-
-    def __init__(self) -> None:
-        self.known: Known = set()
-
-    def __reduce__(self) -> tuple[type[CallSites], tuple[()]]:
-        return CallSites, ()
-
-
 def calls_statement(
     frame: FrameType, statement: FrameType, body: FrameType, known: Known | None
 ) -> bool:

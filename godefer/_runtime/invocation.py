@@ -19,8 +19,6 @@ from types import CodeType
 
 from godefer import _errors
 from godefer._decision import decision_on
-from godefer._runtime.call_sites import calls_statement
-from godefer._runtime.decorators import around_with_defers
 from godefer._runtime.frames import COMPREHENSIONS, at_exit, function_frame
 from godefer._runtime.record import Record
 from godefer._runtime.unwind import record_of
@@ -83,12 +81,20 @@ def find_record(statement: str, caller: FrameType | None) -> tuple[Record, Frame
         if making is not None:
             raise _errors.deferred_statement(statement, _where_deferred(making))
     known = record.calls if record is not None else None
-    if not calls_statement(caller, _getframe(1), sp, known):
-        raise _errors.called_by_compiled(statement, sp)
+    try:
+        # Not needed if all functions are open-coded.
+        from godefer._runtime.call_sites import calls_statement  # noqa: PLC0415
+    except ImportError:  # the interpreter is shutting down
+        pass
+    else:
+        if not calls_statement(caller, _getframe(1), sp, known):
+            raise _errors.called_by_compiled(statement, sp)
     if record is not None:
         return record, sp
     if decision_on(sp.f_code) is not None:
         raise _errors.not_compiled_in(statement, sp)
+    from godefer._runtime.decorators import around_with_defers  # noqa: PLC0415  # for the error
+
     raise _errors.no_decorated_function(statement, sp, around_with_defers(sp))
 
 

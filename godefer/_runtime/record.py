@@ -70,6 +70,22 @@ class _defer:
         self.when = ALWAYS
 
 
+class CallSites:
+    """The instructions of a body that call a statement, as far as they are known.
+
+    A wrapper has it as a constant of its code. A set itself has no hash, and a subclass of one is
+    slower: each `defer` looks into it.
+    """
+
+    __slots__ = ("known",)
+
+    def __init__(self) -> None:
+        self.known: set[int | tuple[int, int]] = set()
+
+    def __reduce__(self) -> tuple[type[CallSites], tuple[()]]:
+        return CallSites, ()
+
+
 class Record:
     """The pending calls of one invocation, and the exception in flight: a state machine (`unwind`).
 

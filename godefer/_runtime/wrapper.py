@@ -24,10 +24,9 @@ from types import CodeType, FunctionType, coroutine
 from godefer import _errors
 from godefer._decision import Decision
 from godefer._function import copy_identity, innermost
-from godefer._runtime.call_sites import CallSites
 from godefer._runtime.exceptions import raise_again, restore, save, set_traceback
 from godefer._runtime.invocation import bodies, live
-from godefer._runtime.record import RETURNING, Record
+from godefer._runtime.record import RETURNING, CallSites, Record
 from godefer._runtime.results import awaits
 from godefer._runtime.traceback import WRAPPER, before_pep_479, strip
 from godefer._runtime.unwind import (
