@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     Text = tuple[int, int]  # the time and the size of a module's source
 
 # A digest of the compiler, so that no code of another one is used. A test knows it.
-COMPILER = "3fc9ebc8a63f"
+COMPILER = "0e3a106fac90"
 # The key of the hash: whatever is of another version, or Python, is as if it were damaged.
 _VERSION = f"{__version__} {COMPILER}".encode()
 _MAGIC = int.from_bytes(MAGIC_NUMBER, "little")
@@ -227,6 +227,7 @@ class _File:
             current = {key: [d for d in data if d in self.used] for key, data in entries.items()}
             entries = {key: data for key, data in current.items() if data}
         body = marshal.dumps((self.text, entries))
+        data = _head(body) + body
         temporary = f"{self.path}.{os.getpid()}.{id(self)}"
         try:
             mode = _stat(self.source).st_mode & 0o666  # as a .pyc has
@@ -236,7 +237,7 @@ class _File:
             return False
         try:
             with FileIO(number, "wb") as file:
-                whole = file.write(_head(body) + body) == len(_head(body)) + len(body)
+                whole = file.write(data) == len(data)
             if whole:
                 _replace(temporary, self.path)
         except OSError:

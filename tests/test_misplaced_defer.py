@@ -732,6 +732,24 @@ def test_one_call_in_a_body_vouches_for_no_other(way):
     assert ran == [1, 2]
 
 
+def test_one_closure_vouches_for_no_other():
+    """A function that has called a statement says nothing about another one of its code (D3)."""
+    ran = []
+
+    def make(call):
+        @with_defers
+        def f(*args):
+            call(*args)
+
+        return f
+
+    make(functools.partial(defer))(ran.append, 1)
+    assert ran == [1]
+    with pytest.raises(DeferError, match="compiled code"):
+        make(list)(map(defer, [functools.partial(ran.append, "attached")]))
+    assert ran == [1]
+
+
 @pytest.mark.parametrize("statement", [*STATEMENTS, using, ausing], ids=statement_ids)
 def test_called_by_no_python_code(statement):
     """A statement called by a thread or `atexit` is a DeferError, and enters nothing (D3)."""

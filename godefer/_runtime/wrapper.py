@@ -98,12 +98,11 @@ class WrapperCode:
 
     def __init__(self, code: CodeType, reason: str) -> None:
         template = templates[shape_of(code)]
-        stands_for = {**_RUNTIME, "@sites": CallSites()}
         self._consts = [
-            stands_for.get(const, const) if type(const) is str else const
+            _RUNTIME.get(const, const) if type(const) is str else const
             for const in template.co_consts
         ]
-        self._at = self._consts.index("@body"), self._consts.index("@code")
+        self._at = [self._consts.index(mark) for mark in ("@body", "@code", "@sites")]
         self._reason = reason
         self._code = template.replace(
             co_name=code.co_name,
@@ -125,9 +124,10 @@ class WrapperCode:
     def around(self, body: FunctionType) -> CodeType:
         """Return the code of a wrapper around *body*."""
         code = body.__code__
-        at_body, at_code = self._at
+        at_body, at_code, at_sites = self._at
         consts = [*self._consts, Decision(code, reason=self._reason)]
         consts[at_body], consts[at_code] = _Body(body), code
+        consts[at_sites] = CallSites()  # of its own: closure variables differ
         return self._code.replace(co_consts=tuple(consts))
 
 

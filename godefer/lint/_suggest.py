@@ -10,7 +10,6 @@ import ast
 import copy
 
 from godefer.lint._site import Fix, Replacement
-from godefer.lint._tree import FUNCTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,13 +94,6 @@ def can_be_late(nodes: Iterable[ast.AST]) -> bool:
     return not any(isinstance(inner, _NOT_IN_LAMBDA) for node in nodes for inner in ast.walk(node))
 
 
-def is_callable_twice(callee: ast.expr) -> bool:
-    """Return whether *callee* names a function, and does not compute one."""
-    while isinstance(callee, ast.Attribute):
-        callee = callee.value
-    return isinstance(callee, (ast.Name, ast.Lambda))
-
-
 def stable(module: Module, site: Site, nodes: Iterable[ast.AST]) -> bool:
     """Return whether *nodes* have the same value at the statement and at the function's exit.
 
@@ -150,18 +142,6 @@ def spelled_module(module: Module, site: Site, path: str) -> ast.expr | None:
             if module.path(name(identifier), scope) == path:
                 return name(identifier)
     return None
-
-
-def has_await(node: ast.AST) -> bool:
-    """Return whether *node* awaits something itself, outside of functions in it."""
-    stack: list[ast.AST] = [node]
-    while stack:
-        current = stack.pop()
-        if isinstance(current, ast.Await):
-            return True
-        if not isinstance(current, FUNCTIONS):
-            stack += ast.iter_child_nodes(current)
-    return False
 
 
 # Rendering
