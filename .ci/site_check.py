@@ -29,6 +29,7 @@ SWITCHES = [
     "--disable-dev-shm-usage",
 ]
 BASE = "http://site.invalid/"
+LAPTOP, PHONE = 1280, 390  # widths of a window, in CSS pixels
 
 
 class Links(HTMLParser):
@@ -103,7 +104,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def browser(site: Path, chromium: str) -> int:
-    """Open every page in both colour schemes; look at the charts; search."""
+    """Open every page, as wide as a laptop and as a phone; look at the charts; search."""
     # The check of the links needs no browser.
     from playwright.sync_api import sync_playwright  # noqa: PLC0415
 
@@ -116,7 +117,11 @@ def browser(site: Path, chromium: str) -> int:
         root = f"http://127.0.0.1:{server.server_port}/"
         opened = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
         try:
-            looks = [Look(opened, root, site, scheme) for scheme in ("light", "dark")]
+            looks = [
+                Look(opened, root, site, scheme, width)
+                for width in (LAPTOP, PHONE)
+                for scheme in ("light", "dark")
+            ]
         finally:
             opened.close()
             server.shutdown()
@@ -128,7 +133,8 @@ def browser(site: Path, chromium: str) -> int:
         wrong.append(f"{looks[0].charts} charts are shown in light, and {looks[1].charts} in dark")
     print(*wrong, sep="\n", end="\n" if wrong else "")
     print(
-        f"site: {looks[0].pages} pages, {looks[1].charts} charts in light and dark, "
+        f"site: {looks[0].pages} pages at {LAPTOP} and {PHONE} pixels, "
+        f"{looks[1].charts} charts in light and dark, "
         f"and the search, seen with Chromium {version}: "
         f"{len(wrong)} faults"
     )
@@ -136,13 +142,13 @@ def browser(site: Path, chromium: str) -> int:
 
 
 class Look:
-    """Open the site in a browser in one colour scheme, and note its faults."""
+    """Open the site in one colour scheme and one width of the window, and note its faults."""
 
-    def __init__(self, opened: Browser, root: str, site: Path, scheme: str) -> None:
-        self.root, self.site, self.scheme = root, site, scheme
+    def __init__(self, opened: Browser, root: str, site: Path, scheme: str, width: int) -> None:
+        self.root, self.site, self.scheme, self.width = root, site, scheme, width
         self.wrong: list[str] = []
         self.pages = self.charts = 0
-        context = opened.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900})
+        context = opened.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
         self.page = page = context.new_page()
         page.on("pageerror", self.note)
         page.on(
@@ -162,13 +168,14 @@ class Look:
                 self.look_at(file.parent.relative_to(site).as_posix().removeprefix("."))
         page.goto(root)
         self.background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        page.screenshot(path=str(site / f"screenshot-{scheme}.png"))
-        self.search()
+        page.screenshot(path=str(site / f"screenshot-{scheme}-{width}.png"))
+        if width == LAPTOP:
+            self.search()
         context.close()
 
     def note(self, what: object) -> None:
         """Note a fault of the page that is open."""
-        self.wrong.append(f"{self.page.url} ({self.scheme}): {what}")
+        self.wrong.append(f"{self.page.url} ({self.scheme}, {self.width} pixels): {what}")
 
     def failed(self, request: Request) -> None:
         """Note a failed request, unless opening the next page aborted it."""
@@ -190,6 +197,8 @@ class Look:
             self.note("no text is to be seen")
         if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             self.note("is wider than the window")
+        for line in self.page.locator("article").evaluate(TOO_LONG):
+            self.note(f"this line of code does not fit: {line}")
         for chart in self.page.locator("article img[src$='.svg']").all():
             self.charts += 1
             self.look_at_chart(chart)
@@ -202,7 +211,7 @@ class Look:
             self.note(f"{name} is not shown")
             return
         seen = chart.screenshot(
-            path=str(self.site / f"screenshot-{self.scheme}-{Path(name).stem}.png"),
+            path=str(self.site / f"screenshot-{self.scheme}-{self.width}-{Path(name).stem}.png"),
             style=".md-header, .md-top { display: none }",  # they would cover it
         )
         found = self.page.evaluate(CONTRAST, base64.b64encode(seen).decode())
@@ -233,6 +242,11 @@ class Look:
         if "errdefer" not in self.page.locator("article").inner_text():
             self.note("the search for errdefer leads here, where the word is not")
 
+
+# Find the longest line of each block of code that is wider than its column.
+TOO_LONG = """article => [...article.querySelectorAll("pre > code")]
+    .filter(code => code.scrollWidth > code.clientWidth + 1)
+    .map(code => code.textContent.split("\\n").reduce((a, b) => a.length > b.length ? a : b))"""
 
 # Measure the brightness of the image's first pixel, and the share of pixels that contrast with it
 # by at least 3, and by at least 7. WCAG 2 asks for these ratios for graphics and for text.

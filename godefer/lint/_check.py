@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 RULES = {
     "GDF001": "the function is called, not passed",
-    "GDF002": "the statement is used in no function decorated with @with_defers",
-    "GDF003": "a resource per turn of a loop, all of them kept until the function exits",
+    "GDF002": "the statement is in no function decorated with @with_defers",
+    "GDF003": "a resource per turn of a loop, kept until the function exits",
     "GDF004": "a deferred function reads a loop variable when the loop is over",
     "GDF005": "an argument is evaluated now that was meant for later",
     "GDF006": "an async function is deferred where nothing awaits it",
@@ -42,7 +42,7 @@ RULES = {
     "GDF010": "an async context manager, ausing() or aclose() without await",
     "GDF011": "a decorated function that defers nothing",
     "GDF012": "a statement between acquiring and deferring can raise",
-    "GDF013": "a function that recovers may return None, which its annotation excludes",
+    "GDF013": "a recovering function may return None, against its annotation",
     "GDF014": "a named result that is never set",
     "GDF015": "a generator function is deferred, and nothing iterates it",
     "GDF016": "a deferred call takes a future, or a task, out of a container",

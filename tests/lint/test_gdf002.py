@@ -1,4 +1,4 @@
-"""GDF002: the statement is used in no function decorated with @with_defers."""
+"""GDF002: the statement is in no function decorated with @with_defers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""GDF003: a resource per turn of a loop, all of them kept until the function exits."""
+"""GDF003: a resource per turn of a loop, kept until the function exits."""
 
 import pytest
 

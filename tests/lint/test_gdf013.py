@@ -1,4 +1,4 @@
-"""GDF013: a function that recovers may return None, which its annotation excludes."""
+"""GDF013: a recovering function may return None, against its annotation."""
 
 import pytest
 
