@@ -106,18 +106,7 @@ def test_without_the_module_warnings(tmp_path):
     assert run("-S", "-c", "import module", PYTHONPATH=path) == ["open-coded False False"]
 
 
-@pytest.mark.parametrize(
-    "category",
-    [
-        pytest.param(
-            SyntaxWarning,
-            marks=pytest.mark.skipif(
-                sys.version_info >= (3, 15), reason="one in a thousand is lost there: Limits"
-            ),
-        ),
-        UserWarning,
-    ],
-)
+@pytest.mark.parametrize("category", [SyntaxWarning, UserWarning])
 def test_the_warnings_of_other_threads(tmp_path, category):
     """While one thread decorates, no warning of another thread is lost (R1)."""
     path = tmp_path / "module.py"

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def _no_lock() -> None:
+    """Do nothing."""
+
+
+# Since 3.14 the interpreter holds this lock while it walks through the filters. Before that, no
+# other thread runs meanwhile (unless a finalizer is run there: then one warning may be lost).
+_acquire_lock = getattr(_warnings, "_acquire_lock", _no_lock)
+_release_lock = getattr(_warnings, "_release_lock", _no_lock)
+
+
 class Quiet:
     """A context in which nobody is warned of the source *filename*."""
 
@@ -35,17 +45,24 @@ class Quiet:
         self._filter = ("ignore", None, Warning, pattern, 0)
 
     def __enter__(self) -> None:
-        self._filters.insert(0, self._filter)
+        try:
+            _acquire_lock()  # in here: an interrupt can come after it, but not before
+            self._filters.insert(0, self._filter)
+        finally:
+            _release_lock()
 
     def comes_first(self) -> bool:
         """Return whether no other filter has been put before this one."""
         return bool(self._filters) and self._filters[0] is self._filter
 
     def __exit__(self, *_: object) -> None:
-        try:  # noqa: SIM105  # contextlib is slow to import
+        try:
+            _acquire_lock()
             self._filters.remove(self._filter)
         except ValueError:  # another thread, or a finalizer, has cleared them
             pass
+        finally:
+            _release_lock()
 
 
 def compile_quietly(source: Any, filename: str, flags: int) -> Any:
