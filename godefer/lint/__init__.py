@@ -1,23 +1,23 @@
 """The checker: it finds mistakes with godefer in source code.
 
-Its command line is ``python -m godefer check PATH…``, and flake8 loads `Flake8Plugin` by itself.
-It reads source, and imports nothing of it. docs/checker.md has a table of the rules, with links to
-their explanations.
+Its command line is ``python -m godefer check PATH…``. flake8 loads `Flake8Plugin` by itself. The
+checker reads source code and never imports it. docs/checker.md has a table of the rules, with links
+to their explanations.
 
-Each file builds on those above it:
+Each file builds on files above it:
 
-- `_tree` has helpers for nodes, and `_bindings` resolves names and imports.
-- `_site` describes a statement of godefer, and `_module` finds them and the decorated functions,
-  with the names in `_known`.
-- `_resources` lists known functions that open and close, `_types` tells the constructor of a
-  variable's value, and `_managers` tells context managers.
-- `_suggest` builds the code of suggestions, and `_fix` turns them into edits.
-- `_rules`, `_callees`, `_awaiting`, `_scopes`, `_results`, `_futures`, `_decorating`, `_order` and
-  `_contexts` hold the rules that fire only where a mistake is certain. `_arguments`, `_openings`,
-  `_gaps`, `_loops` and `_captures` hold those that match a pattern.
-- `_check` visits a module. `_files` reads files and their ``# noqa`` comments.
-- `_clean` remembers sources without problems, and `_settings` reads pyproject.toml.
-- `_output` formats the problems, and `_flake8` is the plugin.
+- `_tree` has helpers for syntax tree nodes. `_bindings` resolves names and imports.
+- `_site` describes a statement of godefer. `_known` lists names of libraries. `_module` finds the
+  statements and the decorated functions.
+- `_resources` lists functions that open and close. `_types` finds the constructor of a variable's
+  value. `_managers` recognizes context managers.
+- `_suggest` builds the code of suggestions, and `_fix` turns it into edits.
+- `_rules`, `_callees`, `_scopes`, `_awaiting`, `_results`, `_futures`, `_decorating`, `_order` and
+  `_contexts` hold rules that need a certain mistake, or a name that leaves no doubt.
+- `_arguments`, `_gaps`, `_openings`, `_loops` and `_captures` hold rules that match a pattern.
+- `_check` visits a module. `_settings` reads pyproject.toml. `_files` reads files and their
+  ``# noqa`` comments.
+- `_clean` remembers sources without problems. `_output` formats problems. `_flake8` is the plugin.
 """
 
 from godefer.lint._check import RULES as RULES

@@ -29,7 +29,7 @@ _CLOCKS = frozenset(
         *(f"datetime.datetime.{name}" for name in ("now", "utcnow")),
     }
 )
-# Functions of a container, whose results change as it grows.
+# Functions with results that change when their argument, a container, grows.
 _OF_CONTAINERS = frozenset(
     f"builtins.{name}"
     for name in [
@@ -58,7 +58,7 @@ _EMPTY = frozenset(
     }
 )
 _DEFAULTS = "collections.defaultdict"
-# Words of a message about the end of a function.
+# Words in messages about the end of a function.
 _END = re.compile(
     r"\b(end|ends|ended|finish|finished|done|took|elapsed|stop|stopped|closed"
     r"|exit|exits|exited|after|total)\b",
@@ -71,7 +71,7 @@ _HANDLER = re.compile(
 
 
 def evaluated_now(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF005: an argument that is evaluated by the `defer`, and was meant for the call."""
+    """Report an argument that is evaluated at the `defer`, but was meant for the exit (GDF005)."""
     if not site.defers:
         return
     for argument in [*site.arguments[1:], *(keyword.value for keyword in site.keywords)]:
@@ -109,7 +109,7 @@ def _finding(module: Module, site: Site, node: ast.expr, why: str) -> Finding:
 
 
 def _executed(node: ast.expr) -> Iterator[ast.expr]:
-    """Yield the parts of *node* that are evaluated with it; no lambdas and comprehensions."""
+    """Yield the parts of *node* that are evaluated with it, none in lambdas or comprehensions."""
     stack: list[ast.AST] = [node]
     while stack:
         current = stack.pop()
@@ -122,7 +122,7 @@ def _executed(node: ast.expr) -> Iterator[ast.expr]:
 
 
 def _meant_for_later(module: Module, site: Site, call: ast.Call) -> str:
-    """Return the evidence that *call* was meant for the time of the deferred call, else ""."""
+    """Return the evidence that *call* was meant to run at exit, else ""."""
     path = module.path(call.func) or ""
     if path in _CLOCKS:
         return _clock(module, site, call, path)
@@ -140,7 +140,7 @@ def _meant_for_later(module: Module, site: Site, call: ast.Call) -> str:
 
 
 def _set_later(module: Module, site: Site, name: ast.Name) -> str:
-    """Return the evidence that *name* is printed with its first value, and set below, else ""."""
+    """Return the evidence that *name* is printed with its first value, but set later, else ""."""
     if not _is_shown(module, site, name) or site.frame.bindings.get(name.id) is None:
         return ""
     if module.scopes[name] is not site.frame or not _prints(module, site) or not _words(site):
@@ -164,7 +164,7 @@ def _set_later(module: Module, site: Site, name: ast.Name) -> str:
 
 
 def _is_shown(module: Module, site: Site, name: ast.Name) -> bool:
-    """Return whether *name* is an argument of the printing call, as it is or in a string."""
+    """Return whether *name* is an argument of the deferred call, by itself or in a string."""
     parent = module.parents[name]
     if isinstance(parent, ast.keyword):
         return False
@@ -179,7 +179,7 @@ def _formatted_empty(module: Module, site: Site, name: ast.Name) -> str:
 
 
 def _words(site: Site) -> list[str]:
-    """Return the strings of the statement that have words."""
+    """Return the strings in the statement that contain words."""
     words = [
         n.value
         for n in ast.walk(site.node)
@@ -189,7 +189,7 @@ def _words(site: Site) -> list[str]:
 
 
 def _clock(module: Module, site: Site, call: ast.Call, path: str) -> str:
-    """Return the evidence that the clock is read for the end of the function, else ""."""
+    """Return the evidence that the clock was meant to be read at exit, else ""."""
     parent = module.parents[call]
     elapsed = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Sub)
     if isinstance(parent, ast.BinOp) and elapsed and parent.left is call:
@@ -205,7 +205,7 @@ def _clock(module: Module, site: Site, call: ast.Call, path: str) -> str:
 
 
 def _started_above(module: Module, site: Site, start: ast.Name, path: str) -> bool:
-    """Return whether `start = clock()` is above, with nothing in between that takes time."""
+    """Return whether `start = clock()` is above, and no statement in between takes time."""
     for statement in module.before(site):
         if isinstance(statement, ast.Assign):
             value = statement.value
@@ -223,7 +223,7 @@ def _started_above(module: Module, site: Site, start: ast.Name, path: str) -> bo
 
 
 def _prints(module: Module, site: Site) -> bool:
-    """Return whether `print` is deferred, or a method of a logger."""
+    """Return whether `print`, or a logging function, is deferred."""
     callee = site.callee
     if callee is not None and (module.path(callee) or "").startswith(
         ("builtins.print", "logging.")
@@ -237,7 +237,7 @@ def _prints(module: Module, site: Site) -> bool:
 def _exception(module: Module, site: Site) -> str:
     """Return the evidence that `sys.exception()` is None at the `defer`, else "".
 
-    It is called in no handler, and its function is neither deferred nor called in a handler.
+    There is no evidence in a handler of exceptions, nor in a function that a handler may call.
     """
     function = site.frame.node
     if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)) or _HANDLER.search(
@@ -274,7 +274,7 @@ def _handles_exceptions(module: Module, node: ast.AST, frame: Scope) -> bool:
 def _still_empty(module: Module, site: Site, name: ast.Name) -> str:
     """Return the evidence that *name*, in `len(name)`, is still empty at the `defer`, else ""."""
     if sum(isinstance(n, ast.Name) and n.id == name.id for n in ast.walk(site.node)) > 1:
-        return ""  # the call has the list as well, and may cut it back to this length
+        return ""  # the call also gets the container, and may cut it back to this length
     found = module.bindings(name.id, module.scopes[name])
     for statement in module.before(site):
         if not any(isinstance(n, ast.Name) and n.id == name.id for n in ast.walk(statement)):

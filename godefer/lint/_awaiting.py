@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from godefer.lint._site import Site
     from godefer.lint._tree import FunctionNode
 
-# Functions and methods of the library that are async.
+# Async functions and methods of libraries.
 _ASYNC_FUNCTIONS = frozenset(
     f"asyncio.{name}"
     for name in (
@@ -41,9 +41,9 @@ _ASYNC_METHODS = {
     "contextlib.AsyncExitStack": {"aclose"},
     "httpx.AsyncClient": {"aclose"},
 }
-# Methods that are async whatever they belong to.
+# Methods that are async in every class.
 _ASYNC_NAMES = frozenset({"aclose", "wait_closed"})
-# Words in the names of functions that await what they are given.
+# Words in the names of functions that await their arguments.
 _AWAITERS = (
     "all",
     "any",
@@ -73,11 +73,11 @@ class _Async(NamedTuple):
     """A deferred call of an async function.
 
     Args:
-        name: The function, for a message.
-        function: The function.
+        name: The name of the function, for a message.
+        function: The expression of the function.
         arguments: Its positional arguments.
         keywords: Its keyword arguments.
-        late: Whether the deferred function, a lambda, makes the call at exit already.
+        late: Whether a deferred lambda makes the call, so that its arguments are evaluated at exit.
     """
 
     name: str
@@ -88,7 +88,7 @@ class _Async(NamedTuple):
 
 
 def async_in_sync(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF006: an async function that is deferred where the exit is not async."""
+    """Report an async function that is deferred where the exit cannot await it (GDF006)."""
     if not site.defers:
         return
     place = site.callee or site.node
@@ -138,7 +138,7 @@ def _run(module: Module, site: Site, deferred: _Async) -> ast.Call:
     if _suggest.stable(module, site, values) and all(map(_is_plain, values)):
         made = _suggest.call(deferred.function, deferred.arguments, deferred.keywords)
         return _suggest.call(site.node.func, [_suggest.function_of(_suggest.call(run, [made]))])
-    # The arguments are evaluated now, the coroutine is made at exit.
+    # The arguments must be evaluated now, but the coroutine must be made at exit.
     stars: list[ast.expr] = [ast.Starred(_suggest.name("args"), ast.Load())]
     named = [ast.keyword(None, _suggest.name("kwargs"))] if deferred.keywords else []
     own = ast.arguments(
@@ -157,7 +157,7 @@ def _is_plain(node: ast.expr) -> bool:
 
 
 def _async_callee(module: Module, site: Site) -> _Async | None:
-    """Return the call of an async function that *site* defers; None if it is not certain."""
+    """Return the call of an async function that *site* defers; None if there is no certain one."""
     callee = site.callee
     if callee is None:
         return None
@@ -176,7 +176,7 @@ def _async_callee(module: Module, site: Site) -> _Async | None:
 
 
 def _async_name(module: Module, callee: ast.expr) -> str:
-    """Return the name of the coroutine function *callee*; "" if it is none, or unknown."""
+    """Return the name of *callee* if it is known to be a coroutine function, else ""."""
     function = module.definition(callee) or method_of(module, callee)
     if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
         allowed = {"builtins.staticmethod", "builtins.classmethod"}
@@ -208,7 +208,7 @@ def _gives_coroutine(module: Module, function: FunctionNode) -> bool:
 
 
 def not_awaited(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF010: `ausing(…)` or `aclose()` without `await`, or on a scope that cannot await."""
+    """Report a statement that lacks an `await`, or that must not be awaited (GDF010)."""
     if site.statement == "ausing":
         yield from _ausing(module, site)
     elif site.statement == "using":
@@ -233,7 +233,7 @@ def not_awaited(module: Module, site: Site) -> Iterator[Finding]:
 
 
 def _awaited(module: Module, site: Site, problem: str, short: str) -> Finding:
-    """Return the finding whose remedy is an `await`."""
+    """Return a finding with an `await` as its remedy."""
     parent = module.parents[site.node]
     awaited = ast.Await(site.node)
     right: ast.AST = awaited
@@ -358,7 +358,7 @@ def _never_awaited(module: Module, assignment: ast.Assign, site: Site) -> bool:
 
 
 def _uses_unawaited(module: Module, node: ast.Name, site: Site) -> bool:
-    """Return whether this use of the variable takes it for the entered object."""
+    """Return whether this use treats the variable as the entered object."""
     parent = module.parents[node]
     if module.scopes[node] is not site.frame:
         return False
@@ -376,7 +376,8 @@ def _uses_unawaited(module: Module, node: ast.Name, site: Site) -> bool:
 def _is_consumer(module: Module, call: ast.Call) -> bool:
     """Return whether *call* is itself awaited, and does not await its arguments.
 
-    A function is taken to await its arguments if it is one of asyncio's, or named like one.
+    A function counts as awaiting its arguments if it belongs to an async library, has a name like
+    `gather`, or awaits a parameter in the checked file.
     """
     if not isinstance(module.parents[call], ast.Await) or call in module.sites:
         return False

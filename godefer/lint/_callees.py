@@ -59,7 +59,7 @@ _UNCALLABLE_RESULTS = frozenset(
     for name in names.split()
 )
 _UNCALLABLE_TYPES = frozenset({"None", "NoReturn", "Never", "bool", "int", "float", "str", "bytes"})
-# Methods, besides those that close, whose results cannot be called whatever they belong to.
+# Methods, besides those in CLOSERS, that return nothing callable in any class.
 _VOID_METHODS = frozenset(
     {
         "abort",
@@ -101,7 +101,7 @@ _VOID_METHODS = frozenset(
     }
 )
 _NO_FUNCTION = "what it returns, which is no function"
-# The methods that close such an object.
+# The closing method of an object, by its constructor. For any other constructor it is `close`.
 _CLOSES = {
     "multiprocessing.Lock": "release",
     "multiprocessing.Process": "join",
@@ -137,7 +137,7 @@ _WITHOUT_CLOSE = frozenset(
 
 
 def called_not_passed(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF001: `defer(f())` calls f now and defers the result; `@defer(…)` decorates with None."""
+    """Report `defer(f())` and `@defer(…)`, which call a function too early (GDF001)."""
     decorated = module.parents[site.node]
     if (
         site.defers
@@ -188,7 +188,7 @@ def _called(site: Site, call: ast.Call, result: str, right: ast.Call, whole: ast
 
 
 def _uncallable_result(module: Module, call: ast.Call) -> str:
-    """Return the words for the result of *call*, if it is certain not to be callable, else ""."""
+    """Return a description of the result of *call* if it is certain not to be callable, else ""."""
     path = module.path(call.func)
     if path in _UNCALLABLE_RESULTS:
         return _NO_FUNCTION
@@ -225,9 +225,9 @@ def _void_by_name(module: Module, call: ast.Call, func: ast.Attribute) -> bool:
 def _uncallable_result_of(
     module: Module, function: FunctionNode, *, awaited: bool, exact: bool = False
 ) -> str:
-    """Return the words for the result of *function*, if it is certain not to be callable.
+    """Return a description of the result of *function* if it is certain not to be callable.
 
-    With *exact* no subclass overrides the method.
+    *exact* means that no subclass overrides the function. Return "" if the result is uncertain.
     """
     plain = all(
         module.is_with_defers(d)
@@ -252,7 +252,7 @@ def _uncallable_result_of(
             if name in _UNCALLABLE_TYPES
             else ""
         )
-    # Without an annotation: a subclass may return something, and a named result may be anything.
+    # Without an annotation, an overriding method may return a function. So may a named result.
     known = (exact or module.scopes[function].kind != "class") and not any(
         isinstance(d, ast.Call) for d in function.decorator_list
     )
@@ -278,11 +278,11 @@ def _is_abstract(function: FunctionNode) -> bool:
 
 
 def not_callable(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF021: an object is deferred that cannot be called, such as a file or a coroutine."""
+    """Report a deferred object that cannot be called, such as a file or a coroutine (GDF021)."""
     if not site.defers or not isinstance(site.node, ast.Call):
         return
     if site.node in getattr(module.parents[site.node], "decorator_list", ()):
-        return  # GDF001
+        return  # GDF001 reports it
     callee = site.callee
     if callee is None:
         if not site.node.args and not any(k.arg is None for k in site.keywords):
@@ -338,7 +338,7 @@ def _object(module: Module, site: Site, callee: ast.expr) -> Iterator[Finding]:
 
 
 def _literal(callee: ast.expr) -> str:
-    """Return the words for a literal, which cannot be called; "" for anything else."""
+    """Return a description of a literal or comprehension; "" for any other expression."""
     if isinstance(callee, ast.Constant):
         return text(callee)
     if isinstance(callee, (ast.JoinedStr, ast.Tuple, ast.List, ast.Dict, ast.Set)):
@@ -349,7 +349,7 @@ def _literal(callee: ast.expr) -> str:
 
 
 def _coroutine(module: Module, callee: ast.expr) -> ast.Call | None:
-    """Return the call that made the coroutine in the variable *callee*."""
+    """Return the call that made the coroutine in the variable *callee*, else None."""
     binding = only_binding(module, callee)
     if binding is None or binding.kind != "assign" or not isinstance(binding.value, ast.Call):
         return None
@@ -366,7 +366,7 @@ def _coroutine(module: Module, callee: ast.expr) -> ast.Call | None:
 
 
 def _uncallable_class(module: Module, callee: ast.expr) -> ast.ClassDef | None:
-    """Return the class of *callee*, a new instance, if it has no bases and no `__call__`."""
+    """Return the class of the instance *callee* if it is certain to lack `__call__`, else None."""
     call = callee
     binding = only_binding(module, callee)
     if binding is not None and binding.value is not None:
@@ -387,7 +387,7 @@ def _uncallable_class(module: Module, callee: ast.expr) -> ast.ClassDef | None:
 
 
 def calls_nothing(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF022: a deferred function that names another, and does not call it."""
+    """Report a deferred function that names another function without calling it (GDF022)."""
     if not site.defers:
         return
     callee = site.callee
@@ -426,7 +426,7 @@ def calls_nothing(module: Module, site: Site) -> Iterator[Finding]:
 
 
 def _uncalled(module: Module, body: ast.expr) -> ast.expr | None:
-    """Return the function in *body* that is its value, and that nothing calls."""
+    """Return the function that is the value of *body* and is not called, else None."""
     while isinstance(body, (ast.BoolOp, ast.IfExp)):
         body = body.values[-1] if isinstance(body, ast.BoolOp) else body.body
     if isinstance(body, ast.Attribute):

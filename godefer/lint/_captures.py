@@ -22,7 +22,7 @@ _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 
 
 def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF004: a function that is deferred in a loop, and reads the loop's variable after it."""
+    """Report a deferred function that reads a variable of a loop after the loop (GDF004)."""
     function = _deferred_function(module, site)
     if function is None or module.scopes[function].frame() is not site.frame:
         return
@@ -47,7 +47,7 @@ def captures_loop_variable(module: Module, site: Site) -> Iterator[Finding]:
 
 
 def _around(module: Module, site: Site) -> Iterator[tuple[ast.AST, ast.AST]]:
-    """Yield each node around *site* in which the deferred call waits, with its child there."""
+    """Yield each node around *site* where the call stays pending, with its child on that path."""
     for outer, child in module.outward(site.node, site.frame):
         if isinstance(outer, WITHS) and site.scoped and _enters_scope(outer, site):
             return  # the call runs at the end of this block, in the same turn
@@ -63,7 +63,7 @@ def _around(module: Module, site: Site) -> Iterator[tuple[ast.AST, ast.AST]]:
 def _loop_variables(
     module: Module, site: Site, free: dict[str, list[ast.Name]]
 ) -> Iterator[tuple[str, bool]]:
-    """Yield the captured variables of the loops and comprehensions around *site*."""
+    """Yield each captured variable of a loop or comprehension around *site*, with True."""
     for outer, child in _around(module, site):
         for name, same in _captured_targets(module, outer, child, free):
             if _every_turn(module, outer, site) or any(_closes(module, n) for n in same):
@@ -89,7 +89,7 @@ def _captured_targets(
 def _set_in_turn(
     module: Module, site: Site, free: dict[str, list[ast.Name]]
 ) -> Iterator[tuple[str, bool]]:
-    """Yield the captured variables that a loop's own block sets, and that are closed."""
+    """Yield each captured variable that a loop's block sets and *site* closes, with False."""
     for outer, child in _around(module, site):
         if isinstance(outer, _LOOPS) and child in outer.body:
             for name in sorted(free):
@@ -121,7 +121,7 @@ def _deferred_function(module: Module, site: Site) -> FunctionOrLambda | None:
 
 
 def _set_by_each_turn(module: Module, loop: _Loop, nodes: Sequence[ast.Name]) -> bool:
-    """Return whether the variable is closed, and bound only by a call in the loop's own block."""
+    """Return whether the variable is closed, and only a call in the block of *loop* binds it."""
     if not any(_closes(module, node) for node in nodes):
         return False
     bindings = module.bindings(nodes[0].id, module.scopes[nodes[0]])
@@ -181,7 +181,7 @@ def _defined_in_turn(module: Module, site: Site, function: FunctionOrLambda) -> 
 def _passed_now(
     module: Module, site: Site, function: ast.Lambda, names: list[str]
 ) -> ast.Call | None:
-    """Return the statement that passes the variables; None if the lambda already has them."""
+    """Return the statement that passes the variables; None if they are parameters already."""
     assert isinstance(site.node, ast.Call)  # noqa: S101  # for the type checker
     parameters = {arg.arg for arg in _parameters(function.args) if arg is not None}
     if parameters & set(names):
@@ -198,7 +198,7 @@ def _passed_now(
 
 
 def _same_now(module: Module, site: Site, body: ast.expr, names: list[str]) -> bool:
-    """Return whether *body* is a call whose parts can be evaluated at the `defer` as well."""
+    """Return whether *body* is a call with parts that can be evaluated at the `defer`."""
     if not isinstance(body, ast.Call):
         return False
     parts = [body.func, *body.args, *(keyword.value for keyword in body.keywords)]
@@ -215,7 +215,7 @@ def _same_now(module: Module, site: Site, body: ast.expr, names: list[str]) -> b
 
 
 def _free_names(module: Module, function: FunctionOrLambda) -> dict[str, list[ast.Name]]:
-    """Return the names that *function* reads, does not set, and takes from outside."""
+    """Return the outer variables that *function* reads and does not set, with their nodes."""
     inner = module.scope_of_function[function]
     free: dict[str, list[ast.Name]] = {}
     for node in ast.walk(function):

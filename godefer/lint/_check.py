@@ -1,4 +1,4 @@
-"""The visitor: it walks over a module and applies the rules."""
+"""The visitor: it applies the rules to a module."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _SITE_RULES = (
 
 
 class Visitor:
-    """Applies the rules to the nodes of *tree* that concern godefer, and collects the findings."""
+    """A visitor that applies the rules to the nodes of *tree* that concern godefer."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.module = Module(tree)
@@ -120,7 +120,7 @@ class Visitor:
                 yield from _decorating.hidden_function(self.module, node)
 
     def _blocks(self) -> Iterator[Finding]:
-        """Apply the rule about statements out of reach to all blocks around one."""
+        """Apply the rule about unreachable code to all blocks around statements of godefer."""
         around: dict[ast.AST, None] = {}
         for node in self.module.sites:
             outer: ast.AST | None = node
@@ -138,5 +138,5 @@ def _place(finding: Finding) -> tuple[int, int, str]:
 
 
 def check_tree(tree: ast.Module) -> list[Finding]:
-    """Return the findings in a module; none, without a visit, if it does not import godefer."""
+    """Return the findings in a module; none if it does not import godefer."""
     return Visitor(tree).visit() if imports_godefer(tree) else []

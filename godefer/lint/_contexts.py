@@ -1,4 +1,4 @@
-"""The rule about context managers: GDF020. What has a `with` of its own is entered by `using`."""
+"""The rule about context managers: GDF020. They are to be entered by `using`, not deferred."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from godefer.lint._site import Site
 
 _EXITS = {"__exit__": "using", "__aexit__": "ausing"}
-# Methods that make context managers, by a word in the name of their object.
+# Methods that make context managers, by a pattern for the name of their object.
 _METHODS = (
     (re.compile(r"pool", re.IGNORECASE), frozenset({"acquire", "connection"})),
     (re.compile(r"engine", re.IGNORECASE), frozenset({"begin", "connect"})),
@@ -33,7 +33,7 @@ _GIVING_BACK = frozenset({"release", "putconn", "dispose"})
 
 
 def has_its_own_with(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF020: `defer(pool.acquire)`, or `defer(cm.__exit__, …)`, of a context manager."""
+    """Report a context manager that is deferred, or entered wrongly (GDF020)."""
     callee = site.callee
     if callee is None or not isinstance(site.node, ast.Call):
         return
@@ -61,9 +61,9 @@ def has_its_own_with(module: Module, site: Site) -> Iterator[Finding]:
     call = _suggest.call(callee, site.arguments[1:], site.keywords)
     kind = maker(module, callee)
     if path in OPENING_FUNCTIONS or path.startswith("threading."):
-        return  # such as a request that tells others of the end
+        return  # the call may have a purpose, such as a request that reports the end
     if isinstance(callee, ast.Lambda) and isinstance(callee.body, ast.Call):
-        # A lambda that makes a context manager, and drops it.
+        # The lambda may make a context manager, and drop it.
         kind, call = maker(module, callee.body.func), callee.body
         if module.path(call.func) in OPENING_FUNCTIONS:
             kind = ""
@@ -96,7 +96,7 @@ def _finding(
 
 
 def _delegates(module: Module, site: Site) -> bool:
-    """Return whether *site* is in a method of the protocol itself, such as `__exit__`."""
+    """Return whether *site* is in a method of a context manager, such as `__exit__`."""
     function = site.frame.node
     name = getattr(function, "name", "")
     in_protocol = name.startswith("__") and ("enter" in name or "exit" in name)
@@ -104,14 +104,14 @@ def _delegates(module: Module, site: Site) -> bool:
 
 
 def _makes_one(module: Module, site: Site, callee: ast.Attribute) -> bool:
-    """Return whether the method makes a context manager, by the names of it and its object."""
+    """Return whether *callee* makes a context manager, judged by its name and its object's."""
     base = receiver(callee)
     if base is None or module.path(callee) is not None:
         return False
     last = base.rpartition(".")[2]
     if not any(names.search(last) and callee.attr in methods for names, methods in _METHODS):
         return False
-    # Code that gave the connection back may take it again at its end.
+    # A function that gives the connection back may have to take it again at exit.
     return not any(
         isinstance(call.func, ast.Attribute)
         and call.func.attr in _GIVING_BACK
@@ -121,7 +121,7 @@ def _makes_one(module: Module, site: Site, callee: ast.Attribute) -> bool:
 
 
 def _not_a_manager(module: Module, site: Site, callee: ast.expr) -> Iterator[Finding]:
-    """Find `using(open_db)` and `using(lock.acquire())`, which are no context managers."""
+    """Report `using(open_db)` and `using(lock.acquire())`, which enter no context manager."""
     assert isinstance(site.node, ast.Call)  # noqa: S101  # for the type checker
     right: ast.expr | None = None
     problem = ""

@@ -1,4 +1,4 @@
-"""The rule about the order of decorators: GDF018. `@with_defers` stands next to the `def`."""
+"""The rule about the order of decorators: GDF018. `@with_defers` belongs next to the `def`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from godefer.lint._module import Module
     from godefer.lint._tree import FunctionNode
 
+# Decorators that keep the function, or replace it by one without `__wrapped__`.
 _HIDING = frozenset(
     {
         "asyncclick.command",
@@ -49,7 +50,7 @@ _WEB = _VERBS | {
     "teardown_request",
     "websocket",
 }
-# The methods of objects that register a function and give another one, or the function as it was.
+# Methods that register a function, and return another one or the function as it was.
 _REGISTERING = {
     "aiohttp.web.RouteTableDef": _WEB,
     "bottle.Bottle": _WEB,
@@ -62,20 +63,20 @@ _REGISTERING = {
     "starlette.applications.Starlette": _WEB,
     "typer.Typer": frozenset({"callback", "command"}),
 }
-# Objects of other files, by their names.
+# Names of variables with such an object, if another file makes it.
 _APPS = frozenset({"api", "app", "blueprint", "bp", "router", "routes"})
 _GROUPS = frozenset({"app", "cli", "group", "main"})
 
 
 def hidden_function(module: Module, function: FunctionNode) -> Iterator[Finding]:
-    """GDF018: `@with_defers` above a decorator that keeps the undecorated function."""
+    """Report `@with_defers` above a decorator that keeps the undecorated function (GDF018)."""
     decorators = function.decorator_list
     places = [n for n, d in enumerate(decorators) if module.is_with_defers(d)]
     if not places:
         return
     frame = module.scope_of_function[function]
     if not any(site.frame is frame and not site.scoped for site in module.sites.values()):
-        return  # a local decorator's wrapper may be the one that defers
+        return  # the wrapper that a decorator of this file makes may defer
     own = places[-1]
     hiding = next((d for d in decorators[own + 1 :] if _hides(module, d)), None)
     if hiding is None:
@@ -111,7 +112,7 @@ def _hides(module: Module, decorator: ast.expr) -> bool:
 
 
 def _registers(module: Module, called: ast.Attribute, decorator: ast.expr) -> bool:
-    """Return whether the decorator is a method that registers the function as it gets it."""
+    """Return whether the decorator is a method that registers the function."""
     base = called.value
     made = made_by(module, base)
     if called.attr in _REGISTERING.get(made, ()):
@@ -140,7 +141,7 @@ def _registers(module: Module, called: ast.Attribute, decorator: ast.expr) -> bo
 
 
 def _drops(module: Module, decorator: ast.FunctionDef, *, factory: bool) -> bool:
-    """Return whether a decorator of this file gives a wrapper without `__wrapped__`."""
+    """Return whether a decorator of this file stores the function, or hides it in a wrapper."""
     returned = _returned_function(module, decorator)
     if _keeps_it(decorator):
         return False
@@ -164,7 +165,7 @@ def _drops(module: Module, decorator: ast.FunctionDef, *, factory: bool) -> bool
 
 
 def _stores_it(module: Module, decorator: ast.FunctionDef) -> bool:
-    """Return whether the decorator keeps the function elsewhere, and returns it as it was."""
+    """Return whether the decorator stores the function, and returns it unchanged."""
     positional = [*decorator.args.posonlyargs, *decorator.args.args]
     body = module.body(decorator)
     returned = [n.value for n in body if isinstance(n, ast.Return)]
@@ -198,7 +199,7 @@ def _returned_function(
 
 
 def _keeps_it(node: ast.AST) -> bool:
-    """Return whether the decorator may set `__wrapped__`, by `functools.wraps` or by hand."""
+    """Return whether the decorator may set `__wrapped__`, by `functools.wraps` or by itself."""
     names = {"wraps", "update_wrapper", "__wrapped__", "wrapt", "decorator", "with_defers"}
     return any(
         (isinstance(n, ast.Name) and n.id in names)

@@ -24,7 +24,7 @@ _REMOVING = frozenset({"pop", "popitem", "popleft"})
 
 
 def future_handed_back(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF016: a deferred call takes a future, or a task, out of a container."""
+    """Report a deferred call that takes a future, or a task, out of a container (GDF016)."""
     if not site.defers or not isinstance(site.node, ast.Call) or site.callee is None:
         return
     if not isinstance(site.frame.node, ast.AsyncFunctionDef):
@@ -62,7 +62,7 @@ def future_handed_back(module: Module, site: Site) -> Iterator[Finding]:
 
 
 def _awaited_for_ever(module: Module, site: Site, function: ast.Lambda) -> Iterator[Finding]:
-    """Find `defer(lambda: pending.pop(key))` of a future that the function made itself."""
+    """Report `defer(lambda: pending.pop(key))` if the function itself stores only futures there."""
     call = function.body
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
         return
@@ -72,7 +72,11 @@ def _awaited_for_ever(module: Module, site: Site, function: ast.Lambda) -> Itera
     stored = _stored(module, site, container) if container is not None else []
     if {kind for kind, _ in stored} != {"future"} or function.args.args:
         return
-    right = _suggest.call(site.node.func, [call.func, *call.args], call.keywords)  # type: ignore[attr-defined]
+    right = _suggest.call(
+        site.node.func,  # type: ignore[attr-defined]
+        [call.func, *call.args],
+        call.keywords,
+    )
     message = (
         f"the lambda gives back a future, which the exit awaits, though nothing may ever set it; "
         f"{_suggest.write(right, 'defer the method itself, whose result is dropped')}"
@@ -83,8 +87,8 @@ def _awaited_for_ever(module: Module, site: Site, function: ast.Lambda) -> Itera
 def _stored(module: Module, site: Site, container: str) -> list[tuple[str, ast.expr]]:
     """Return the futures and tasks that the function puts into *container*.
 
-    Each comes as "future" or "task" with its expression; the list is empty if anything else is put
-    into it.
+    Each is a pair: "future" or "task", and its expression. Return an empty list if the function
+    also puts anything else into the container.
     """
     found: list[tuple[str, ast.expr]] = []
     for node in module.bodies.get(site.frame, []):
@@ -129,7 +133,7 @@ def _kind(module: Module, value: ast.expr) -> str:
 def _is_the_only_way(
     module: Module, site: Site, container: str, stored: list[tuple[str, ast.expr]]
 ) -> bool:
-    """Return whether the container, a local variable, alone holds the task, and only stores it."""
+    """Return whether only *container* holds the task: it is local, and used for nothing else."""
     if "." in container or container not in site.frame.bindings:
         return False
     if any(b.kind == "parameter" for b in site.frame.bindings[container]):

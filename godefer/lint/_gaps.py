@@ -25,7 +25,7 @@ _SAFE_CALLS = frozenset(
 
 
 def gap_before_defer(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF012: a statement that can raise, between an opening and the `defer` that closes."""
+    """Report a statement between an opening and its `defer` that can raise or leave (GDF012)."""
     name = _released(module, site)
     if name is None or site.frame.kind == "class":
         return
@@ -65,7 +65,7 @@ def gap_before_defer(module: Module, site: Site) -> Iterator[Finding]:
 
 
 def _leaving(between: Sequence[ast.stmt]) -> ast.stmt | None:
-    """Return the first statement that leaves the block on some way, without an exception."""
+    """Return the first `return`, `break` or `continue` that leaves the block, else None."""
     stack: list[ast.AST] = list(reversed(between))
     while stack:
         node = stack.pop()
@@ -113,7 +113,7 @@ def _closed_by_body(body: Sequence[ast.stmt]) -> str | None:
     return None
 
 
-# Methods that tell whether a resource is open, so that a test of them may leave with it closed.
+# Methods that tell whether a resource is open. Code that tests one may leave if it is closed.
 _STATE = re.compile(r"acquire|open|close|valid|alive|connect|is_|lock|poll", re.IGNORECASE)
 
 
@@ -137,7 +137,7 @@ def _acquires(module: Module, statement: ast.stmt, name: str) -> bool:
 
 
 def _mentions(module: Module, name: str) -> Iterator[ast.expr]:
-    """Yield every expression of the module that is the dotted *name*."""
+    """Yield every expression of the module that spells the dotted *name*."""
     parts = name.split(".")
     for root in module.name_nodes.get(parts[0], ()):
         node: ast.AST = root
@@ -184,10 +184,10 @@ def _released_elsewhere(module: Module, site: Site, name: str, between: Sequence
 
 
 def can_raise(module: Module, statement: ast.stmt, *, past_handlers: bool = False) -> bool:
-    """Return whether *statement* can raise: it makes a call, raises, or yields control.
+    """Return whether *statement* can raise: it makes a call, raises, asserts or yields control.
 
-    Statements of godefer do not count. With *past_handlers* neither do exceptions that an
-    ``except Exception`` or a ``suppress(Exception)`` in *statement* stops.
+    Statements of godefer, calls of loggers and a few builtins do not count. With *past_handlers*,
+    exceptions that an ``except Exception`` or ``suppress(Exception)`` stops do not count, either.
     """
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return False
@@ -214,7 +214,7 @@ def can_raise(module: Module, statement: ast.stmt, *, past_handlers: bool = Fals
 
 
 def _not_stopped(module: Module, node: ast.AST) -> list[ast.stmt] | None:
-    """Return the parts of *node* outside of its body, if it stops every Exception of the body.
+    """Return the parts of *node* that can raise, if it stops every Exception of its body.
 
     Return None for any other node.
     """
@@ -238,7 +238,7 @@ def _not_stopped(module: Module, node: ast.AST) -> list[ast.stmt] | None:
         k is None or module.path(k) in {"builtins.Exception", "builtins.BaseException"}
         for k in caught
     )
-    # A cancellation and a GeneratorExit are no Exception.
+    # A cancellation or a GeneratorExit is no Exception, and passes the handler.
     away = any(
         isinstance(n, (ast.Await, ast.Yield, ast.YieldFrom)) for s in node.body for n in ast.walk(s)
     )

@@ -23,7 +23,7 @@ _Loop = ast.For | ast.AsyncFor | ast.While | ast.ListComp | ast.SetComp | ast.Di
 _STATEMENTS = (ast.For, ast.AsyncFor, ast.While)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp)
 
-# Methods of files and connections whose results stay valid after a close.
+# Methods of files and connections with results that stay valid after a close.
 _PLAIN_RESULT = frozenset(
     {
         "count",
@@ -50,10 +50,10 @@ _PLAIN_RESULT = frozenset(
         "writelines",
     }
 )
-# A socket that is used so is no listening one, and its conversation is over.
+# A socket with these calls is no listening socket, and has got its answer at the end of the turn.
 _TALKS = frozenset({"recv", "recv_into", "makefile"})
 _SOCKETS = frozenset({"socket.create_connection", "socket.socket"})
-# Functions that give what iterates over a file.
+# Functions that return an iterator over a file.
 _ITERATORS = frozenset(
     {
         "builtins.enumerate",
@@ -64,7 +64,7 @@ _ITERATORS = frozenset(
         "csv.reader",
     }
 )
-# Functions that take in a whole iterator.
+# Functions that consume an iterator before they return.
 _COLLECTORS = frozenset(
     f"builtins.{name}"
     for name in (
@@ -82,18 +82,18 @@ _COLLECTORS = frozenset(
         "tuple",
     )
 )
-# The beginnings of names of functions that use a file, and do not keep it.
+# Beginnings of the names of functions that use a file, and do not keep it.
 _USER = re.compile(
     r"(process|parse|handle|read|load|count|copy|import|convert|check|scan|hash|checksum|index"
     r"|upload|print|dump|write|validate|digest|ingest|transform|consume|analy[sz]e)(_|$)"
 )
-# Locks whose holder waits for ever if it acquires them again.
+# Locks that make their holder wait for ever if it acquires them again.
 _LOCKS = frozenset({"asyncio.Lock", "multiprocessing.Lock", "threading.Lock"})
 _ENDLESS = frozenset({"itertools.count", "itertools.cycle"})
 
 
 def once_per_turn(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF003: a resource that each turn of a loop opens, and that is closed only after the loop."""
+    """Report a resource that each turn of a loop opens, and only the exit closes (GDF003)."""
     if site.frame.kind != "function":
         return
     found = list(_loops_around(module, site))
@@ -155,7 +155,7 @@ def _target(module: Module, site: Site) -> ast.Name | None:
 
 
 def _using_is_done(module: Module, loop: _Loop, site: Site) -> bool:
-    """Return whether the turn is done with the resource that `using` gives."""
+    """Return whether nothing needs the resource of `using` after its turn."""
     target = _target(module, site)
     if target is not None:
         return opens_for_itself(module, site.callee) and _done_within(module, loop, target, site)
@@ -179,7 +179,7 @@ def _goes_on(module: Module, loop: _Loop, frame: Scope) -> bool:
 
 
 def _is_long(module: Module, iterated: ast.expr) -> bool:
-    """Return whether *iterated* can have any number of items: it is no literal or range of one."""
+    """Return whether *iterated* can have any number of items: no literal, no constant range."""
     if isinstance(iterated, (ast.Tuple, ast.List, ast.Set, ast.Constant)):
         return False
     call = iterated if isinstance(iterated, ast.Call) else None
@@ -220,7 +220,7 @@ def _never_ends(module: Module, loop: _Loop, site: Site) -> bool:
 
 
 def _opened_in(module: Module, loop: _Loop, name: ast.Name) -> bool:
-    """Return whether the only binding of *name* is an opening in the loop."""
+    """Return whether *name* gets its only value from an opening in the same block of the loop."""
     found = module.bindings(name.id, module.scopes[name])
     if len(found) != 1 or found[0].kind != "assign" or not module.inside(found[0].node, loop):
         return False
@@ -240,7 +240,7 @@ def _opened_in(module: Module, loop: _Loop, name: ast.Name) -> bool:
 def _done_within(
     module: Module, loop: _Loop, name: ast.Name, site: Site, *, derived: bool = False
 ) -> bool:
-    """Return whether *name* is used in its turn only, and nothing needs or keeps it longer."""
+    """Return whether *name* is used, only in its turn, and nothing keeps it longer."""
     used = False
     if len(module.bindings(name.id, site.frame)) != 1:
         return False
@@ -258,7 +258,7 @@ def _done_within(
 
 
 def _is_read(module: Module, node: ast.expr, loop: _Loop) -> bool:
-    """Return whether this use of a file, or connection, is over when its statement is."""
+    """Return whether this use of a file, or connection, is over at the end of its statement."""
     parent = module.parents[node]
     if isinstance(parent, _STATEMENTS):
         return getattr(parent, "iter", None) is node
@@ -294,7 +294,7 @@ def _collects(module: Module, call: ast.Call) -> bool:
 
 
 def _derives(module: Module, node: ast.Name, loop: _Loop, site: Site) -> bool:
-    """Return whether the use makes a cursor or reader, in a variable of the same turn."""
+    """Return whether this use makes a cursor, or reader, that is used only in the same turn."""
     call: ast.AST = module.parents[node]
     if isinstance(call, ast.Attribute):
         if call.attr not in {"cursor", "execute", "getresponse", "makefile"}:
@@ -313,7 +313,7 @@ def _derives(module: Module, node: ast.Name, loop: _Loop, site: Site) -> bool:
 
 
 def _lock_problem(module: Module, site: Site, loop: _Loop, until: str) -> str:
-    """Return the words for a lock that each turn takes, and that only the exit gives back."""
+    """Return the words for a lock that each turn acquires, and only the exit releases, else ""."""
     lock = _lock(site)
     if lock is None or isinstance(loop, _COMPREHENSIONS) or not _goes_on(module, loop, site.frame):
         return ""
@@ -336,7 +336,7 @@ def _lock_problem(module: Module, site: Site, loop: _Loop, until: str) -> str:
 
 
 def _lock(site: Site) -> ast.expr | None:
-    """Return the expression of the lock that *site* gives back."""
+    """Return the expression of the lock that *site* releases, else None."""
     callee = site.callee
     if site.statement in {"using", "ausing"}:
         return callee if isinstance(callee, (ast.Name, ast.Attribute)) else None
@@ -348,7 +348,7 @@ def _lock(site: Site) -> ast.expr | None:
 
 
 def _taken_in(module: Module, loop: _Loop, written: str, site: Site) -> bool:
-    """Return whether the loop takes the lock, and nothing but *site* gives it back."""
+    """Return whether the loop acquires the lock, and only *site* releases it."""
     taken, released = False, 0
     for call in module.calls(site.frame):
         if receiver(call.func) != written or not isinstance(call.func, ast.Attribute):
@@ -363,4 +363,8 @@ def _taken_in(module: Module, loop: _Loop, written: str, site: Site) -> bool:
 def _releases(module: Module, site: Site, written: str) -> Sequence[ast.AST]:
     if site.function is None:
         return ()
-    return [n for n in module.body(site.function) if receiver(n) == written]  # type: ignore[arg-type]
+    return [
+        n
+        for n in module.body(site.function)
+        if receiver(n) == written  # type: ignore[arg-type]
+    ]

@@ -1,9 +1,8 @@
-"""The rule about what opens: GDF008.
+"""The rule about a deferred opening: GDF008.
 
-It matches patterns, as `_arguments`, `_gaps` and `_loops` do. Code of such a pattern can be right
-in other surroundings. So the patterns are narrow, and docs/checker/ describes them. A rule is
-silent if anything may give the code another meaning: a value that is passed on, for example, a loop
-that is left, or a lock that was released before.
+It matches patterns, like `_arguments`, `_captures`, `_gaps` and `_loops`. Code that matches can
+still be right. So the patterns are narrow, and docs/checker/ describes them. A rule is silent if
+other code may change the meaning: a value is passed on, a loop is left, or a lock was released.
 """
 
 from __future__ import annotations
@@ -50,12 +49,12 @@ _SAME_ARGUMENTS = frozenset({"attach", "makedirs", "mkdir", "mount", "register",
 _WITHOUT_ARGUMENTS = frozenset(
     {"acquire", "open", "connect", "start", "lock", "begin", "__enter__", "__aenter__"}
 )
-# Reported even without a first call right above.
+# Methods that are reported even without the same call right above.
 _EVEN_ALONE = frozenset({"acquire", "__enter__", "__aenter__"})
 
 
 def opens_at_exit(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF008: the call that opens is deferred, and not the one that closes."""
+    """Report a deferred call that opens, if one that closes was meant (GDF008)."""
     callee = site.callee
     if not site.defers or callee is None:
         return
@@ -143,7 +142,7 @@ def _opened_above(module: Module, site: Site, name: str, callee: ast.Attribute) 
 
 
 def _is_lock(module: Module, acquire: ast.Attribute) -> bool:
-    """Return whether `acquire` is of a lock, and not of a semaphore, which others release."""
+    """Return whether *acquire* belongs to a lock; not to a semaphore, which others may release."""
     found = (
         module.bindings(acquire.value.id, module.scopes[acquire])
         if isinstance(acquire.value, ast.Name)
@@ -163,7 +162,7 @@ def _is_lock(module: Module, acquire: ast.Attribute) -> bool:
 
 
 def _comes_first(module: Module, site: Site, name: str, callee: ast.Attribute) -> bool:
-    """Return whether *site* comes first in its function, which uses *name* nowhere else."""
+    """Return whether nothing above *site* can raise, and its function uses *name* nowhere else."""
     function = site.frame.node
     if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)) or site.scoped:
         return False

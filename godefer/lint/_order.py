@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from godefer.lint._module import Module
     from godefer.lint._site import Site
 
-# Methods that need the object open.
+# Methods that need an open object.
 _NEED_IT_OPEN = frozenset(
     {
         "commit",
@@ -42,7 +42,7 @@ class _Call(NamedTuple):
 
 
 def closed_too_early(module: Module) -> Iterator[Finding]:
-    """GDF019: `defer(conn.close)` below `defer(conn.commit)`, which runs on a closed object."""
+    """Report a deferred close that runs before a deferred commit of the same object (GDF019)."""
     needing: dict[tuple[Scope, str, str], list[tuple[Site, _Call]]] = {}
     closing: list[tuple[tuple[Scope, str, str], Site, _Call]] = []
     for site in module.sites.values():
@@ -84,7 +84,7 @@ def _exclude_each_other(site: Site, other: Site) -> bool:
 
 
 def _above(module: Module, site: Site) -> set[ast.stmt]:
-    """Return the statements that are above *site* on every way to it."""
+    """Return the statements above *site* in its block, and in each block around it."""
     statement = module.statement(site.node)
     places: list[ast.stmt] = [statement]
     places += [o for o, _ in module.outward(statement, site.frame) if isinstance(o, ast.stmt)]
@@ -104,7 +104,7 @@ def _scope_of(site: Site) -> str:
 
 
 def _only_call(module: Module, site: Site) -> _Call | None:
-    """Return the only call that the deferred function makes, of a variable's method."""
+    """Return the call of a variable's method, if the deferred function does nothing else."""
     callee = site.callee
     if callee is None:
         return _of_body(site.function.body) if site.function is not None else None
@@ -130,7 +130,7 @@ def _method(function: ast.expr, node: ast.expr) -> _Call | None:
 
 
 def _bound_between(module: Module, close: _Call, other: Site, site: Site) -> bool:
-    """Return whether the variable may hold another object by the time it is closed."""
+    """Return whether the variable may get another object between the two statements."""
     name = close.owner.partition(".")[0]
     found = module.bindings(name, module.scopes[site.node])
     first, last = other.node.lineno, site.node.lineno

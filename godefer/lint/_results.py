@@ -1,4 +1,4 @@
-"""The rules about results: GDF013 to GDF016, of functions and of the calls that they defer."""
+"""The rules about results of functions, and of deferred calls: GDF013, GDF014 and GDF015."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _LIBRARY_TYPES = frozenset(
 
 
 def recovers_to_none(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF013: a function that recovers, and so may return None, though its annotation denies it."""
+    """Report a function that may return None after a recovery, against its annotation (GDF013)."""
     function = site.frame.node
     if site.scoped or not site.defers or site.statement == "okdefer":
         return
@@ -116,7 +116,7 @@ def _recovers(module: Module, site: Site) -> bool:
     ends = any(isinstance(n, ast.Raise) for n in body) or any(
         path in {"godefer.panic", "sys.exit", "os._exit", "os.abort"} for path in calls
     )
-    # An unknown function may raise what it is given.
+    # A function with such a name may raise the recovered exception.
     named = [text(n.func) for n in body if isinstance(n, ast.Call)]
     ends = ends or any(_RAISES.search(name) for name in named)
     return "godefer.recover" in calls and not ends
@@ -171,7 +171,10 @@ def _excludes_none(module: Module, annotation: ast.expr, scope: Scope) -> bool:
 
 
 def result_not_set(module: Module, function: FunctionNode) -> Iterator[Finding]:
-    """GDF014: a named result that is no local variable, or that a nested function fails to set."""
+    """Report a named result that is no local variable, or is not set where it was meant (GDF014).
+
+    A nested function without `nonlocal` sets a variable of its own.
+    """
     for decorator in function.decorator_list:
         if not module.is_with_defers(decorator) or not isinstance(decorator, ast.Call):
             continue
@@ -250,7 +253,7 @@ def _no_local(scope: Scope, function: FunctionNode, part: ast.expr, name: str) -
 
 
 def _shadowed(module: Module, function: FunctionNode, scope: Scope, name: str) -> Iterator[Finding]:
-    """Find deferred functions that assign a variable of their own with the result's name."""
+    """Report a deferred function that sets a variable of its own instead of the result."""
     for site in module.sites.values():
         inner = _deferred_definition(module, site)
         if inner is None or site.frame is not scope or not module.inside(inner, function):
@@ -296,7 +299,7 @@ def _is_lost(module: Module, inner: FunctionOrLambda, own: Scope, name: str) -> 
 
 
 def _only_there(module: Module, function: FunctionNode, scope: Scope, name: str) -> bool:
-    """Return whether the function itself gives the result no value but the first."""
+    """Return whether *function* itself sets the result to constants only."""
     returns = any(isinstance(n, ast.Return) and n.value is not None for n in module.body(function))
     constants = all(
         b.kind == "assign" and isinstance(b.value, ast.Constant) for b in scope.bindings[name]
@@ -308,7 +311,7 @@ def _only_there(module: Module, function: FunctionNode, scope: Scope, name: str)
 
 
 def never_iterated(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF015: a generator function, or a lazy `map`, is deferred: its body would never run."""
+    """Report a deferred generator function, or lazy `map`, which would never run (GDF015)."""
     if not site.defers:
         return
     place = site.callee or site.node
@@ -367,7 +370,7 @@ def _lazy(
     *,
     in_lambda: bool,
 ) -> Finding:
-    """Return the finding that lists what *made* gives."""
+    """Return a finding with ``list(…)`` around the call of *made* as its remedy."""
     assert isinstance(site.node, ast.Call)  # noqa: S101  # for the type checker
     assert site.callee is not None  # noqa: S101
     listed = _suggest.call(_suggest.name("list"), [_suggest.call(made, arguments, keywords)])

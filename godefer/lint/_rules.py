@@ -1,4 +1,4 @@
-"""The rules about the statements themselves: GDF002, 007, 009 and 011.
+"""The rules about the statements themselves: GDF002, GDF007, GDF009 and GDF011.
 
 They fire only where a mistake is certain. Each rule takes a node, or a statement of godefer, and
 yields findings. The pages in docs/checker/ explain each.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def no_decorated_function(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF002: a statement outside of a decorated function."""
+    """Report a statement outside of a decorated function (GDF002)."""
     if site.scoped or module.decorated(site.frame) is not False:
         return
     kind, name = site.frame.kind, site.frame.name
@@ -52,7 +52,7 @@ def no_decorated_function(module: Module, site: Site) -> Iterator[Finding]:
 
 
 def cannot_recover(module: Module, call: ast.Call) -> Iterator[Finding]:
-    """GDF007: `recover()` in code that is never a deferred function."""
+    """Report `recover()` in code that is never a deferred function (GDF007)."""
     frame = module.scopes[call].frame()
     wrong = next((a for a in call.args if _is_no_type(module, a)), None)
     if wrong is not None:
@@ -100,7 +100,7 @@ def _is_no_type(module: Module, node: ast.expr) -> bool:
 
 
 def recovers_on_return(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF007: `okdefer` of a function that recovers, which runs when there is nothing to."""
+    """Report `okdefer` of a function that recovers: a return has nothing to recover (GDF007)."""
     if site.statement != "okdefer":
         return
     function = site.function or (module.definition(site.callee) if site.callee else None)
@@ -122,7 +122,7 @@ def recovers_on_return(module: Module, site: Site) -> Iterator[Finding]:
 
 
 def recover_deferred(module: Module, site: Site) -> Iterator[Finding]:
-    """GDF007: `defer(recover)`, which does not stop a panic of its function."""
+    """Report `defer(recover)`, which does not stop a panic of its function (GDF007)."""
     if (
         site.scoped
         or not site.defers
@@ -148,7 +148,7 @@ def recover_deferred(module: Module, site: Site) -> Iterator[Finding]:
 def _never_deferred(module: Module, frame: Scope) -> bool:
     """Return whether the function of *frame* is certain never to be deferred.
 
-    It is nested or private, and this module only calls it.
+    It is nested or private, this module only calls it, and `__all__` does not list it.
     """
     function = frame.node
     assert isinstance(function, FUNCTIONS)  # noqa: S101  # for the type checker
@@ -165,7 +165,7 @@ def _never_deferred(module: Module, frame: Scope) -> bool:
 def never_deferred_by_habit(module: Module, frame: Scope) -> bool:
     """Return whether the function of *frame* does not look like a clean-up.
 
-    This module only calls it; or it returns a value, or raises.
+    This module only calls it. Or this module does not use it, and it returns a value or raises.
     """
     function = frame.node
     if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -197,7 +197,7 @@ def _exported(module: Module, name: str) -> bool:
 
 
 def out_of_reach(module: Module, node: ast.AST) -> Iterator[Finding]:
-    """GDF009: a statement that can never be reached."""
+    """Report a statement that can never be reached (GDF009)."""
     for block in blocks(node):
         why, line = "", 0
         for statement in block:
@@ -217,7 +217,7 @@ def out_of_reach(module: Module, node: ast.AST) -> Iterator[Finding]:
 
 
 def nothing_deferred(module: Module, function: FunctionNode) -> Iterator[Finding]:
-    """GDF011: `@with_defers` on a function without a defer."""
+    """Report `@with_defers` on a function that defers nothing (GDF011)."""
     decorators = [d for d in function.decorator_list if module.is_with_defers(d)]
     known = all(module.harmless(d) for d in function.decorator_list if d not in decorators)
     if (
@@ -277,7 +277,7 @@ def _misplaced(module: Module, function: FunctionNode) -> bool:
 
 
 def _is_stub(function: FunctionNode) -> bool:
-    """Return whether *function* has no body yet, or leaves it to subclasses."""
+    """Return whether *function* has no body yet, or subclasses have to write it."""
     return all(
         isinstance(node, (ast.Pass, ast.Raise))
         or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))

@@ -1,4 +1,4 @@
-"""The rule about block scopes: GDF017, and what other rules ask about them."""
+"""The rule about block scopes: GDF017, and helpers for other rules about scopes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _scope_of(site: Site) -> ast.Name | None:
 
 
 def scope_dropped(module: Module, node: ast.stmt) -> Iterator[Finding]:
-    """GDF017: a `defer_scope()` that nothing enters, or a `detach()` whose result is dropped."""
+    """Report a `defer_scope()` that nothing enters, or a dropped result of `detach()` (GDF017)."""
     value = getattr(node, "value", None)
     if not isinstance(value, ast.Call):
         return
@@ -97,7 +97,7 @@ def scope_dropped(module: Module, node: ast.stmt) -> Iterator[Finding]:
 
 
 def _never_closed(module: Module, node: ast.Assign | ast.AnnAssign) -> bool:
-    """Return whether the assigned scope is a local one that nothing enters, closes or hands on."""
+    """Return whether the assigned scope is local, and nothing enters, closes or passes it on."""
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     target = targets[0]
     scope = module.scopes[node]
