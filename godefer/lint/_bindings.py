@@ -5,7 +5,7 @@ bindings of every scope. A name is resolved only if all of its bindings agree: i
 one place and assigned in another, it is unknown, and no rule reports it. Annotations are left out,
 since they may never be evaluated.
 
-The walk has a stack of its own, since expressions can be nested deeper than the interpreter's.
+The walk has its own stack, and no recursion: expressions may be nested deeper than Python recurses.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Binding(NamedTuple):
         kind: ``import``, ``def``, ``class``, ``assign``, ``with``, ``for``, ``parameter``, or
             ``other``: any other, such as `except … as name`, whose value is unknown.
         node: The node that binds the name.
-        value: The expression that is assigned, entered or iterated, if there is one.
-        path: The dotted name that is imported.
+        value: The expression that is assigned or entered, if there is one.
+        path: The dotted name that is imported, else "".
         scope: The scope that evaluates *value*.
     """
 
@@ -98,7 +98,7 @@ class Scope:
         self.declared: dict[str, str] = {}  # names that are global or nonlocal
 
     def frame(self) -> Scope:
-        """Return the scope whose frame runs this code: a comprehension's is its function's (D3)."""
+        """Return the scope that has the frame: this one, or the one around a comprehension (D3)."""
         scope = self
         while scope.kind == "comprehension" and scope.parent is not None:
             scope = scope.parent
@@ -151,13 +151,13 @@ class Bindings:
                 value: Any = getattr(node, field, None)
                 if value.__class__ is list:
                     for item in reversed(value):
-                        if isinstance(item, ast.AST):  # keys may be None, and names strings
+                        if isinstance(item, ast.AST):  # a key may be None; `global` has strings
                             push((item, node, scope))
                 elif isinstance(value, ast.AST) and value.__class__ is not ast.Constant:
                     push((value, node, scope))
 
     def _scoped_children(self, node: ast.AST, scope: Scope) -> list[tuple[ast.AST, Scope]] | None:
-        """Return the children of a node that makes a scope, each with its own; else None."""
+        """Return the children with their scopes, if *node* is of a type in `_SCOPED`, else None."""
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             return self._function(node, scope)
         if isinstance(node, ast.Lambda):
@@ -306,7 +306,7 @@ class Bindings:
     def suspect_nodes(self) -> Iterator[ast.expr]:
         """Yield every expression that may resolve to something of godefer.
 
-        They are names, and the attributes and calls that begin with one.
+        Such an expression is a name, or a chain of attributes and calls that begins with one.
         """
         for name in sorted(self.suspects):
             for node in self.name_nodes.get(name, ()):
@@ -324,7 +324,7 @@ class Bindings:
     # Resolving names
 
     def owner(self, name: str, scope: Scope | None) -> Scope | None:
-        """Return the scope that owns *name*, seen from *scope*; None for a builtin."""
+        """Return the scope that owns *name*, seen from *scope*; None if none binds it."""
         if scope is None:
             return None
         for outer in scope.enclosing():
@@ -340,9 +340,9 @@ class Bindings:
         return owner.bindings[name] if owner is not None else []
 
     def path(self, node: ast.expr, scope: Scope | None = None) -> str | None:
-        """Return the path that *node* resolves to; None if it is not certain.
+        """Return the dotted path that *node* resolves to; None if it is not certain.
 
-        Paths are ``godefer.defer``, ``os._exit`` or ``builtins.print``, for example.
+        Examples are ``godefer.defer``, ``os._exit`` and ``builtins.print``.
         """
         scope = scope or self.scopes.get(node) or self.module
         attributes: list[str] = []
@@ -359,7 +359,7 @@ class Bindings:
 
     def _name_path(self, name: str, scope: Scope) -> str | None:
         if (name, scope) not in self._paths:
-            self._paths[name, scope] = None  # the result for a name that is defined by itself
+            self._paths[name, scope] = None  # the result if the search comes back to this name
             self._depth += 1
             if self._depth < _LONGEST_CHAIN:
                 self._paths[name, scope] = self._find_path(name, scope)
@@ -394,13 +394,13 @@ class Bindings:
         if binding.kind not in {"assign", "with"} or binding.value is None:
             return None
         path = self.path(binding.value, binding.scope)
-        # The result of __enter__ is known for scopes alone.
+        # Only a defer_scope is known to return itself from __enter__.
         return path if binding.kind == "assign" or path == SCOPE else None
 
     def imported(self, node: ast.expr) -> bool:
-        """Return whether *node* begins with a name that may come from a third module.
+        """Return whether *node* begins with a name that may come from another module.
 
-        Third modules are those other than godefer and the standard library.
+        The modules of the standard library and of godefer do not count.
         """
         while isinstance(node, (ast.Attribute, ast.Call, ast.Subscript)):
             node = node.func if isinstance(node, ast.Call) else node.value
@@ -415,7 +415,7 @@ class Bindings:
         return any(b.kind == "import" and b.path.partition(".")[0] not in known for b in found)
 
     def definition(self, node: ast.expr) -> FunctionOrLambda | None:
-        """Return the only function of this module that *node* can be; None if there is none.
+        """Return the function of this module that *node* must be; None if it is not certain.
 
         *node* is a lambda, the function's name, or ``self.name`` in a method.
         """
@@ -450,7 +450,7 @@ class Bindings:
     def uses(self, function: FunctionOrLambda) -> list[ast.expr] | None:
         """Return every expression of this module that reads *function*.
 
-        Return None if they are unknown: of a method, or of a lambda without a name.
+        Return None for a method, and for a lambda without a name: their uses are unknown.
         """
         if isinstance(function, ast.Lambda):
             parent = self.parents[function]

@@ -1,7 +1,7 @@
-"""The memory of clean sources: digests of those in which the checker has found nothing.
+"""The memory of clean sources: the digests of sources without findings.
 
-It makes the next check of a large tree fast. A source is known by its bytes, so it counts wherever
-the file is. The memory belongs to one state of the checker and one version of Python.
+It makes the next check of a large tree fast. A source is recognized by its bytes, in any file. Each
+state of the checker, and each version of Python, has a memory of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_MOST = 200_000  # digests, 13 MB
+_MOST = 200_000  # digests, 6.4 MB
 _LENGTH = 32
 
 
@@ -41,7 +41,7 @@ def memory_file() -> Path | None:
 
 
 def read_memory(file: Path | None) -> set[bytes]:
-    """Return the digests in *file*; none if it cannot be read, or is damaged."""
+    """Return the digests in *file*; none if it cannot be read, or its length is wrong."""
     if file is None:
         return set()
     try:

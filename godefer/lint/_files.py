@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from godefer.lint._settings import Settings
     from godefer.lint._site import Finding
 
-# Directories without code of the project's own, as in ruff's defaults.
+# Directories without the project's own code. ruff leaves them out, too.
 EXCLUDED = frozenset(
     {
         "__pycache__",
@@ -37,16 +37,16 @@ EXCLUDED = frozenset(
     }
 )
 
-UNREADABLE = "E902"  # the code that pycodestyle and ruff give a file that cannot be read
+UNREADABLE = "E902"  # the code of pycodestyle and ruff for a file that cannot be read
 SYNTAX = "invalid-syntax"
-_MOST_ROUNDS = 20  # of fixing; a fix may show another problem
+_MOST_ROUNDS = 20  # of fixing, since a fix may reveal another problem
 _CODES = r"(?P<codes>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*)"
 _NOQA = re.compile(rf"# noqa(?::\s?{_CODES})?", re.IGNORECASE)
 _FILE_NOQA = re.compile(rf"# (?:flake8|ruff)[:=]\s*noqa(?::\s?{_CODES})?\s*\Z", re.IGNORECASE)
 
 
 class Problem(NamedTuple):
-    """One line of the report. Lines and columns count from 1, and columns are characters.
+    """One line of the report. Lines and columns count from 1, and columns count characters.
 
     Attributes:
         path: The file.
@@ -77,7 +77,8 @@ class Problem(NamedTuple):
 def python_files(paths: Iterable[str], settings: Settings | None = None) -> Iterator[str]:
     """Yield each file of *paths*, and the Python files in each directory of *paths*.
 
-    Hidden directories, those of other projects, and those that the settings exclude are left out.
+    Leave out hidden directories, the names in `EXCLUDED`, virtual environments, and paths that the
+    settings exclude.
     """
     excludes = settings.excludes if settings is not None and settings.exclude else _no_path
     for path in paths:
@@ -117,13 +118,13 @@ def check_file(path: str, selection: Selection) -> list[Problem]:
 def fix_source(
     source: bytes, path: str, selection: Selection, *, unsafe: bool = False
 ) -> tuple[bytes, int]:
-    """Apply the fixes for the problems of a source, again and again until there are none.
+    """Apply the fixes for the problems of a source, and repeat until none is left.
 
     Args:
         source: The bytes of the file.
         path: Its name.
         selection: The rules whose problems are fixed.
-        unsafe: Whether fixes are applied that may not be meant.
+        unsafe: Whether to apply unsafe fixes, too.
 
     Returns:
         The new source, and the number of fixes.
@@ -146,7 +147,7 @@ def fix_source(
 def check_source(
     source: str | bytes, path: str = "<string>", selection: Selection | None = None
 ) -> list[Problem]:
-    r"""Check the source of a module, which is not even parsed if it lacks the word godefer.
+    r"""Check the source of a module; skip a source without the word godefer.
 
     Args:
         source: The text, or the bytes of its file.
@@ -168,7 +169,7 @@ def check_source(
         return []
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # SyntaxWarning is the interpreter's business
+            warnings.simplefilter("ignore")  # a SyntaxWarning is for the interpreter to show
             tree = ast.parse(source, path)
     except SyntaxError as error:
         line, column = error.lineno or 1, error.offset or 1
@@ -207,9 +208,10 @@ def _problem(path: str, lines: Sequence[str], finding: Finding) -> Problem:
 
 
 def _without_noqa(problems: list[Problem], text: str) -> list[Problem]:
-    """Leave out the problems that a comment suppresses.
+    """Return the problems that no ``# noqa`` comment suppresses.
 
-    A comment counts for its line, and for the lines of a string that ends there.
+    A comment counts for its line. If a string, or a line continued by a backslash, ends there, it
+    counts for all of its lines.
     """
     if not problems or "noqa" not in text.lower():
         return problems

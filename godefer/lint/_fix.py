@@ -54,7 +54,7 @@ def characters(lines: Sequence[str], line: int, offset: int) -> int:
 
 
 def remedy(fix: Fix | None, lines: Sequence[str]) -> Remedy | None:
-    """Return the edits of *fix*; None if it would drop a comment, or cannot be written."""
+    """Return the edits of *fix*; None if they would drop a comment, or cannot be written."""
     if fix is None:
         return None
     edits = [_edit(replacement, lines) for replacement in fix.replacements]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Flake8Plugin:
-    r"""The checker for one file, as flake8 makes it.
+    r"""The plugin for flake8, which makes one for each file.
 
     Args:
         tree: The module.

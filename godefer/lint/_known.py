@@ -1,11 +1,11 @@
-"""Functions and decorators of libraries that are known not to apply `with_defers`."""
+"""Names of functions, methods and decorators of libraries, for `_module`."""
 
 from __future__ import annotations
 
 FRAME_READERS = frozenset(
     {"builtins.locals", "builtins.vars", "builtins.eval", "builtins.exec", "builtins.dir"}
 )
-# Decorators that are known not to apply with_defers. Any other may.
+# Decorators that are known not to apply with_defers. Any other decorator may apply it.
 HARMLESS = frozenset(
     {
         "builtins.property",
@@ -29,11 +29,11 @@ HARMLESS = frozenset(
         ),
     }
 )
-# Decorators that keep the body of their function, for a later call.
+# Decorators with a result that still runs the body of their function.
 KEEPING = frozenset({"functools.cache", "functools.lru_cache", "functools.wraps"})
 ACCESSORS = frozenset({"setter", "getter", "deleter"})
 HARMLESS_BASES = ("pytest.mark", "unittest.skip", "unittest.mock.patch")
-# Methods that call the function that they are given, as it is.
+# Methods that call a function that they get, and do not decorate it.
 CALLING = frozenset(
     {
         "add_done_callback",
@@ -49,7 +49,7 @@ CALLING = frozenset(
         "submit",
     }
 )
-# Functions of the library that return, or store, their arguments.
+# Functions of the standard library that return, or store, their arguments.
 PASSING_ON = frozenset({"functools.partial", "functools.partialmethod", "builtins.setattr"})
 NEVER_RETURN = frozenset(
     {"os._exit", "os.abort", "sys.exit", "builtins.exit", "builtins.quit", "godefer.panic"}

@@ -1,4 +1,4 @@
-"""Context managers: which expressions make one, and whether `with` or `async with` enters it."""
+"""Recognize expressions that make context managers, for `with` or for `async with`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from godefer.lint._module import Module
 
-# Functions of libraries that do nothing but make a context manager.
+# Functions and classes of libraries that make a context manager for `with`.
 SYNC = frozenset(
     {
         *OPENING_FUNCTIONS - {"asyncio.open_connection", "os.open", "tempfile.mkdtemp"},

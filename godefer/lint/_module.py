@@ -1,6 +1,6 @@
 """A module as the rules see it: statements of godefer, decorated functions and control flow.
 
-`Module` answers the questions that more than one rule asks, and only if the answer is certain.
+`Module` has the methods that several rules need. Their answers are certain, or "unknown".
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Module(Bindings):
         )
 
     def _resolve_statement(self, head: ast.expr) -> tuple[str, bool]:
-        """Return the statement that *head* names, or "", and whether it is a scope's."""
+        """Return the statement that *head* names, or "", and whether it is a method of a scope."""
         path = self.path(head) if self.suspect(head) else None
         if path is None:
             return "", False
@@ -193,7 +193,7 @@ class Module(Bindings):
         return self._decorated_by_use(self.uses(function) or [])
 
     def deferred(self, function: FunctionNode) -> bool:
-        """Return whether *function* is deferred by its decorator."""
+        """Return whether a decorator defers *function*."""
         return any(self._defers(decorator) for decorator in function.decorator_list)
 
     def _defers(self, decorator: ast.expr) -> bool:
@@ -246,7 +246,7 @@ class Module(Bindings):
         made = any(
             isinstance(call := self.parents[n], ast.Call) and call.func is n for n in uses_of_class
         )
-        # An instance may be decorated.
+        # `with_defers` may decorate an instance, which runs this method when it is called.
         if function.name == "__call__" and (self._direct_use or made):
             return None
         in_class = [n for n in self.name_nodes.get(function.name, []) if self.scopes[n] is cls]
@@ -277,7 +277,7 @@ class Module(Bindings):
         )
 
     def _decorated_by_use(self, uses: Sequence[ast.AST]) -> bool | None:
-        """Return False if *uses* are certain not to decorate an undecorated function, else None."""
+        """Return False if none of *uses* can pass the function to `with_defers`, else None."""
         if self._direct_use == "dynamic":
             return None
         for use in uses:
@@ -311,7 +311,7 @@ class Module(Bindings):
     def _find_direct_use(self) -> str:
         """Return "" if `with_defers` is used as a decorator only, else "static" or "dynamic".
 
-        "dynamic": it is applied to functions that are not known.
+        "dynamic" means that it decorates functions that are unknown to the checker.
         """
         found = ""
         for node in self.suspect_nodes():
@@ -342,7 +342,7 @@ class Module(Bindings):
 
     @functools.cached_property
     def hides_statements(self) -> bool:
-        """Return whether `defer`, or another statement, is stored where `path` cannot find it.
+        """Return whether `defer`, or another statement, is stored in a place unknown to `path`.
 
         Such places are attributes, classes and dictionaries.
         """
@@ -439,7 +439,7 @@ class Module(Bindings):
 
     @staticmethod
     def _branches(node: ast.If) -> list[list[ast.stmt]]:
-        """Return the blocks of an `if`, of its `elif`s and of its `else`; [] for a missing one."""
+        """Return the blocks of an `if`, its `elif`s and its `else`; [] for a missing `else`."""
         found = [node.body]
         while len(node.orelse) == 1 and isinstance(node.orelse[0], ast.If):
             node = node.orelse[0]

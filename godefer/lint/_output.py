@@ -1,4 +1,4 @@
-"""Format problems as ruff does: ``concise``, ``json``, ``github`` and ``sarif``."""
+"""Format problems like ruff's formats ``concise``, ``json``, ``github`` and ``sarif``."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def plain(_code: str, text: str) -> str:
 
 
 def as_text(problems: Sequence[Problem], paint: Paint = plain) -> str:
-    """Return a line ``path:line:column: code message`` for each problem, and their number."""
+    """Return a line ``path:line:column: code message`` for each problem, and their total."""
     return "\n".join([*(_line(problem, paint) for problem in problems), *_summary(problems)]) + "\n"
 
 
 def as_statistics(problems: Sequence[Problem], paint: Paint = plain) -> str:
-    """Return a line for each rule, with the number of its problems, and the number of all."""
+    """Return a line with the number of problems for each rule, and their total."""
     codes = collections.Counter(problem.code for problem in problems)
     lines = []
     for code, count in sorted(codes.items(), key=lambda item: (-item[1], item[0])):
@@ -67,7 +67,7 @@ def _line(problem: Problem, paint: Paint = plain) -> str:
 
 
 def as_json(problems: Sequence[Problem], _paint: Paint = plain) -> str:
-    """Return an array of objects, with those keys of ruff's that apply."""
+    """Return a JSON array of objects, with the keys of ruff's format that apply."""
     found = [
         {
             "code": problem.code,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from godefer.lint._site import Site
     from godefer.lint._tree import FunctionNode
 
-# Methods that close, and whose result without arguments cannot be called.
+# Methods that close. Their results without arguments cannot be called.
 CLOSERS = frozenset(
     {
         "aclose",
@@ -78,7 +78,7 @@ OPENING_FUNCTIONS = frozenset(
         "zipfile.ZipFile",
     }
 )
-# Others see these resources: the other end of a connection, the name of a temporary file.
+# Other programs can see these resources: the end of a connection, the name of a temporary file.
 _SEEN_BY_OTHERS = frozenset(
     {
         "asyncio.open_connection",
@@ -109,7 +109,7 @@ READERS = frozenset(
 )
 LOG_METHODS = frozenset({"debug", "info", "warning", "error", "critical", "exception", "log"})
 _LOGGERS = frozenset({"log", "logger", "logging", "lg"})
-_DEEPEST = 3  # of functions that return what another one opens
+_DEEPEST = 3  # of functions that return the resource of another function
 _FILE_MODE = re.compile(r"[rwxa][bt+]{0,2}\Z")
 
 
@@ -147,7 +147,7 @@ def _returns_opened(module: Module, function: FunctionNode, depth: int) -> bool:
 
 
 def opens_for_itself(module: Module, value: ast.expr | None) -> bool:
-    """Return whether *value* opens a resource that nobody else sees, so it can be closed early."""
+    """Return whether *value* opens a resource that no other program sees: it can close early."""
     call = value.value if isinstance(value, ast.Await) else value
     return (
         isinstance(call, ast.Call)
@@ -157,7 +157,7 @@ def opens_for_itself(module: Module, value: ast.expr | None) -> bool:
 
 
 def closed(site: Site) -> ast.Name | None:
-    """Return ``f`` of `defer(f.close)`."""
+    """Return the variable ``f`` of `defer(f.close)`, or of `@defer` with a default ``f=f``."""
     if site.function is not None:
         return _closed_by(site.function)
     callee = site.callee
@@ -168,7 +168,7 @@ def closed(site: Site) -> ast.Name | None:
 
 
 def _closed_by(function: FunctionNode) -> ast.Name | None:
-    """Return the variable that is the only default of a deferred *function*, which closes it."""
+    """Return the variable that *function* closes, if it is the default of the only parameter."""
     given = function.args
     values = default_values(function)
     parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs]

@@ -24,11 +24,12 @@ class UsageError(ValueError):
 
 
 class Selection:
-    """The selected rules. A code may be shortened: ``GDF`` is all of them, ``GDF01`` ten.
+    """The selected rules. A code may be a prefix: ``GDF`` means all rules, ``GDF01`` ten of them.
 
     Args:
-        select: The codes to select; all if it is empty.
-        ignore: The codes to leave out. The longer code decides; of two equal ones, this.
+        select: The codes to select; all rules if it is empty.
+        ignore: The codes to leave out. If a rule matches both, the longer code decides. If they
+            are equally long, the rule is left out.
     """
 
     def __init__(self, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> None:
@@ -79,7 +80,7 @@ class Settings(NamedTuple):
 
 
 def _matches(path: str, pattern: str, root: str) -> bool:
-    """Return whether *pattern* matches the path, a directory above it, or the name of one."""
+    """Return whether *pattern* matches *path* or a directory above it, as a path or as a name."""
     absolute = Path(os.path.abspath(path))  # noqa: PTH100  # symbolic links stay
     full = os.path.normpath(os.path.join(root or ".", pattern))  # noqa: PTH118
     full = os.path.abspath(full)  # noqa: PTH100
@@ -92,7 +93,7 @@ def _matches(path: str, pattern: str, root: str) -> bool:
 def find_settings(start: str) -> tuple[Mapping[str, Any], str]:
     """Return the table ``[tool.godefer]`` for the directory *start*, and the file's directory.
 
-    The nearest pyproject.toml with that table counts, from *start* upwards.
+    The nearest pyproject.toml with that table counts, in *start* or a directory above it.
     """
     directory = Path(os.path.abspath(start))  # noqa: PTH100
     for folder in (directory, *directory.parents):
@@ -117,14 +118,16 @@ def settings(
     ignore: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> Settings:
-    """Return the settings of a table, where an option of the command line counts before it.
+    """Return the settings of a table, with the options of the command line.
+
+    The codes of an option replace those of the table; the patterns are added to the table's.
 
     Args:
         table: The table ``[tool.godefer]``.
         root: The directory of its file.
         select: The codes of ``--select``.
         ignore: The codes of ``--ignore``.
-        exclude: The patterns of ``--exclude``, which are relative to the current directory.
+        exclude: The patterns of ``--exclude``, relative to the current directory.
 
     Returns:
         The settings.
@@ -148,7 +151,10 @@ def settings(
     output_format = table.get("output-format", "")
     if output_format not in {"", "text", "json", "github", "sarif"}:
         raise UsageError(f"[tool.godefer] output-format has no format {output_format!r}")
-    own = [os.path.abspath(pattern) if os.sep in pattern else pattern for pattern in exclude]  # noqa: PTH100
+    own = [
+        os.path.abspath(pattern) if os.sep in pattern else pattern  # noqa: PTH100
+        for pattern in exclude
+    ]
     return Settings(
         Selection(select or lists["select"], ignore or lists["ignore"]),
         (*lists["exclude"], *own),

@@ -21,7 +21,7 @@ class Replacement(NamedTuple):
         node: The node that gives the place.
         code: The new code: a tree, or plain text.
         kind: ``node`` to replace the node, ``before`` to insert text before it, ``line`` to remove
-            its lines, and ``above`` to insert a line above it, indented as it is.
+            its lines, and ``above`` to insert a line above it with the same indentation.
     """
 
     node: ast.AST
@@ -34,7 +34,8 @@ class Fix(NamedTuple):
 
     Args:
         replacements: The edits, none of which overlaps another.
-        safe: Whether the result is certain to be meant: `--fix` applies no other.
+        safe: Whether the result is certain to be meant. `--fix` applies only safe fixes, unless
+            `--unsafe-fixes` is given, too.
     """
 
     replacements: tuple[Replacement, ...]
@@ -47,7 +48,7 @@ class Finding(NamedTuple):
     Args:
         code: The rule.
         message: The problem, and the remedy.
-        node: Its place in the source.
+        node: The node that gives the place in the source.
         fix: The edits that apply the remedy, if it is code.
     """
 
@@ -61,13 +62,15 @@ class Site(NamedTuple):
     """One statement of godefer: a call of `defer`, `using` or a scope's method, or a decorator.
 
     Args:
-        statement: The name that godefer gives it.
-        written: The name that the module gives it.
+        statement: The name in godefer, such as ``errdefer`` for ``scope.err``.
+        written: The name in the checked module.
         node: The call, or the decorator.
         scoped: Whether it defers on a `defer_scope`, and not on the function.
-        frame: The scope whose frame runs it.
-        callee: The expression that is deferred, or entered; None if a star hides it.
-        function: The function that a decorator defers; None if another decorator may replace it.
+        frame: The scope with the frame that runs it.
+        callee: The expression that is deferred, or entered; None if there is none, or a star hides
+            it.
+        function: The function that a decorator defers; None for a call, and if another decorator
+            may replace the function.
     """
 
     statement: str
@@ -85,7 +88,7 @@ class Site(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """Return the statement in the form for a message."""
+        """Return the statement in its form for a message, such as ``defer()`` or ``@defer``."""
         return f"{self.written}()" if isinstance(self.node, ast.Call) else f"@{self.written}"
 
     @property

@@ -1,7 +1,7 @@
-"""Suggestions: code that is built as a syntax tree, so that parentheses stand where they must.
+"""Suggestions: code that is built as a syntax tree, so that its parentheses are right.
 
-A message quotes a suggestion by `quoted`, and a `Fix` writes it into the source by `render`, which
-keeps the literals as the source has them.
+Messages quote a suggestion by `quoted`. Fixes write it into the source by `render`, which keeps the
+spelling of literals.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def attribute(value: ast.expr, method: str) -> ast.Attribute:
 def function_of(
     body: ast.expr, parameters: Sequence[str] = (), given: ast.arguments | None = None
 ) -> ast.Lambda:
-    """Return ``lambda parameters: body``, with the parameters *given* before these."""
+    """Return ``lambda parameters: body``, with the parameters *given* before the new ones."""
     own = (
         copy.deepcopy(given) if given is not None else ast.arguments([], [], None, [], [], None, [])
     )
@@ -76,7 +76,7 @@ def function_of(
 
 
 def with_defaults(given: ast.arguments, names: Sequence[str]) -> ast.arguments:
-    """Return the parameters *given*, and one for each of *names* that is its own default."""
+    """Return the parameters *given*, and a parameter ``name=name`` for each of *names*."""
     own = copy.deepcopy(given)
     keyword_only = bool(own.args or own.posonlyargs or own.vararg or own.kwonlyargs)
     parameters = [ast.arg(each) for each in names]
@@ -95,9 +95,9 @@ def can_be_late(nodes: Iterable[ast.AST]) -> bool:
 
 
 def stable(module: Module, site: Site, nodes: Iterable[ast.AST]) -> bool:
-    """Return whether *nodes* have the same value at the statement and at the function's exit.
+    """Return whether variables in *nodes* have the same values at the statement and at the exit.
 
-    They consist of constants, and of variables that are bound once, and not by a loop.
+    Each of them is bound once, and not in a loop. Attributes and items may still change.
     """
     for node in nodes:
         for inner in ast.walk(node):
@@ -122,7 +122,7 @@ def _bound_once(module: Module, node: ast.Name, frame: Scope) -> bool:
 
 
 def spelled(module: Module, site: Site, statement: str) -> ast.expr | None:
-    """Return the expression that names another *statement* where *site* stands; None if unknown."""
+    """Return the expression for another *statement* at the place of *site*; None if unknown."""
     head = site.head
     if site.scoped:
         scope = head.value if isinstance(head, ast.Attribute) else head
@@ -148,7 +148,7 @@ def spelled_module(module: Module, site: Site, path: str) -> ast.expr | None:
 
 
 class _Literals(ast.NodeTransformer):
-    """Puts names in the place of the literals that are in the source."""
+    """A transformer that replaces the literals of the source by names."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         self.lines = lines
@@ -162,7 +162,7 @@ class _Literals(ast.NodeTransformer):
         self.found[identifier] = source
         return ast.Name(identifier, ast.Load())
 
-    def visit_Constant(self, node: ast.Constant) -> ast.expr:  # ast's name
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
         return self._keep(node) if isinstance(node.value, (str, bytes)) else node
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
@@ -170,7 +170,7 @@ class _Literals(ast.NodeTransformer):
 
 
 def render(code: ast.AST | str, lines: Sequence[str]) -> str | None:
-    """Return the text of *code*, with the literals of the source *lines* as they are written.
+    """Return the text of *code*, with literals spelled as in the source *lines*.
 
     Return None for code that is nested too deeply.
     """
@@ -187,7 +187,7 @@ def render(code: ast.AST | str, lines: Sequence[str]) -> str | None:
 
 
 def segment(lines: Sequence[str], node: ast.AST) -> str | None:
-    """Return the source of *node*; None if it is new."""
+    """Return the source of *node*; None if it has no place in the source."""
     line, end_line = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0)
     if not line or not end_line or end_line > len(lines):
         return None

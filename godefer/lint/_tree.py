@@ -1,4 +1,4 @@
-"""Helpers for nodes of the syntax tree, for all that needs no look-up of names."""
+"""Helpers for nodes of the syntax tree that need no resolution of names."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def own_breaks(loop: ast.While | ast.For | ast.AsyncFor) -> bool:
         if isinstance(node, ast.Break):
             return True
         if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
-            stack += node.orelse  # a break in it leaves the inner loop
+            stack += node.orelse  # a break in its body leaves the inner loop
         elif not isinstance(node, (*FUNCTIONS, ast.ClassDef)):
             stack += ast.iter_child_nodes(node)
     return False

@@ -1,4 +1,4 @@
-"""What a variable holds: the constructor that made it, as far as this file shows."""
+"""Find the constructor of a variable's value, as far as the checked file shows it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from godefer.lint._bindings import Binding, Scope
     from godefer.lint._module import Module
 
-_DEEPEST = 6  # of variables that are assigned to each other
+_DEEPEST = 6  # of assignments from variable to variable
 
 
 def made_by(module: Module, node: ast.expr, depth: int = 0) -> str:
     """Return the path of the function, or class, that made the value of *node*; "" if unknown.
 
-    The name of a class of this file begins with a dot.
+    A class of the checked file is returned as a dot and its name.
     """
     if depth > _DEEPEST:
         return ""
@@ -42,7 +42,7 @@ def made_by(module: Module, node: ast.expr, depth: int = 0) -> str:
 
 
 def only_binding(module: Module, node: ast.AST) -> Binding | None:
-    """Return the binding of the variable *node*, if it has no other."""
+    """Return the binding of the variable *node* if it is the only one, else None."""
     if not isinstance(node, ast.Name) or node not in module.scopes:
         return None
     found = module.bindings(node.id, module.scopes[node])
@@ -117,7 +117,7 @@ def method_of(module: Module, node: ast.expr) -> ast.FunctionDef | ast.AsyncFunc
     return method if isinstance(method, (ast.FunctionDef, ast.AsyncFunctionDef)) else None
 
 
-# Objects that cannot be called, and whose methods return nothing that can.
+# Constructors of objects that cannot be called, with methods that return nothing callable.
 PLAIN_TYPES = frozenset(
     f"{module}.{name}"
     for module, names in {
@@ -157,12 +157,12 @@ PLAIN_TYPES = frozenset(
     }.items()
     for name in names.split()
 )
-# Methods of such objects that return something that was put in, which may be a function.
+# Methods of such objects that return a stored object, which may be a function.
 _HANDS_BACK = frozenset(
     {"get", "get_nowait", "pop", "popleft", "popitem", "result", "setdefault", "__getitem__"}
 )
 
 
 def method_gives_no_function(module: Module, node: ast.Attribute) -> bool:
-    """Return whether the result of the method cannot be called, by the type of its object."""
+    """Return whether the result of the method cannot be called, judged by its object's type."""
     return made_by(module, node.value) in PLAIN_TYPES and node.attr not in _HANDS_BACK
