@@ -1,11 +1,11 @@
 """Turn the `with` and `finally` of real code into defers, and check the result.
 
-The code means the same as before, so each finding is a false alarm, or a mistake of the code:
+The code does the same as before. So each finding is a false alarm, or a mistake in the real code:
 
     python -m tests.lint.converted PATH... [--write DIRECTORY]
 
-A `with`, or a `try` with nothing but a `finally`, at the very end of a function becomes `using`,
-`ausing` or `defer`; anywhere else it becomes a block of a `defer_scope`.
+A `with`, or a `try` that has only a `finally`, becomes `using`, `ausing` or `defer` at the very end
+of a function. Anywhere else it becomes a block of a `defer_scope`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ NAMES = ("defer", "defer_scope", "using", "ausing", "with_defers")
 
 
 class Converter(ast.NodeTransformer):
-    """Converts a module, and counts the statements that it has written."""
+    """A transformer that converts a module, and counts the statements that it writes."""
 
     def __init__(self):
         self.count = 0
@@ -48,7 +48,7 @@ class Converter(ast.NodeTransformer):
         return node
 
     def _tail(self, block, function):
-        """Convert the statements after which the function has nothing to do."""
+        """Convert the last statement of *block*, if the function ends after it."""
         last = block[-1]
         if isinstance(last, ast.If):
             last.body = self._tail(last.body, function)
@@ -183,7 +183,7 @@ def convert_files(paths):
                 if converted is not None:
                     compile(converted[0], str(path), "exec", dont_inherit=True)
             except (SyntaxError, ValueError, RecursionError):
-                continue  # no module, as some of the library's test data
+                continue  # no valid module, such as some test data of the standard library
         if converted is not None:
             yield path, *converted
 

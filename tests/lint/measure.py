@@ -2,9 +2,9 @@
 
     python -m tests.lint.measure [--misses] [DIRECTORY]
 
-A file of the corpus holds the snippets of a rule; two more hold mixed ones. A line ``=== wrong: mistake`` or ``=== right:
-what it does`` begins a snippet, and `#!` ends a line that has a mistake. A mistake is found if
-anything is reported on its line. Whatever is reported elsewhere is a false alarm.
+Each rule has a file of snippets in the corpus, and two more files have mixed ones. A snippet begins
+with a line ``=== wrong: mistake`` or ``=== right: purpose``, and `#!` ends a line with a mistake. A
+mistake is found if there is any problem on its line. A problem on another line is a false alarm.
 """
 
 import argparse
@@ -40,12 +40,12 @@ class Snippet(NamedTuple):
         return {number for number, line in enumerate(lines, 1) if line.endswith("#!")}
 
     def reported(self):
-        """Return the line and the rule of everything that is reported."""
+        """Return the line and the rule of each problem."""
         return {(problem.line, problem.code) for problem in check_source(IMPORTS + self.source)}
 
 
 class Score(NamedTuple):
-    """The numbers of a rule: mistakes, found ones, right snippets, and false alarms."""
+    """The numbers of a rule: mistakes, found mistakes, right snippets and false alarms."""
 
     mistakes: int
     found: int

@@ -1,6 +1,6 @@
-"""Check snippets: wrong ones, which mark the lines of their mistakes, and right ones.
+"""Check wrong and right snippets.
 
-In a wrong snippet `#!` stands at the end of each line on which the rule finds something.
+In a wrong snippet `#!` ends each line that has a problem.
 """
 
 import ast
@@ -25,7 +25,7 @@ def findings(source):
 
 
 def check_wrong(code, snippet):
-    """Assert that the rule finds something on the marked lines, and nothing else is found."""
+    """Assert that the rule finds a problem on each marked line, and that there is no other."""
     source = IMPORTS + snippet
     marked = [(n, code) for n, line in enumerate(source.splitlines(), 1) if line.endswith("#!")]
     assert marked
@@ -33,13 +33,13 @@ def check_wrong(code, snippet):
 
 
 def check_right(snippet):
-    """Assert that nothing is found in a snippet that compiles."""
+    """Assert that a snippet compiles and has no problem."""
     compile(snippet, "snippet", "exec", dont_inherit=True)
     assert findings(IMPORTS + snippet) == []
 
 
 def check_names(snippet):
-    """Assert that nothing is found if the names come from another library."""
+    """Assert that a snippet has no problem if its names come from another library."""
     snippet = re.sub(r"\bgodefer\b", "other", snippet)
     source = IMPORTS.replace("from godefer import *", NAMES) + snippet
     ast.parse(source)

@@ -146,7 +146,7 @@ async def g(file):
 
 @pytest.mark.parametrize("snippet", WRONG)
 def test_wrong(snippet):
-    """The rule finds the mistake, on its line, and no other rule finds anything else there."""
+    """The rule finds each mistake on its line, and no rule finds anything else."""
     check_wrong(CODE, snippet)
 
 
@@ -158,5 +158,5 @@ def test_right(snippet):
 
 @pytest.mark.parametrize("snippet", WRONG)
 def test_other_names(snippet):
-    """The rule leaves functions of other libraries alone that have the names of godefer's."""
+    """No rule fires on functions of another library that have the names of godefer's."""
     check_names(snippet)

@@ -21,7 +21,7 @@ def total(chosen):
 
 
 def test_the_corpus_is_large_enough():
-    """Each rule has wrong and right snippets, and there are 120 of each kind."""
+    """Each rule has wrong and right snippets, and there are at least 120 of each kind."""
     kinds = [snippet.kind for snippet in SNIPPETS]
     assert set(kinds) == {"wrong", "right"}
     assert kinds.count("wrong") >= 120
@@ -40,7 +40,7 @@ def test_every_snippet_is_python():
 
 @pytest.mark.parametrize("rule", sorted({snippet.rule for snippet in SNIPPETS}))
 def test_no_false_alarm(rule):
-    """Nothing is reported in a right snippet, nor beside the mistakes of a wrong one."""
+    """A right snippet has no problem, and a wrong one has none on other lines."""
     for snippet in SNIPPETS:
         if snippet.rule == rule:
             lines = {line for line, _ in snippet.reported()}
@@ -48,7 +48,7 @@ def test_no_false_alarm(rule):
 
 
 def test_recall():
-    """Nine of ten mistakes are found; docs/checker.md names each rule that finds fewer of its own."""
+    """95 of 100 mistakes are found. docs/checker.md names each rule that finds fewer than 90."""
     assert total(SNIPPETS).recall >= 0.95
     for rule in RULES:
         recall = total(snippet for snippet in SNIPPETS if snippet.rule == rule).recall
@@ -56,7 +56,7 @@ def test_recall():
 
 
 def test_the_numbers_in_the_page():
-    """docs/checker.md has the numbers that the command prints."""
+    """docs/checker.md has the numbers that `python -m tests.lint.measure` prints."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.lint.measure"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The places and the words of findings."""
+"""The places and the messages of problems."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def test_every_rule_has_its_file():
     ],
 )
 def test_what_a_gap_leaves(acquire, release, expected):
-    """GDF012 says what becomes of the thing: a file stays open, a lock locked, and a directory is left behind."""
+    """GDF012 tells that a file stays open, a lock locked, and a directory is left behind."""
     body = f"    {acquire}\n    work()\n    defer({release})\n"
     (problem,) = check_source(
         f"{IMPORTS}import shutil, tempfile\n@with_defers\ndef f(x=None):\n{body}"
@@ -38,7 +38,8 @@ def test_what_a_gap_leaves(acquire, release, expected):
         ("@defer\ndef f(): ...", "2:2 GDF002 @defer is used in no function; move it into one"),
         (
             "def g():\n    @godefer.errdefer\n    def f(): ...",
-            "3:6 GDF002 @godefer.errdefer is used in g, which is not decorated; put @with_defers on",
+            "3:6 GDF002 @godefer.errdefer is used in g, which is not decorated; "
+            "put @with_defers on",
         ),
         (
             "@with_defers\ndef g(x):\n    @defer(x)\n    def f(): ...",
@@ -51,7 +52,8 @@ def test_what_a_gap_leaves(acquire, release, expected):
             "or make f a `def` that runs what it awaits by asyncio.run()",
         ),
         (
-            "@with_defers\ndef g(xs):\n    for x in xs:\n        @defer\n        def f():\n            x.close()",
+            "@with_defers\ndef g(xs):\n    for x in xs:\n"
+            "        @defer\n        def f():\n            x.close()",
             "5:10 GDF004 f reads the loop variable `x` when the loop is over, "
             "so each call sees its last value; make it a parameter: def f(x=x)",
         ),
@@ -62,7 +64,7 @@ def test_what_a_gap_leaves(acquire, release, expected):
     ],
 )
 def test_the_place_and_the_words_for_a_decorator(body, expected):
-    """A mistake with `@defer` above a function is found at the decorator."""
+    """A problem with `@defer` above a function has the place of the decorator."""
     (problem,) = check_source(f"import godefer; from godefer import *\n{body}\n")
     found = f"{problem.line}:{problem.column} {problem.code} {problem.message}"
     assert found.startswith(expected)

@@ -1,4 +1,4 @@
-"""Suggestions run: each fix is applied to generated code, which is compiled, run and compared."""
+"""Suggestions work: the tests apply each fix to generated code, run the code, and compare."""
 
 import ast
 import asyncio
@@ -22,7 +22,7 @@ ALL = _files.Selection()
 
 
 class Recorder:
-    """Records the calls of its methods, and those of `note`."""
+    """An object that records the calls of its methods."""
 
     def __init__(self):
         self.log = []
@@ -40,7 +40,7 @@ class Recorder:
 
 
 def fixed(source, code):
-    """Return the source with all fixes applied; the rule must have found something in it."""
+    """Return the source with all fixes of the rule applied; there must be some."""
     found = [problem for problem in check_source(source) if problem.code == code]
     assert found, source
     assert all(problem.fix is not None for problem in found), source
@@ -77,7 +77,7 @@ def run(source, name="f", **names):
         **names,
     }
     with mock.patch.object(time, "process_time", clock):
-        # Named results need the source.
+        # Functions with named results are compiled from their source.
         linecache.cache["generated.py"] = (
             len(source),
             None,
@@ -92,7 +92,7 @@ def run(source, name="f", **names):
 
 
 def recorded(arguments):
-    """Return the arguments of a call with that text between its parentheses."""
+    """Return the evaluated arguments of a call with the source *arguments*."""
     recorder = Recorder()
     names = {
         "rec": recorder.note,
@@ -105,10 +105,13 @@ def recorded(arguments):
     return recorder.log[0]
 
 
-HEAD = "import asyncio, functools, threading, time\nfrom functools import partial\nfrom godefer import *\n"
+HEAD = (
+    "import asyncio, functools, threading, time\n"
+    "from functools import partial\nfrom godefer import *\n"
+)
 SIGNATURE = "obj, flag, x, pair"
 
-# Arguments of calls, with operators of every precedence.
+# Sources of arguments, with operators of every precedence.
 VALUES = st.sampled_from(
     [
         "1",
@@ -138,7 +141,7 @@ KEYWORDS = st.dictionaries(st.sampled_from(["key", "other", "sep"]), VALUES, max
 
 @st.composite
 def arguments(draw, stars=True):
-    """The text of some arguments, and of some keyword arguments."""
+    """Draw the sources of some positional arguments, and of some keyword arguments."""
     values = draw(st.lists(VALUES, max_size=3))
     if stars and draw(st.booleans()):
         values.insert(draw(st.integers(0, len(values))), "*pair")
@@ -152,7 +155,7 @@ def joined(*parts):
 @given(arguments(), arguments(), st.sampled_from(["defer", "okdefer", "gd.defer"]))
 @settings(deadline=None, max_examples=60)
 def test_called_not_passed(inner, outer, statement):
-    """(GDF001) The call is passed as a function and its arguments, and runs once, at exit."""
+    """(GDF001) The function and its arguments are passed, and called once, at exit."""
     keywords = {part.partition("=")[0] for part in inner[1]}
     outer = outer[0], [part for part in outer[1] if part.partition("=")[0] not in keywords]
     call = joined(*inner[0], *inner[1])
@@ -170,7 +173,10 @@ def test_called_not_passed(inner, outer, statement):
 def test_awaited_not_passed(inner):
     """(GDF001) `defer(await f())` becomes `defer(f)`."""
     call = joined(*inner[0], *inner[1])
-    source = f"{HEAD}@with_defers\nasync def f({SIGNATURE}):\n    defer(await obj.aclose({call}))\n    tick()\n"
+    source = (
+        f"{HEAD}@with_defers\nasync def f({SIGNATURE}):\n"
+        f"    defer(await obj.aclose({call}))\n    tick()\n"
+    )
     assert run(fixed(source, "GDF001")) == [(("body",), {}), recorded(call)]
 
 
@@ -200,7 +206,7 @@ ELAPSED = st.sampled_from(
 @given(CALLEES, ELAPSED, arguments(), st.booleans())
 @settings(deadline=None, max_examples=80)
 def test_evaluated_late(callee, elapsed, other, as_keyword):
-    """(GDF005) The argument is evaluated when the call runs, whatever the callee is."""
+    """(GDF005) The argument is evaluated when the call runs, for each form of callee."""
     code, value = elapsed
     own = [f"took={code}"] if as_keyword else [code]
     parts = [*other[0], *([] if as_keyword else own), *other[1], *(own if as_keyword else [])]
@@ -237,7 +243,7 @@ LAMBDAS = st.sampled_from(
 @given(LAMBDAS, st.sampled_from(["defer", "okdefer"]))
 @settings(deadline=None, max_examples=60)
 def test_loop_variables_are_passed(function, statement):
-    """(GDF004) Each turn's call gets that turn's variables, and the arguments as before."""
+    """(GDF004) The call of each turn gets the variables of its turn, and the same arguments."""
     code, given_arguments = function
     turns = [(1, 2), (3, 4), (5, 6)]
     source = (
@@ -258,7 +264,7 @@ def test_loop_variables_are_passed(function, statement):
 )
 @settings(deadline=None, max_examples=60)
 def test_async_functions_are_run(given_arguments, form, statement):
-    """(GDF006) The coroutine is made at exit, with the arguments that were given, and runs."""
+    """(GDF006) The coroutine is made at exit with the given arguments, and runs."""
     call = joined(*given_arguments[0], *given_arguments[1])
     deferred = {
         "plain": joined("aclose", call),
@@ -273,7 +279,7 @@ def test_async_functions_are_run(given_arguments, form, statement):
 
 
 def test_no_coroutine_is_made_that_never_runs():
-    """(GDF006) The suggestion for `errdefer` makes no coroutine if the function returns."""
+    """(GDF006) The fixed `errdefer` makes no coroutine if the function returns."""
     source = (
         f"{HEAD}async def aclose(n):\n    rec(n)\n"
         f"@with_defers\ndef f({SIGNATURE}):\n    errdefer(aclose, 3)\n    tick()\n"
@@ -310,22 +316,126 @@ def test_context_managers_are_entered(given_arguments):
 
 
 ONE_EACH = [
-    ("GDF007", "@with_defers\ndef f(**_):\n    okdefer(rec, 'after')\n    defer(recover)\n    tick()\n    int('x')\n    return 1\n"),
-    ("GDF008", "@with_defers\ndef f(**_):\n    lock.acquire()\n    defer(lock.acquire)\n    okdefer(lambda: rec('after'))\n    tick()\n"),
-    ("GDF011", "@with_defers\ndef f(**_):\n    tick()\n    done()\n"),
-    ("GDF014", '@with_defers(result="err")\ndef g():\n    """Doc."""\n    err = None\n    def handle():\n        err = recover()\n    defer(handle)\n    int("x")\ndef f(**_):\n    tick()\n    assert isinstance(g(), ValueError)\n    rec("after")\n'),
-    ("GDF018", "def deco(fn):\n    def inner(**kw):\n        return fn(**kw)\n    return inner\n@with_defers\n@deco\ndef f(**_):\n    defer(rec, 'after')\n    tick()\n"),
-    ("GDF021", "@with_defers\ndef f(**_):\n    mine = threading.Lock()\n    mine.acquire()\n    okdefer(rec, 'after')\n    defer(mine)\n    tick()\n"),
-    ("GDF022", "@with_defers\ndef f(obj, **_):\n    defer(lambda: partial(obj.close, 'after'))\n    tick()\n"),
-    ("GDF022", "@with_defers\ndef f(obj, **_):\n    defer(lambda name: lambda: obj.close(name), 'after')\n    tick()\n"),
-    ("GDF016", "@with_defers\nasync def f(**_):\n    tasks = {}\n    tasks[1] = asyncio.create_task(arec('after'))\n    defer(tasks.pop, 1)\n    tick()\n"),
-    ("GDF017", "def f(**_):\n    with defer_scope() as later:\n        later(rec, 'after')\n        tick()\n        later.detach()\n"),
-]  # fmt: skip
+    (
+        "GDF007",
+        """\
+@with_defers
+def f(**_):
+    okdefer(rec, 'after')
+    defer(recover)
+    tick()
+    int('x')
+    return 1
+""",
+    ),
+    (
+        "GDF008",
+        """\
+@with_defers
+def f(**_):
+    lock.acquire()
+    defer(lock.acquire)
+    okdefer(lambda: rec('after'))
+    tick()
+""",
+    ),
+    (
+        "GDF011",
+        """\
+@with_defers
+def f(**_):
+    tick()
+    done()
+""",
+    ),
+    (
+        "GDF014",
+        '''\
+@with_defers(result="err")
+def g():
+    """Doc."""
+    err = None
+    def handle():
+        err = recover()
+    defer(handle)
+    int("x")
+def f(**_):
+    tick()
+    assert isinstance(g(), ValueError)
+    rec("after")
+''',
+    ),
+    (
+        "GDF018",
+        """\
+def deco(fn):
+    def inner(**kw):
+        return fn(**kw)
+    return inner
+@with_defers
+@deco
+def f(**_):
+    defer(rec, 'after')
+    tick()
+""",
+    ),
+    (
+        "GDF021",
+        """\
+@with_defers
+def f(**_):
+    mine = threading.Lock()
+    mine.acquire()
+    okdefer(rec, 'after')
+    defer(mine)
+    tick()
+""",
+    ),
+    (
+        "GDF022",
+        """\
+@with_defers
+def f(obj, **_):
+    defer(lambda: partial(obj.close, 'after'))
+    tick()
+""",
+    ),
+    (
+        "GDF022",
+        """\
+@with_defers
+def f(obj, **_):
+    defer(lambda name: lambda: obj.close(name), 'after')
+    tick()
+""",
+    ),
+    (
+        "GDF016",
+        """\
+@with_defers
+async def f(**_):
+    tasks = {}
+    tasks[1] = asyncio.create_task(arec('after'))
+    defer(tasks.pop, 1)
+    tick()
+""",
+    ),
+    (
+        "GDF017",
+        """\
+def f(**_):
+    with defer_scope() as later:
+        later(rec, 'after')
+        tick()
+        later.detach()
+""",
+    ),
+]
 
 
 @pytest.mark.parametrize(("code", "body"), ONE_EACH)
 def test_other_fixes(code, body):
-    """The fixed function does its work, and then its clean-up."""
+    """The fixed function does its work, and then the clean-up."""
     source = fixed(HEAD + body, code)
     assert run(source, lock=threading.Lock()) == [(("body",), {}), (("after",), {})]
 
@@ -364,7 +474,7 @@ def wrong_snippets():
 
 @pytest.mark.parametrize(("code", "snippet"), list(wrong_snippets()))
 def test_fixes_compile_and_settle(code, snippet):
-    """Applied to every wrong snippet, the fixes compile, and are not found again."""
+    """Each fixed snippet compiles, and has no problem left that can be fixed."""
     source = IMPORTS + snippet
     before = [p for p in check_source(source) if p.fix is not None]
     result, count = _files.fix_source(source.encode(), "x.py", ALL, unsafe=True)
@@ -376,7 +486,7 @@ def test_fixes_compile_and_settle(code, snippet):
 
 @pytest.mark.parametrize(("code", "snippet"), list(wrong_snippets()))
 def test_quoted_code_is_code(code, snippet):
-    """The code after "write" in a message can be parsed as it is written."""
+    """The code after "write" in a message is valid Python."""
     for problem in check_source(IMPORTS + snippet):
         before, word, rest = problem.message.rpartition("; write ")
         if (
@@ -401,5 +511,5 @@ def parses(code):
 
 
 def test_the_tree_is_the_one_under_test():
-    """The checker and the library that runs the fixes are of the same tree."""
+    """The checker is from the same tree as the library that runs the fixed code."""
     assert Path(godefer.__file__).parent == Path(_files.__file__).parent.parent
