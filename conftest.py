@@ -1,10 +1,12 @@
-"""Every Python block of README.md and docs/, and every example in a docstring of godefer, is a test.
+"""Test every Python block of README.md and docs/, and every example in a docstring of godefer.
 
-A Python block in a Markdown file is executed; a block marked ``text`` right below it is what it must have printed, and
-a block marked ``pycon`` is a session at the prompt, checked line by line. The blocks of a file share their names, as they do for its
-reader, and run in an empty temporary directory, so what they do to files is done for real.
+A Python block in a Markdown file is executed. A block marked ``text`` right below it is its
+expected output. A block marked ``pycon`` is a session at the prompt, checked line by line. The
+blocks of a file share their names. They run in an empty temporary directory, so they can really
+write files.
 
-A page that needs more than the tests do (a PostgreSQL server, trio) is skipped, with a line that says what is missing, where that is not.
+Some pages need more than the tests do, such as a PostgreSQL server or trio. They are skipped where
+it is missing, and the reason names it.
 """
 
 from __future__ import annotations
@@ -74,7 +76,7 @@ class MarkdownBlocks:
 
 
 def execute(example: Example) -> str:
-    """Run a block; the result is what is wrong with its output."""
+    """Run a block; return the difference to its expected output, or "" if there is none."""
     __tracebackhide__ = True
     code, expected = example.parsed
     # The leading lines make tracebacks, and inspect, point into the Markdown file.
@@ -96,7 +98,7 @@ def enter_empty_directory(namespace: dict[str, Any]) -> None:
     directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="godefer-docs-"))
     stack.callback(os.chdir, Path.cwd())
     os.chdir(directory)
-    # Documentation shows what its reader would see who has set nothing.
+    # The pages show the output for a reader without environment variables of godefer.
     stack.callback(
         os.environ.update, {k: os.environ.pop(k) for k in ["GODEFER_OPEN_CODED"] if k in os.environ}
     )
@@ -108,7 +110,7 @@ def leave_directory(namespace: dict[str, Any]) -> None:
 
 
 class Docstrings(PythonDocStringDocument):
-    """The docstrings of a module. Each has names of its own: an example imports what it needs, as its reader would."""
+    """The docstrings of a module. Each has its own names, so an example needs its own imports."""
 
     def examples(self) -> Iterator[Example]:
         """Give the examples the namespace of their docstring."""
@@ -128,7 +130,7 @@ class Docstrings(PythonDocStringDocument):
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
-    """Start a PostgreSQL server for all tests; skip what needs it where it is not installed."""
+    """Start a PostgreSQL server for all tests; skip the tests that need it if it is missing."""
     pytest.importorskip("psycopg", reason="psycopg is not installed (the extra 'systems' has it)")
     try:
         server = Server()
@@ -140,7 +142,7 @@ def postgresql() -> Iterator[Server]:
 
 @pytest.fixture
 def postgresql_by_default(postgresql: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a client that is told nothing find the server; skip where psycopg's pool is not installed."""
+    """Let a client without an address find the server; skip if psycopg's pool is not installed."""
     pytest.importorskip(
         "psycopg_pool", reason="psycopg_pool is not installed (the extra 'systems' has it)"
     )
@@ -150,7 +152,7 @@ def postgresql_by_default(postgresql: Server, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def trio_and_anyio() -> None:
-    """Skip where they are not installed."""
+    """Skip if trio or anyio is not installed."""
     for name in ("trio", "anyio"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed (the extra 'systems' has it)")
@@ -158,7 +160,7 @@ def trio_and_anyio() -> None:
 
 @pytest.fixture
 def frameworks() -> None:
-    """Skip where one of them is not installed."""
+    """Skip if one of the frameworks is not installed."""
     for name in ("fastapi", "httpx2", "flask", "click", "tenacity"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed (the extra 'frameworks' has it)")
@@ -166,13 +168,13 @@ def frameworks() -> None:
 
 @pytest.fixture
 def cluster() -> None:
-    """Skip where it is not installed."""
+    """Skip if distributed is not installed."""
     pytest.importorskip(
         "distributed", reason="distributed is not installed (the extra 'cluster' has it)"
     )
 
 
-# What the blocks of a page need beyond the extra `test`.
+# The fixtures of pages with blocks that need more than the extra `test`.
 NEEDS = {
     "docs/cookbook/postgresql.md": ["postgresql_by_default"],
     "docs/cookbook/trio-and-anyio.md": ["trio_and_anyio"],
