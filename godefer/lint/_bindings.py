@@ -5,7 +5,7 @@ bindings of every scope. A name is resolved only if all of its bindings agree: i
 one place and assigned in another, it is unknown, and no rule reports it. Annotations are left out,
 since they may never be evaluated.
 
-The walk has its own stack, and no recursion: expressions may be nested deeper than Python recurses.
+The walk has its own stack, and does not recurse: expressions can be nested too deeply for that.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Binding(NamedTuple):
 
     Args:
         kind: ``import``, ``def``, ``class``, ``assign``, ``with``, ``for``, ``parameter``, or
-            ``other``: any other, such as `except … as name`, whose value is unknown.
+            ``other`` for any other, such as `except … as name`. Its value is unknown.
         node: The node that binds the name.
         value: The expression that is assigned or entered, if there is one.
         path: The dotted name that is imported, else "".

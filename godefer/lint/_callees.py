@@ -1,4 +1,4 @@
-"""The rules about the deferred function itself: GDF001, 021 and 022.
+"""The rules about the deferred function itself: GDF001, GDF021 and GDF022.
 
 They fire only where a mistake is certain, or where a method's name leaves no doubt.
 """

@@ -1,6 +1,6 @@
 """A module as the rules see it: statements of godefer, decorated functions and control flow.
 
-`Module` has the methods that several rules need. Their answers are certain, or "unknown".
+`Module` has the methods that several rules need. They give an answer only if it is certain.
 """
 
 from __future__ import annotations

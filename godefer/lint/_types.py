@@ -50,7 +50,7 @@ def only_binding(module: Module, node: ast.AST) -> Binding | None:
 
 
 def _unpacked(module: Module, binding: Binding) -> bool:
-    """Return whether the variable is one of several targets of an assignment."""
+    """Return whether the variable gets only a part of the assigned value."""
     return binding.kind in {"assign", "with"} and isinstance(
         module.parents.get(binding.node), (ast.Tuple, ast.List, ast.Starred)
     )
