@@ -155,7 +155,11 @@ def _tasks(options: argparse.Namespace) -> Iterator[tuple[str, Settings]]:
     known: dict[str, Settings] = {}
     seen: set[str] = set()
     for path in options.paths:
-        start = path if os.path.isdir(path) else os.path.dirname(path) or "."  # noqa: PTH112, PTH120
+        start = (
+            path
+            if os.path.isdir(path)  # noqa: PTH112
+            else os.path.dirname(path) or "."  # noqa: PTH120
+        )
         if start not in known:
             known[start] = _settings(options, start)
         settings = known[start]

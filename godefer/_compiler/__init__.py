@@ -1,15 +1,20 @@
 """The compiler of open-coded functions, imported only when a function must be compiled.
 
-The way of a `defer`, in the order of reading:
+A `defer` passes through these modules. Read them in this order:
 
-- `compile`: from a function to its open code; it calls the others, and keeps the outcome;
-- `source`: the verified source of a function, as an AST;
-- `sites`: the statements of godefer in it, and the deferred call of each;
-- `lower`: each site, and the rest of the function, into a shape;
-- `shapes`: the lowered code, as Python source with placeholders.
+- `compile`: turns the code of a function into its lowered code, with the help of the others;
+- `source`: finds the source of the function, and proves that it is the function's own;
+- `sites`: finds the statements of godefer in the source, and the deferred call of each;
+- `lower`: chooses a shape for each site, and puts the rest of the function into it;
+- `shapes`: the shapes, as Python source with placeholders.
 
-Read these two when you need them:
+Read the others when you need them:
 
 - `lists`: the shape *list*, for statements in loops;
-- `returns`: the `return` statements, rewritten for recoveries and named results.
+- `returns`: rewrites `return` statements for recoveries and named results;
+- `nodes`: builds copies of a shape, and single nodes;
+- `text`: reads the lines of a source;
+- `quiet`: compiles without warnings;
+- `rewritten`: functions that pytest, or another tool, has rewritten;
+- `tree`: walks over syntax trees.
 """

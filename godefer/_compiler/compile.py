@@ -1,8 +1,8 @@
-"""From a function to its lowered code: find its source, lower it and compile it.
+"""Compile a function to its lowered code: find its source, lower it and compile it.
 
-`with_defers` calls `compile_function` if the cache does not have the function (`godefer._cache`).
-It has the runtime's objects put into the code (`constants.fill`), and makes a function of that
-(`godefer._function`).
+`with_defers` calls `compile_function` if the function is not in the cache (`godefer._cache`). Then
+it replaces the marks in the lowered code by the runtime's objects (`constants.fill`), and builds a
+function with that code (`godefer._function`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ASYNC_GENERATOR = 0x200  # inspect.CO_ASYNC_GENERATOR
 def compile_function(
     code: CodeType, module_globals: dict[str, Any], resolved: ResolvedNames, result: Result = None
 ) -> tuple[Lowered | str, Attributes | None]:
-    """Compile a function once more, with its deferred calls at its exits.
+    """Compile a function again, with its deferred calls at its exits.
 
     Args:
         code: The function's code.
@@ -45,7 +45,7 @@ def compile_function(
 
     Returns:
         The lowered code, or the reason why there is none; and the dotted names that were looked
-        up. These are None if the outcome holds only as long as the source is missing.
+        up. Instead of the names, None means that the reason holds only while the source is missing.
     """
     if any(isinstance(const, str) and const in OBJECTS for const in code.co_consts):
         return "it holds a string that is one of the marks of lowered code", None
@@ -55,14 +55,14 @@ def compile_function(
         return str(outcome), None
     if isinstance(outcome, str):
         return outcome, attributes
-    # The flags of both: PyPy closes a generator that is dropped only if its code has a `yield`
-    # inside of a `try`, which lowering adds.
+    # Keep the flags of both codes. On PyPy, one of them says that a `yield` is inside of a `try`,
+    # and only then is a dropped generator closed. Lowering adds that `try`.
     lowered = outcome.code.replace(co_flags=outcome.code.co_flags | code.co_flags)
     return (lowered, outcome.plan, outcome.exits), attributes
 
 
 def lowered_text(fn: FunctionType, decision: Decision) -> str:
-    """Return the lowered source of the open-coded *fn*; or a comment, if its source is gone."""
+    """Return the lowered source of the open-coded *fn*, or a comment with the reason for none."""
     original = decision.original
     if original is None:
         return "# it was compiled in another process"
@@ -81,7 +81,7 @@ class _NoSource(str):
 
 
 class _LoweredCode:
-    """The lowered code of a function, with marks for the runtime's objects; and its source."""
+    """The lowered code of a function, with marks for the runtime's objects, and its text."""
 
     def __init__(self, code: CodeType, plan: Plan, exits: Exits, text: str) -> None:
         self.code = code
@@ -90,7 +90,7 @@ class _LoweredCode:
         self.text = text
 
 
-def _lower_code(  # noqa: PLR0913  # as many as it says
+def _lower_code(  # noqa: PLR0913  # all are needed
     code: CodeType,
     module_globals: dict[str, Any],
     resolved: ResolvedNames,
@@ -101,7 +101,8 @@ def _lower_code(  # noqa: PLR0913  # as many as it says
 ) -> _LoweredCode | str:
     """Return the lowered code of a function; or the reason why there is none."""
     reason = ""
-    # Nest fewer slots if the function's own blocks leave no room for more.
+    # If the function's own blocks leave no room for that many nested slots, try fewer. Each attempt
+    # needs a new AST, because `lower` changes it.
     for nesting in (NESTING, 6, 5, 4, 3, 2, 1):
         source = find_source(code, module_globals)
         if isinstance(source, str):
@@ -129,12 +130,12 @@ def _lower_code(  # noqa: PLR0913  # as many as it says
 
 
 def text_of(node: ast.AST) -> str:
-    """Return the text of lowered source, with the names of the marked objects."""
+    """Return lowered source as text, with ``@name`` for each marked object."""
     # Slow to import, and only `explain` needs them.
     import re  # noqa: PLC0415
     from ast import unparse  # noqa: PLC0415
 
-    marked = r"'(@\w+)' if True else None"  # `nodes.marked`
+    marked = r"'(@\w+)' if True else None"  # as by `nodes.marked`
     return re.sub(rf"\({marked}\)|{marked}", r"\1\2", unparse(node))
 
 
@@ -152,7 +153,7 @@ def _compile(source: Source, calls: set[Range]) -> tuple[CodeType, Exits]:
 
 
 def _exits_without_columns(source: Source, code: CodeType, calls: set[Range]) -> list[int]:
-    """Find the instructions of *calls* by compiling again, with the calls on lines of their own."""
+    """Find the instructions of *calls*: compile again, with the calls on lines of their own."""
     marked = [
         node
         for node in {id(node): node for node in tree.walk(source.node)}.values()
@@ -181,9 +182,9 @@ def _move(nodes: list[ast.expr], lines: int) -> None:
 def _is_handling(ops: bytes, place: int) -> bool:
     """Return whether the code is handling an exception at a place in its instructions.
 
-    The compiler copies a `finally` for each way out. The copy for an exception begins with
-    PUSH_EXC_INFO. The code of a handler is in one piece, up to the instruction that pops the
-    exception or raises it again.
+    The interpreter's compiler copies a `finally` for each way out of its `try`. The copy for an
+    exception begins with PUSH_EXC_INFO. The code of a handler is contiguous, and ends with the
+    instruction that pops the exception or raises it again.
     """
     begun = ops.rfind(_PUSH_EXC_INFO, 0, place)
     return begun >= 0 and all(ops.find(end, begun, place) < 0 for end in _ENDS_HANDLING)
@@ -200,10 +201,10 @@ def meanings_of(
     """Return the meanings of a function's names.
 
     Args:
-        code: Its code.
-        resolved: The names.
+        code: The function's code.
+        resolved: Its names (`resolve_names`).
         shift: The number to add to the lines of its nodes.
-        attributes: Filled with the dotted names that are looked up.
+        attributes: A dict, to which the dotted names that are looked up are added.
     """
     statements, modules = dict(resolved[0]), dict(resolved[1])
     seen = attributes if attributes is not None else {}
@@ -215,7 +216,7 @@ def meanings_of(
 
 
 def _keep_cells(node: Function, code: CodeType) -> None:
-    """Mention the closure variables, so that the function keeps the cells of unused ones."""
+    """Mention all closure variables, so that the function keeps the cells of unused ones, too."""
     kept: list[ast.stmt] = [
         ast.Expr(ast.Name(name, ast.Load(), **NOWHERE), **NOWHERE)
         for name in code.co_freevars

@@ -1,7 +1,7 @@
-"""The shape *list*: pending calls as linked tuples, drained at the exit (`shapes.LIST`).
+"""The shape *list*: pending calls as linked tuples, which the exit makes (`shapes.LIST`).
 
-`lower` puts a site into a list if its statement runs in a loop, since the calls cannot be counted,
-or if there is no room for one more nested block.
+`lower` uses it for a statement in a loop, which can defer any number of calls, and where there is
+no room for one more nested block.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ _WHEN = {
 
 
 class PendingList:
-    """The calls of some *sites*, in a list. A list with a single site keeps no site numbers.
+    """The pending calls of *sites*, in one list.
 
-    The normal exit ends at the position *entry*.
+    Each item has the number of its site, unless the list is for a single site. The loop that makes
+    the calls is followed by a `pass` at the position *entry*.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class PendingList:
             body: The statements.
             start: The position of the first one.
             recovered: The statements that leave the function after a recovery.
-            reraise: The statements that leave it by the exception being handled.
+            reraise: The statements that raise the handled exception again.
         """
         site = self.calls[0][0]
         names: dict[str, Any] = {"PENDING": self.pending, "HELD": self.held, "RECORD": self.record}
@@ -111,7 +112,7 @@ class PendingList:
         )
 
     def _drain(self, *, skipping: str) -> list[ast.stmt]:
-        """Return the loop that makes the calls, except those of the statement *skipping*."""
+        """Return the loop that makes the calls, except those of the statement named *skipping*."""
         at = nodes.NOWHERE
         if self.single:
             site, call = self.calls[0]
@@ -179,7 +180,7 @@ def _item(index: int, at: nodes.Position) -> ast.expr:
 
 
 def _describe(site: Site, call: DeferredCall | None) -> tuple[Any, ...]:
-    """Return the kind of exit that makes a call, its line, and the form of its arguments."""
+    """Return when a call is made, its line, and the form of its arguments (`list_record`)."""
     when = _WHEN[site.statement]
     if call is None:
         return when, site.line, 0, (), False

@@ -1,4 +1,4 @@
-"""Lowering: a function's AST in, the same AST with its deferred calls at its exits out.
+"""Lower a function: change its AST so that its deferred calls are made at its exits.
 
 Each site (`sites`) gets one of three shapes (`shapes`), by its place in the function.
 
@@ -12,10 +12,14 @@ The ``try`` is around the whole top-level statement, and a slot is None until th
 *List*: the statement is in a loop, or there are more statements than the interpreter's limit of
 nested blocks allows (`lists`).
 
-Rejected: one shape for inline and conditional (1.2 times the time of a return); lists for all (3
-times); an ``except`` and a ``finally`` for the first call, too (1.65 instead of 1.35 times the
-time of a hand-written exit by an exception); the ``finally`` alone for all calls: a recovery has
-to leave it by a ``break``, which copies the exits further out, twice at each level.
+Rejected:
+
+- One shape for both inline and conditional: a return takes 1.2 times as long.
+- Lists for all statements: a return takes 3 times as long.
+- An ``except`` and a ``finally`` for the first call, too: an exit by an exception takes 1.65 times
+  as long as by hand, instead of 1.35 times.
+- A ``finally`` alone for all calls: a recovery would have to leave it by a ``break``. That copies
+  the exits further out, twice at each level.
 """
 
 from __future__ import annotations
@@ -38,10 +42,12 @@ if TYPE_CHECKING:
     Range = tuple[int, int, int, int]  # first and last line, first and last column
 
 
-# Each `return` gets a copy of each statement's exit, about 100 bytes. Go stops at 15 copies.
+# The limit of copies: each `return` gets a copy of each statement's exit, about 100 bytes. Go's
+# limit is 15.
 COPIES = 2000
 
-NESTING = 8  # slots nested at most, as in Go; each takes two of the interpreter's twenty blocks
+# The limit of nested slots, as in Go. Each takes two of the interpreter's twenty nested blocks.
+NESTING = 8
 
 
 class Lowered:
@@ -63,18 +69,18 @@ def lower(
     result: Sequence[str] | str | None = None,
     nesting: int = NESTING,
 ) -> Lowered | str:
-    """Put the deferred calls of *node* at its exits; *node* itself is changed.
+    """Put the deferred calls of *node* at its exits, by changing *node* itself.
 
     Args:
         node: The function's definition.
         meanings: The meanings of its names.
-        asynchronous_generator: Whether it is one, in which ``return`` takes no value.
+        asynchronous_generator: Whether it is an async generator, whose ``return`` has no value.
         result: The named results: one name, or several.
-        nesting: The number of slots that may be nested before the others go into a list.
+        nesting: The number of slots that may be nested. Further calls go into a list.
 
     Returns:
-        The plan and the exits; or the reason why the function cannot be lowered. *node* is then
-        unchanged.
+        The plan and the exits; or the reason why the function cannot be lowered. In that case
+        *node* is unchanged.
     """
     head = 1 if tree.has_docstring(node) else 0
     named: Named | None = result if result is None or isinstance(result, str) else tuple(result)
@@ -104,15 +110,16 @@ def lower(
 
 
 class _Lowering:
-    """The lowering of one function, from its outermost region in.
+    """The lowering of one function, from its outermost region inwards.
 
     Args:
-        entry: The position of the line of the `def`. It ends the outermost region, so that the
-            interpreter's own code after that, which returns, has a line.
+        entry: The position of the `def`. The outermost region ends with code at this position:
+            the interpreter's implicit ``return`` takes the line of the code before it.
         asynchronous: Whether the function is async.
         nesting: The number of slots that may still be nested.
         keeps_value: Whether each `return` keeps its value in ``@value``.
-        catches: Whether the body can go on after an exception, which may hold this frame (D9).
+        catches: Whether the body can catch an exception and go on. The traceback may keep this
+            frame, so the slots are cleared at a return, too (D9).
     """
 
     def __init__(
@@ -129,8 +136,8 @@ class _Lowering:
         self.nesting = nesting
         self.keeps_value = keeps_value
         self.catches = catches
-        self.number = 0  # of the next slot or list
-        self.hidden: dict[str, None] = {}  # the hidden locals: a set, in order
+        self.number = 0  # the number of the next slot or list
+        self.hidden: dict[str, None] = {}  # the hidden locals: an ordered set
         # About the next region:
         self.outermost = True  # the guard is right around it
         self.ends = True  # no region further out has a `finally`
@@ -179,7 +186,8 @@ class _Lowering:
                 )
             unbind = nodes.unbind(self.hidden, at)
             region = shapes.GUARD.fill(at, BODY=region, UNBIND=unbind, SETTLE_FIRST=settle)
-        # The interpreter's own `return` has the line of the code before it, which may have none.
+        # The interpreter's implicit `return` takes the line of the code before it. That may have
+        # none.
         if falls_off:
             region = [*region, ast.Return(None, **at)]
         if self.breaks:
@@ -233,7 +241,7 @@ class _Lowering:
         return [*(s for slot in slots for s in nodes.clear([slot], at)), *body]
 
     def region(self, site: Site, start: nodes.Position | None = None) -> _Region:
-        """Return the region of a call: of a conditional one, if its statement has a *start*."""
+        """Return the region of a call. It is conditional if its statement's *start* is given."""
         call = DeferredCall(site, str(self.number))
         ends = self.ends and site.statement != "errdefer"
         region = _Region(self, call, start, outermost=self.outermost, ends=ends)
@@ -265,7 +273,8 @@ class _Lowering:
             ]
         inner = [*first, *self.block(rest)] or [ast.Pass(**nodes.NOWHERE)]
         suppressed: list[ast.stmt] = []
-        if self.hidden or self.keeps_value:  # the end is reached only if `with` has suppressed
+        # The code after the `with` is reached only if it has suppressed an exception.
+        if self.hidden or self.keeps_value:
             inner.append(ast.Return(None, **nodes.NOWHERE))
             suppressed = self.recovered(at)
         kind = ast.AsyncWith if site.statement == "ausing" else ast.With
@@ -326,9 +335,10 @@ class _Region:
         self.conditional = start is not None
         self.start = start or self.site.at
         self.ends = ends  # its `finally` is the last to run
-        # A `finally` with no `except` beside it cannot tell a recovery from a return.
+        # A caught exception may keep this frame. So the last exit of a return clears `@value`.
         self.forgets_value = ends and lowering.keeps_value and lowering.catches
         always = self.site.statement == "defer" and not lowering.asynchronous
+        # OUTERMOST_DEFER has no `except`, so its `finally` cannot tell a failure from a return.
         self.first = outermost and always and not self.forgets_value
         if self.conditional:
             self.site.shape = "conditional"
@@ -364,7 +374,9 @@ class _Region:
     def recovered(self) -> list[ast.stmt]:
         """Return the statements that leave the region after a recovery."""
         at = self.site.at
-        if self.ends:  # no call further out, nor a `finally` of its own, has to be made
+        # `@failing` stays set in the last region: then its own `finally` makes no call, and there
+        # is no `finally` further out.
+        if self.ends:
             return self.lowering.recovered(at, reset=False)
         made = (
             nodes.clear([self.slot], at)
@@ -409,16 +421,16 @@ def _line_of(node: Function) -> nodes.Position:
 
 
 def _start(statement: ast.stmt, sites: Sequence[Site]) -> nodes.Position:
-    """Return the position at which a statement begins: for a deferred function, its decorator."""
+    """Return the position of a statement's start: its decorator, if it is a deferred function."""
     if sites and sites[0].node is statement:
         return sites[0].at
-    while statement.lineno == -1:  # `shapes.OVERTAKEN` around it
+    while statement.lineno == -1:  # it is in `shapes.OVERTAKEN`
         statement = statement.body[0]  # type: ignore[attr-defined]
     return nodes.position(statement)
 
 
 def _rewrite(body: Statements, rewrite: Callable[[list[ast.stmt]], list[ast.stmt]]) -> Statements:
-    """Return *body* rewritten, statement by statement. The first new one keeps the sites."""
+    """Rewrite each statement of *body*. The first new statement of each keeps its sites."""
     rewritten: Statements = []
     for statement, sites in body:
         first, *others = rewrite([statement])
@@ -427,7 +439,7 @@ def _rewrite(body: Statements, rewrite: Callable[[list[ast.stmt]], list[ast.stmt
 
 
 def _replace(body: Iterable[ast.stmt], by_id: dict[int, list[ast.stmt]]) -> list[ast.stmt]:
-    """Return *body* with other statements in place of some, by the id of their nodes."""
+    """Return *body*, with each statement whose node's id is in *by_id* replaced."""
     replaced: list[ast.stmt] = []
     for statement in body:
         if id(statement) in by_id:

@@ -1,6 +1,7 @@
 """Build the nodes of lowered code: single ones, and copies of a shape (`Shape`).
 
-A shape is filled in many times. So each of its nodes becomes a function that builds a copy, once.
+A shape is filled in many times. So a shape's first use turns each of its nodes into a function that
+builds a copy of the node.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
 # No position, hence no line event: for code that calls nothing.
 NOWHERE: Position = {"lineno": -1, "col_offset": -1, "end_lineno": -1, "end_col_offset": -1}
 
-# The helpers with an asynchronous twin.
+# The helpers that have an asynchronous twin, named with an ``a`` before the name.
 _TWINS = {"deferreturn", "gopanic", "run_remaining", "enter"}
 _LOAD, _STORE, _DEL = ast.Load(), ast.Store(), ast.Del()
 
 
 class Shape:
-    """The source of some statements, parsed when it is needed first.
+    """The source of some statements, parsed at its first use.
 
-    The tests of a *traced* one have a line, too.
+    In a *traced* shape, comparisons with a constant have a line, too.
     """
 
     def __init__(self, text: str, *, traced: bool = False) -> None:
@@ -109,7 +110,7 @@ def _whole(node: Any, traced: bool) -> _Build[Any]:  # noqa: FBT001
 
 
 def _await(node: ast.Await, traced: bool) -> _Build[Any]:  # noqa: FBT001
-    """Return the function that builds an `await`; in a synchronous function, a call."""
+    """Return the function that builds an `await`, or just its call in a synchronous function."""
     call: Any = node.value
     synchronous = asynchronous_call = _node(call, traced)
     if call.func.id in _TWINS:
@@ -126,10 +127,14 @@ def _await(node: ast.Await, traced: bool) -> _Build[Any]:  # noqa: FBT001
 
 
 def _name(name: str, context: ast.expr_context) -> _Build[ast.expr]:
-    """Return the function that builds what a name in a shape stands for."""
+    """Return the function that builds the node for a name in a shape (`shapes`)."""
     if name.isupper():
 
-        def build(at: Position, parts: dict[str, Any], asynchronous: bool) -> ast.expr:  # noqa: ARG001, FBT001
+        def build(
+            at: Position,
+            parts: dict[str, Any],
+            asynchronous: bool,  # noqa: ARG001, FBT001
+        ) -> ast.expr:
             part: ast.expr | str = parts[name]
             return ast.Name(part, context, **at) if isinstance(part, str) else part
 
@@ -141,13 +146,18 @@ def _name(name: str, context: ast.expr_context) -> _Build[ast.expr]:
 
 
 def marked(mark: str, at: Position) -> ast.expr:
-    """Return the expression for an object of the runtime, which `constants.fill` puts there.
+    """Return the expression for an object of the runtime: *mark*, for `constants.fill` to replace.
 
-    The compiler warns if a literal is called or compared by `is`. It does not warn of a condition,
-    and drops that.
+    The interpreter's compiler warns if a literal is called, or compared by `is`. So the mark is in
+    ``mark if True else None``: the compiler does not warn about that, and drops the condition.
     """
     never = ast.Constant(None, **at)
-    return ast.IfExp(ast.Constant(True, **at), ast.Constant(mark, **at), never, **at)  # noqa: FBT003
+    return ast.IfExp(
+        ast.Constant(True, **at),  # noqa: FBT003
+        ast.Constant(mark, **at),
+        never,
+        **at,
+    )
 
 
 _SILENT = {ast.Try, ast.Pass}

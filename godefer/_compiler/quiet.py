@@ -1,16 +1,17 @@
 """Compile without warnings: the user's own compilation of the source has shown them all.
 
-The interpreter asks the filters of `warnings` about each SyntaxWarning, and its list is the only
-thing that can stop one. So a filter for this file is put first in that list while `compile` runs,
-and taken out again. No warning of another file is lost, and no registry of warnings that were
-shown is reset. (If another thread enters `catch_warnings` at that moment, its copy of the list has
-the filter until it leaves.)
+Only the list of filters in `warnings` can suppress a SyntaxWarning. So a filter for this file is
+put first in that list while `compile` runs, and removed afterwards. The warnings of other files are
+not lost, and the registries of shown warnings are not reset. (If another thread enters
+`catch_warnings` meanwhile, its copy of the list has the filter until that thread leaves the block.)
 
-Rejected: `warnings.catch_warnings`. It replaces the list, which another thread may have saved or
-changed meanwhile, and which the interpreter goes on using when it shuts down. It also counts as a
-change of the filters, so that a warning that is shown once for each location is shown again.
-Rejected, too: a filter whose pattern tests the thread. Its `match` is Python code; another thread
-can change the list meanwhile, and a filter would be skipped.
+Rejected:
+
+- `warnings.catch_warnings` replaces the list. Another thread may have saved the old list or may
+  change it, and the interpreter still uses the old list when it shuts down. It also counts as a
+  change of the filters: a warning that is shown once for each location is then shown again.
+- A filter whose pattern tests the thread. Its `match` would be Python code, so another thread could
+  change the list meanwhile, and a filter would be skipped.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ _release_lock = getattr(_warnings, "_release_lock", _no_lock)
 
 
 class Quiet:
-    """A context in which nobody is warned of the source *filename*."""
+    """A context manager that suppresses the warnings about the source *filename*."""
 
     def __init__(self, filename: str) -> None:
         self._filters = _filters()
-        # The interpreter asks for ``match(module)``, where the module is the file without its
-        # suffix. This pattern runs no Python code. (3.15 compares no plain string with a file.)
+        # The interpreter calls the pattern's ``match(module)``, where the module is the file
+        # without its suffix. `str.startswith` runs no Python code. (On 3.15 a plain string matches
+        # no file.)
         pattern = SimpleNamespace(match=filename.removesuffix(".py").startswith)
         self._filter = ("ignore", None, Warning, pattern, 0)
 
@@ -59,14 +61,14 @@ class Quiet:
         try:
             _acquire_lock()
             self._filters.remove(self._filter)
-        except ValueError:  # another thread, or a finalizer, has cleared them
+        except ValueError:  # another thread, or a finalizer, has removed it
             pass
         finally:
             _release_lock()
 
 
 def compile_quietly(source: Any, filename: str, flags: int) -> Any:
-    """Return ``compile(source, filename, "exec", flags)``, without warnings and not inheriting.
+    """Return the compiled *source*, without warnings and without this module's `__future__` flags.
 
     Raises:
         SyntaxError: It does not compile.
@@ -77,17 +79,17 @@ def compile_quietly(source: Any, filename: str, flags: int) -> Any:
         with quiet:
             try:
                 return compile(source, filename, "exec", flags, dont_inherit=True)
-            except SyntaxError:  # it may be a warning that another thread has made an error
+            except SyntaxError:  # perhaps a warning: another thread's filter makes it an error
                 if last or quiet.comes_first():
                     raise
-            except SystemError:  # of two threads that parse at once, in 3.11 (gh-106905)
+            except SystemError:  # two threads parsed at the same time, on 3.11 (gh-106905)
                 if last:
                     raise
     return None
 
 
 def _filters() -> list[Any]:
-    """Return the list of filters that counts here: that of the context, since 3.14."""
+    """Return the list of filters in use: since 3.14, the one of the current context."""
     warnings: Any = sys.modules.get("warnings")
     if warnings is None:
         found: list[Any] = _warnings.filters

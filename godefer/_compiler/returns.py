@@ -1,7 +1,8 @@
 """The body of a lowered function and its `return` statements.
 
-Recoveries return the value of an overtaken `return` (P4), and named results are returned after the
-last call (N). So `lower` rewrites the `return` statements before it puts the body into shapes.
+After a recovery, a function returns the value that a `return` has evaluated before (P4). Named
+results are returned after the last call (N). So `lower` rewrites the `return` statements before it
+puts the body into shapes.
 """
 
 from __future__ import annotations
@@ -60,13 +61,13 @@ def own_returns(body: Iterable[ast.stmt]) -> list[ast.Return]:
 
 
 def catches(body: Iterable[ast.stmt]) -> bool:
-    """Return whether *body* can go on after an exception: it has a `try` or a `with`."""
+    """Return whether *body* has a `try` or a `with`, so that it can go on after an exception."""
     catching = (ast.Try, ast.TryStar, ast.With, ast.AsyncWith)
     return any(isinstance(node, catching) for node in own_statements(body))
 
 
 def recovery_can_return(body: Iterable[ast.stmt], sites: Sequence[Site]) -> bool:
-    """Return whether a call can recover an exception that follows a `return` (P4)."""
+    """Return whether a call can recover an exception raised after a `return` was evaluated (P4)."""
     calls = len(sites) + sum(site.in_loop for site in sites)
     return calls > 1 and any(own_returns(body))
 
@@ -87,15 +88,18 @@ def check_named(body: Iterable[ast.stmt], result: Named, shift: int) -> None:
 def keep_value(body: Iterable[ast.stmt], *, leaving: bool = False) -> list[ast.stmt]:
     """Let each ``return x`` assign ``@value``, which a recovery returns.
 
-    A `return` is overtaken if the exit of a `with` or a `finally` around it raises, or by a
-    `break` or `continue` in that `finally` (*leaving*). It has not happened then, so the value is
-    None again.
+    A `return` does not happen if the exit of a `with` or a `finally` around it raises. Nor does it
+    if that `finally` has a `break` or `continue`. Then ``@value`` is set to None again.
+
+    Args:
+        body: The statements.
+        leaving: Whether they are in a `finally`.
     """
     kept: list[ast.stmt] = []
     for node in body:
         at = nodes.position(node)
         if isinstance(node, ast.Return):
-            # A constant needs no `@value` to be returned, but a recovery returns `@value`.
+            # `return` itself does not need `@value` for a constant, but a recovery does.
             value = node.value or nodes.none(at)
             again = value if isinstance(value, ast.Constant) else nodes.load("@value", at)
             kept += [nodes.assign("@value", value, at), ast.Return(again, **at)]
@@ -115,7 +119,7 @@ def keep_value(body: Iterable[ast.stmt], *, leaving: bool = False) -> list[ast.s
 
 
 def assign_named(body: Iterable[ast.stmt], result: Named, *, pending: bool) -> list[ast.stmt]:
-    """Let each ``return x`` assign the named results, and return them if no call is *pending*."""
+    """Let each ``return x`` assign the named results. If no call is *pending*, it returns them."""
     assigned: list[ast.stmt] = []
     for node in body:
         if isinstance(node, ast.Return):

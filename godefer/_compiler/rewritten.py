@@ -1,9 +1,10 @@
 """Modules whose source another tool has rewritten before it was compiled (R6).
 
-pytest rewrites `assert` statements. Its rewriting is applied to the source of a function, too, so
-that the proof compares like with like, and what is lowered has pytest's introspection. Nothing of
-pytest is imported: a module that it has rewritten has imported it. Of other tools, and of those
-that keep no source, only the name is found, for the reason that `explain` gives.
+pytest rewrites `assert` statements. godefer applies the same rewriting to the source of a function.
+Then the source can be compared with the function's code, and the lowered code has pytest's
+introspection, too. pytest need not be imported: a module that it has rewritten has imported it.
+
+Other tools are only named, in the reason that `explain` gives.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ def rewrite_assertions(definition: ast.stmt, filename: str, lines: list[str]) ->
     Args:
         definition: The function, in the scopes around it. It has the lines of the file.
         filename: The file.
-        lines: All lines of the file. pytest shows them in a hook of its plugins.
+        lines: All lines of the file. pytest gives the text of assertions to a hook of its plugins.
     """
     pytest: Any = sys.modules[_PYTEST]
     finders: list[Any] = sys.meta_path
     hooks = (hook for hook in finders if isinstance(hook, pytest.AssertionRewritingHook))
     config = next((hook.config for hook in hooks), None)
-    with Quiet(filename):  # of an assertion that is always true
+    with Quiet(filename):  # pytest warns of an assertion that is always true
         module = ast.Module([definition], [])
         pytest.rewrite_asserts(module, "".join(lines).encode(), filename, config)
 
@@ -61,7 +62,7 @@ _KEEP_NO_SOURCE = {"<timed exec>": "IPython's %%time", "<magic-timeit>": "IPytho
 
 
 def missing_source(filename: str) -> str:
-    """Return the reason for a source that is not there."""
+    """Return the reason that names a file whose source is missing."""
     tool = _KEEP_NO_SOURCE.get(filename)
     kept = f": {tool} keeps none" if tool else ""
     return f"the source of {filename} is not available{kept}"

@@ -3,16 +3,16 @@
 A shape is the source text of some statements that `lower` adds to a function. It is parsed once,
 and filled in for each site:
 
-- ``CAPITALS`` are placeholders: for statements, where they are a statement of their own, else for
-  an expression or a name;
-- ``_name`` is a hidden local, ``@name`` in the lowered code, which no source can write;
-- any other name is an object of the runtime, a constant of the code (`constants.OBJECTS`);
-- ``await`` is for async functions: a synchronous function has the helper without its ``a``, and
-  no ``await``.
+- ``CAPITALS`` are placeholders. One that is a statement of its own is for statements; any other
+  one is for an expression or a name.
+- ``_name`` is a hidden local, ``@name`` in the lowered code. No source can have that name.
+- Any other name is an object of the runtime, a constant of the code (`constants.OBJECTS`).
+- ``await helper()`` stays in asynchronous code, with the helper's asynchronous twin if it has one
+  (`nodes`). In synchronous code it is ``helper()``.
 
 The added code has the line of its `defer` statement, so that a frame has a line at every moment
-(P6). Only ``try``, ``pass`` and a comparison with a constant have none: they call nothing, so no
-frame stops there, and a tracer would show their line although the code below them does not run.
+(P6). Only ``try``, ``pass`` and a comparison with a constant have no line. They call nothing, so no
+traceback needs one; and a tracer would show it although the code below them does not run.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ SLOT = _callee if _callee is not None else none
 _callee = None
 """)
 
-# The call at an exit (D6). Nearly every call returns None. The tests before `drop` call nothing
-# written in Python, so a debugger has nothing to step into.
+# The call at an exit (D6). Nearly every call returns None. The tests before `drop` call no Python
+# code, so a debugger does not step into them.
 MAKE = Shape("""\
 if (_returned := CALL) is not None:
     if (
@@ -55,11 +55,11 @@ TO_AWAIT = Shape("""\
 ) and awaits(_returned, CALLEE, ARGUMENTS)
 """)
 
-# TO_AWAIT with a short cut for a coroutine function as callee: see `DeferredCall.to_await`.
+# TO_AWAIT with a shortcut for a callee that is a coroutine function (`DeferredCall._to_await`).
 FROM_FUNCTION = Shape("type(_returned) is coroutine and type(CALLEE) is function or TO_AWAIT")
 FROM_METHOD = Shape("type(_returned) is coroutine and type(CALLEE) is method or TO_AWAIT")
 
-# The calls of a list need no such `except`: after an exception the runtime makes them.
+# A list has no such `except`: after an exception, the runtime makes its calls.
 EXIT = Shape("""\
 try:
     MAKE
@@ -68,7 +68,7 @@ except:
     raise
 """)
 
-# The `pass` has no line, nor has the code that the interpreter adds to the end of a `finally`.
+# The `pass` has no line. So the code that the interpreter adds to the end of a `finally` has none.
 IF_PENDING = Shape("""\
 if SLOT is not None:
     EXIT
@@ -86,8 +86,8 @@ finally:
     EXIT
 """)
 
-# A further call. `_failing` keeps the `finally` from making it again. A recovery resets that, so
-# that the calls further out are made as on a normal return (P4).
+# A further call. `_failing` keeps the `finally` from making it again. A recovery resets `_failing`,
+# so that the calls further out are made as on a normal return (P4).
 DEFER = Shape("""\
 try:
     REST
@@ -125,15 +125,15 @@ finally:
 FAILING = Shape("_failing = True")
 
 # In a coroutine resumed by throw(), sys.exception() does not show the exception that its caller
-# is handling (python/cpython#108668), so `recover` finds it here. An interrupt of `exception`
-# leaves None, and then the `finally` makes the call.
+# is handling (python/cpython#108668). So `recover` finds that exception here. If an interrupt comes
+# before the second assignment, `_failing` is None, and the `finally` makes the call.
 ASYNC_FAILING = Shape("""\
 _failing = None
 _failing = exception()
 """)
 
-# After a call that was made because of an exception. If it has recovered an exception that had
-# aborted an exit, the exit goes on (P3).
+# After a call that was made because of an exception: test whether the call has recovered it. If the
+# exception had replaced an exit, such as SystemExit, that exit goes on (P3).
 SETTLE = Shape("""\
 if recoveries.pending:
     _recovered = take(getframe(), None)
@@ -144,10 +144,10 @@ if recoveries.pending:
         raise_again(exit_going_on(_recovered))
 """)
 
-# After a recovery, the call of the `finally` is a no-op.
+# After a recovery: the call has been made, so the `finally` calls a no-op instead.
 DONE = Shape("SLOT = noop")
 
-# Leave as a `return` does: the calls further out are made on the way to the end of GUARD.
+# Leave the loop of LEAVING. As on a `return`, the calls further out are made on the way.
 RECOVERED = Shape("""\
 _failing = None
 break
@@ -156,8 +156,7 @@ break
 # The whole function
 # ==================
 
-# Around all regions: a function that has failed or recovered leaves no hidden local bound (P6,
-# D9).
+# Around all regions: a function that has failed or recovered leaves no hidden local bound (P6, D9).
 GUARD = Shape("""\
 try:
     BODY
@@ -167,8 +166,8 @@ except:
     raise
 """)
 
-# OUTERMOST_DEFER leaves its recovery to GUARD, and so does a further call that an interrupt has
-# kept from its own SETTLE.
+# GUARD looks for a recovery by the call of OUTERMOST_DEFER, which has no SETTLE of its own. It also
+# finds the recovery by a further call if an interrupt came before the SETTLE of that call.
 SETTLE_FIRST = Shape("""\
 try:
     SETTLE
@@ -179,13 +178,13 @@ finally:
     UNBIND_LATE
 """)
 
-# A recovery further in leaves by a `break`, so that the hidden locals are unbound on that way, too.
+# A recovery further in leaves by a `break`. The code after the loop unbinds the hidden locals then.
 LEAVING = Shape("""\
 while True:
     GUARD
 """)
 
-# It returns the value that a `return` had evaluated (P4).
+# After a recovery: return the value that a `return` has evaluated (P4).
 GIVE = Shape("""\
 try:
     return _value
@@ -220,9 +219,9 @@ except:
 # Lists: calls in loops, or more of them than blocks can be nested
 # ================================================================
 
-# Pending calls are linked tuples, drained at the exit. After an exception the runtime's own loops
-# make the calls that are left, from a record. HELD hides them from the `finally`. The outermost
-# `try` is for an interrupt that comes while calls are left.
+# Pending calls are linked tuples. On a normal exit, DRAIN makes them. After an exception, HELD
+# hides the calls that are left from the `finally`. UNWIND puts them on a record, and the loops of
+# the runtime make them. The outermost `try` is for an interrupt that comes while calls are left.
 LIST = Shape("""\
 START
 try:
@@ -251,7 +250,7 @@ except:
     RERAISE
 """)
 
-# Near the end of the stack there may be no record. Then the calls are made from here.
+# If the stack is nearly exhausted, `list_record` raises. Then the function makes the calls itself.
 UNWIND = Shape(
     """\
 try:
@@ -280,8 +279,8 @@ raise_again(let_go(RECORD))
     traced=True,
 )
 
-# The loops of UNWIND, which end with a recovery. An async function awaits them itself, so that it
-# can be resumed if a call waits although the function was closed.
+# The loops of UNWIND. They end when no call is left, or with a recovery. An async function awaits
+# them itself and ignores GeneratorExit: a call may wait although the function is being closed.
 PANIC = Shape("unwind(RECORD, handling=True)")
 ASYNC_PANIC = Shape(
     """\
@@ -294,7 +293,7 @@ while RECORD.link is not None and RECORD.error is not None:
     traced=True,
 )
 
-# The calls that are left after a recovery.
+# After a recovery: make the calls that are left.
 FINISH = Shape("""\
 LOOPS
 raise_again(let_go(RECORD))
@@ -330,11 +329,14 @@ if RECORD is not None:
         RECORD = None
 """)
 
-# ``while PENDING is not None: TAKE``, but the line of each turn begins with the call, so that a
-# tracer that raises there stops only one call. An interrupt must not leave the loop unseen by the
-# `try` around it. The interpreter looks for signals at the jump backwards. For a condition, 3.13
-# and 3.14 put that jump outside of every `try`; that of `continue` is inside. On 3.11 and 3.12 the
-# instruction before the loop counts, so there is one that belongs to it.
+# Equivalent to ``while PENDING is not None: TAKE``, which was rejected for two reasons:
+#
+# - A tracer may raise at a line. Here each turn of the loop has no line before that of its call, so
+#   the exception stops only that call.
+# - The `try` around the loop must catch each interrupt. The interpreter handles signals at a
+#   backward jump. On 3.13 and 3.14, the jump of a loop's condition is outside of every `try`, but
+#   the one of `continue` is inside. On 3.11 and 3.12, the instruction before the loop must be
+#   inside of the `try`, too: that is ``_taken = None``.
 DRAIN = Shape("""\
 if PENDING is not None:
     _taken = None

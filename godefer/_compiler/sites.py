@@ -1,13 +1,17 @@
 """The sites in a function: the statements of godefer in its own scope, and their calls.
 
-A site is a statement of its own: ``defer(…)``, ``errdefer(…)``, ``okdefer(…)``, ``using(…)`` and
-``await ausing(…)``, the last two with or without a target, or a function below ``@defer``. If a
-name of godefer is used in another way (as a value, in a comprehension, in an expression), the
-function runs the runtime way. Nested functions, lambdas, generator expressions and classes are
-scopes of their own: a `defer` in them is not this function's (D3).
+A site is one of these statements:
 
-`lower` puts each site into a shape, with the parts that `DeferredCall` makes of it. Nothing is
-looked up here: `Meanings` has the meaning of each name.
+- ``defer(…)``, ``errdefer(…)`` or ``okdefer(…)``;
+- ``using(…)`` or ``await ausing(…)``, with or without the assignment of its value;
+- a function below ``@defer``, ``@errdefer`` or ``@okdefer`` (D12).
+
+If a name of godefer is used in another way (as a value, in a comprehension, in an expression), the
+function runs the runtime way. Nested functions, lambdas, generator expressions and classes are
+scopes of their own: a `defer` in them does not belong to this function (D3).
+
+`lower` puts each site into a shape, with the parts that `DeferredCall` makes of it. This module
+looks up no names: `Meanings` has the meaning of each name.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     Function = ast.FunctionDef | ast.AsyncFunctionDef
     Statements = list[tuple[ast.stmt, list["Site"]]]  # each with the sites in it
 
-# With the number of arguments that keeps them from reading the frame.
+# The functions that read the caller's frame, unless they have that many arguments.
 _FRAME_READERS = {"locals": 1, "vars": 1, "dir": 1, "eval": 2, "exec": 2}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.ClassDef)
@@ -42,9 +46,9 @@ class Meanings:
     """The meanings of a function's global, builtin and closure names.
 
     Args:
-        statements: The names that mean a statement of godefer, and its own name.
-        outer: All such names, some of which may mean a module.
-        attribute: Return the statement at ``("module", "attribute", …)``, or None.
+        statements: The names that mean a statement of godefer, each with the statement.
+        outer: All global, builtin and closure names. Some of them may mean a module.
+        attribute: A function from ``("module", "attribute", …)`` to the statement, or None.
         shift: The number to add to the lines of the nodes.
     """
 
@@ -86,8 +90,8 @@ class Site:
         statement: The name of the statement.
         node: Its node.
         head: The expression that means ``defer``, in a call or as a decorator.
-        line: Its line.
-        in_loop: Whether it is inside of a loop.
+        line: The line of *head* in the file.
+        in_loop: Whether the statement is inside of a loop.
     """
 
     def __init__(
@@ -101,8 +105,8 @@ class Site:
         self.enters = statement.endswith("using")
         self.positional: list[ast.expr] = []
         self.keywords: list[ast.keyword] = []
-        # The positions of the call at an exit, which no other instruction has (`Decision.exits`),
-        # and of the code around it.
+        # `call_at` is the position of the call at an exit. No other instruction has that position,
+        # so it identifies the call (`Decision.exits`). `at` is for the code around the call.
         self.call_at = nodes.position(head)
         self.at = nodes.position(head)
         if isinstance(node, _FUNCTIONS):
@@ -123,7 +127,7 @@ class Site:
         return {**nodes.position(last), **start}
 
     def store(self, stmts: list[ast.stmt]) -> list[ast.stmt]:
-        """Return *stmts*; for a deferred function, between its definition and ``name = None``."""
+        """Return *stmts*, for a deferred function between its definition and ``name = None``."""
         node = self.node
         if not isinstance(node, _FUNCTIONS):
             return stmts
@@ -143,7 +147,7 @@ class Site:
 class DeferredCall:
     """The deferred call of a site: its capture at the statement, and the call at an exit.
 
-    The suffix *number* tells its hidden locals from those of other calls.
+    The names of its hidden locals contain *number*, so that they differ from those of other calls.
     """
 
     def __init__(self, site: Site, number: str) -> None:
@@ -158,7 +162,7 @@ class DeferredCall:
             self.values = [nodes.pack(site.positional, site.arguments_at), self._mapping()]
         else:
             self.values = [*site.positional, *(keyword.value for keyword in site.keywords)]
-        self.slot = f"@callee{number}"  # of the callee
+        self.slot = f"@callee{number}"  # the callee's slot
         self.argument_slots = [f"@argument{number}_{i}" for i in range(len(self.values))]
 
     def _mapping(self) -> ast.expr:
@@ -170,7 +174,7 @@ class DeferredCall:
 
     @property
     def filled_slots(self) -> list[str]:
-        """The slots of the arguments that are not constants, which need none."""
+        """The slots of the arguments that have one: constants need none."""
         pairs = zip(self.argument_slots, self.values, strict=True)
         return [slot for slot, value in pairs if not isinstance(value, ast.Constant)]
 
@@ -219,16 +223,17 @@ class DeferredCall:
     def _to_await(self, tested: dict[str, Any]) -> ast.expr:
         """Return the test whether a result is to be awaited.
 
-        To be certain that a coroutine is the callee's own, and not from a container, takes 110 ns,
-        a third of the whole call. So a short cut goes by the words of the statement. It is wrong
-        only if a container's method, written in Python, is called by another name and hands back
-        a coroutine object that was stored in it.
+        A coroutine that a container's method hands back is not awaited (D6). To be sure that a
+        coroutine is the callee's own takes 110 ns, a third of the whole call. So there is a
+        shortcut, chosen by the callee's expression in the statement. It is wrong only if a
+        container's method, written in Python, is called by another name, and hands back a coroutine
+        object that was stored in the container.
         """
         callee, short_cuts = self.site.callee, [shapes.FROM_FUNCTION]
         if isinstance(callee, ast.Attribute):
             named = callee.attr in HAND_BACK
             short_cuts = [] if named else [shapes.FROM_FUNCTION, shapes.FROM_METHOD]
-        if sys.implementation.name == "pypy":  # whose built-in functions are of the same types
+        if sys.implementation.name == "pypy":  # built-in functions have the same types there
             short_cuts = []
         test: Any = shapes.TO_AWAIT.fill(self.site.at, **tested)[0]
         for shape in short_cuts:
@@ -236,7 +241,7 @@ class DeferredCall:
         return test.value  # type: ignore[no-any-return]
 
     def _first(self, arguments: Sequence[ast.expr]) -> ast.expr:
-        """Return a tuple of the first positional argument, or of all if there are stars."""
+        """Return a tuple with the first positional argument, or with all if there are stars."""
         if self.starred:
             return arguments[0]
         return nodes.pack(arguments[: min(self.positionals, 1)], self.site.at)
@@ -270,7 +275,7 @@ def find_sites(body: Iterable[ast.stmt], meanings: Meanings) -> Statements:
 def find_uses(body: Iterable[ast.stmt], meanings: Meanings) -> list[tuple[int, str]]:
     """Return the line and the name of each statement of godefer in *body*, for `explain`.
 
-    They need not be sites: the function is not lowered.
+    The function runs the runtime way, so they need not be sites.
     """
     found: list[tuple[int, str]] = []
     stack: list[ast.AST] = list(body)
@@ -407,10 +412,10 @@ class _SiteFinder:
 
 
 def _frame_reader(call: ast.Call) -> str:
-    """Return the name of the function, if a call may read the names of the frame that makes it.
+    """Return the name of the called function if it may read the names of the calling frame.
 
-    With arguments of its own ``dir(x)``, ``vars(x)``, ``eval(s, names)`` and ``exec(s, names)`` do
-    not; a namespace of None means the frame's.
+    ``dir(x)``, ``vars(x)``, ``eval(s, names)`` and ``exec(s, names)`` do not read them, unless the
+    argument is None: that means the frame's names.
     """
     name = call.func.id if isinstance(call.func, ast.Name) else ""
     needed = _FRAME_READERS.get(name)

@@ -1,20 +1,22 @@
-"""Find the source of a function by its code, and verify that it is the source of that very code.
+"""Find the source of a function from its code, and prove that it is the source of that code.
 
-`inspect.getsource` follows ``__wrapped__``, tokenizes, and returns whatever the file holds by now.
-Here the search starts from the code object, and needs a proof: the unmodified text, compiled once
-more inside of empty scopes with the names in the qualified name, must give an equal code object.
-The proof fails for an edited file, a function made by exec, or code that a tool has rewritten
-(except pytest: `rewritten`). The function then runs the runtime way.
+*The proof.* The unmodified source is compiled again, inside of empty classes and functions: those
+in the function's qualified name. That must give a code object equal to the function's own. The
+proof fails for an edited file, for a function made by `exec`, and for code that a tool other than
+pytest has rewritten (`rewritten`). Then the function runs the runtime way. Rejected:
+`inspect.getsource`, which follows ``__wrapped__``, tokenizes, and returns the current text of the
+file.
 
-Only the function's own lines are parsed, in the same time for a file of any length: from the
-code's first line to the last one that its instructions name, and on over blank lines, comments and
-deeper lines. An indented function is parsed below ``if 1:``. Dedenting it would change its
-multi-line strings.
+*The lines.* Only the lines of the function are parsed, so the length of the file does not matter.
+They begin at the code's first line, and go to the last line of its instructions. Blank lines,
+comments and deeper lines after that belong to them, too. An indented function is parsed below
+``if 1:``. Dedenting would change its multi-line strings.
 
-The compiler looks at the module as well: if that imports ``X``, it compiles ``X.m()`` as the call
-of an attribute, not of a method. So the scopes are below imports of the names in the function that
-look imported. If the proof fails, the original's instructions show the imported names. Since 3.12
-it also compiles `super` in another way if the module mentions that name, which they show, too.
+*The module.* The interpreter's compiler also looks at names of the module. If the module imports
+``X``, then ``X.m()`` calls an attribute, and not a method. So the names in the function that seem
+to be imported are imported above it. If the proof fails, the imported names are read from the
+instructions of the original, for a second try. Since 3.12, a module that mentions ``super`` itself
+has other instructions for ``super()``. The original's instructions show that, too.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ class Source:
 
     Args:
         code: The function's code.
-        node: The definition.
+        node: Its definition.
         shift: The number to add to the lines of *node*.
         imports: The names that the module imports.
     """
@@ -140,9 +142,10 @@ def _equal(one: CodeType, other: CodeType) -> bool:
 
 
 def _guess_imported(code: CodeType, module_globals: dict[str, Any]) -> Iterator[str]:
-    """Yield the names in *code* whose global value comes from another module: a cheap guess.
+    """Yield the names in *code* that seem to be imported: their value is from another module.
 
-    Local names count, too: the compiler tests only whether the module imports a name.
+    This is a cheap guess. Local names count, too: the interpreter's compiler tests only whether the
+    module imports a name.
     """
     here = module_globals.get("__name__")
     for name in {
@@ -156,7 +159,7 @@ def _guess_imported(code: CodeType, module_globals: dict[str, Any]) -> Iterator[
 
 
 def _super_is_plain(code: CodeType) -> bool:
-    """Return whether *code* uses `super`, and never as the instruction that 3.12 has for it."""
+    """Return whether *code* uses `super`, but never the instruction for it that 3.12 added."""
     parts = (code, *_codes(code))
     return (
         _LOAD_SUPER_ATTR is not None
@@ -191,8 +194,9 @@ def _imported(code: CodeType, _: dict[str, Any]) -> set[str]:
 def _parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
     """Return the definition at the code's first line, and the number to add to its lines.
 
-    Moving the compiled code costs next to nothing, because its lines are relative to the first
-    one. Parsing below empty lines, or moving the nodes, takes three times as long as parsing.
+    The compiled code is moved later. That costs next to nothing, because its lines are relative to
+    the first one. Rejected: parsing below empty lines, or moving the nodes. Either takes three
+    times as long as parsing.
     """
     first = code.co_firstlineno - 1
     indent = _indent(lines[first])
@@ -206,7 +210,7 @@ def _parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
     if not body or not isinstance(body[0], (ast.FunctionDef, ast.AsyncFunctionDef)):
         return "it is not made by a `def` statement at the beginning of a line"
     shift = first - 1 if indent else first
-    # The code of a class has its line as a constant, too.
+    # Since 3.13, the code of a class also has its first line as a constant.
     if sys.version_info >= (3, 13) and "class" in text:
         tree.move(body[0], shift)
         shift = 0
@@ -216,7 +220,7 @@ def _parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
 def _text_that_parses(
     lines: list[str], code: CodeType, indent: int
 ) -> tuple[str, ast.Module] | str:
-    """Return the text from the code's first line on, and its tree; or the reason why not."""
+    """Return the text of the function and its tree; or the reason why it cannot be parsed."""
     first = code.co_firstlineno - 1
     last = max(first + 1, _last_line(code))
     for _ in range(_LONGEST_HEAD):
@@ -229,7 +233,8 @@ def _text_that_parses(
             whole = f"if 1:\n{text}" if indent else text
             return text, compile_quietly(whole, code.co_filename, ast.PyCF_ONLY_AST)
         except (SyntaxError, ValueError):
-            # The code of a body without instructions may name no line but its first.
+            # The code of a body without instructions may have no line but its first one. So the
+            # definition may go on: add a line.
             if last >= len(lines) or _indent(lines[last]) < indent:
                 break
             last += 1
@@ -239,7 +244,8 @@ def _text_that_parses(
     )
 
 
-_LONGEST_HEAD = 20  # lines of decorators and parameters that are indented no further than `def`
+# The limit of lines of decorators and parameters that are indented no further than `def`.
+_LONGEST_HEAD = 20
 
 
 def _last_line(code: CodeType) -> int:
@@ -253,10 +259,10 @@ def _last_line(code: CodeType) -> int:
 
 
 def _in_scopes(node: ast.stmt, code: CodeType) -> ast.stmt:
-    """Return *node* inside of the classes and functions that its qualified name has.
+    """Return *node* inside of the classes and functions in its qualified name.
 
-    A class gives private names and ``__class__``. An enclosing function binds the closure
-    variables as its parameters.
+    A class is needed for private names and for ``__class__``. The outermost function binds the
+    closure variables, as its parameters.
     """
     parts = code.co_qualname.split(".")[:-1]
     functions = [i for i, part in enumerate(parts) if part == "<locals>"]
@@ -272,7 +278,7 @@ def _in_scopes(node: ast.stmt, code: CodeType) -> ast.stmt:
             node = _define(ast.FunctionDef, parts[i], parameters, [node])
         else:
             node = _define(ast.ClassDef, parts[i], None, [node])
-            # The method of a generic class (PEP 695) is nested in the scope of its parameters.
+            # A method of a generic class (PEP 695) is nested in the scope of the type parameters.
             if i == 0 and sys.version_info >= (3, 12) and not functions and code.co_flags & _NESTED:
                 node.type_params = [
                     ast.TypeVar(name, None, **_NOWHERE) for name in outside or ["_"]
@@ -300,7 +306,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 def _indent(line: str) -> int:
     head = line[: len(line) - len(line.lstrip(" \t\f"))]
-    return len(head.rpartition("\f")[2])  # a form feed begins the line anew
+    return len(head.rpartition("\f")[2])  # the indent counts from the form feed
 
 
 def _is_comment(line: str) -> bool:

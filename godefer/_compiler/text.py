@@ -1,8 +1,8 @@
 """Read the lines of a source file.
 
-`linecache` keeps each file that it has read for good, and imports `re` and `tokenize`. So it is
-only asked for sources that are no files. Of the others, the last one is kept: the next function is
-often from the same file.
+`linecache` keeps each file that it has read forever, and imports `re` and `tokenize`. So it is
+used only for sources that are not files. This module keeps the last source that it has read: the
+next function is often from the same file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# The last source, and its lines: one object, since threads replace it at any time.
+# The last source and its lines: a single tuple, since other threads may replace it at any time.
 _last: list[tuple[Any, list[str]]] = [(None, [])]
 
 
@@ -29,7 +29,7 @@ def source_lines(filename: str, module_globals: dict[str, Any]) -> list[str]:
             a source that is in no file.
     """
     linecache = sys.modules.get("linecache")
-    made = filename.startswith("<")  # at a prompt, in a cell, by doctest or exec
+    made = filename.startswith("<")  # from a prompt, a cell, doctest or exec
     if linecache is not None and (made or _is_given(linecache.cache.get(filename))):
         given: list[str] = linecache.getlines(filename, module_globals)
         return given
@@ -49,19 +49,19 @@ def source_lines(filename: str, module_globals: dict[str, Any]) -> list[str]:
 
 
 def _is_given(entry: Any) -> bool:
-    """Return whether an entry of `linecache` is not about a file: it has no time."""
+    """Return whether an entry of `linecache` is not from a file: it has no modification time."""
     return entry is not None and (len(entry) == 1 or entry[1] is None)
 
 
 def _paths(filename: str) -> list[str]:
-    """Return where a file may be: code that was compiled by a relative path is on `sys.path`."""
+    """Return the paths where a file may be. A relative one may begin at a folder of `sys.path`."""
     relative = not os.path.isabs(filename)  # noqa: PTH117
     folders = [folder for folder in sys.path if isinstance(folder, str)] if relative else []
     return [filename, *(os.path.join(folder, filename) for folder in folders)]  # noqa: PTH118
 
 
 def _lines_of(source: Any, read: Any, *arguments: Any) -> list[str]:
-    """Return the lines of a source, as they were the last time, or as *read* returns them."""
+    """Return the lines of a source: the kept ones, or those that *read* returns."""
     last = _last[0]
     if last[0] != source:
         last = _last[0] = source, _lines(read(*arguments))

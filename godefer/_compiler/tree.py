@@ -1,6 +1,6 @@
 """Walk over syntax trees, without the module `ast`.
 
-To import `ast` takes as long as to compile three functions: it needs `re`, `enum` and `contextlib`.
+Importing `ast` takes as long as compiling three functions: it needs `re`, `enum` and `contextlib`.
 The classes of the nodes are in `_ast`.
 """
 
