@@ -1,4 +1,4 @@
-"""The subcommand ``python -m godefer check``: its options, and what it prints."""
+"""The subcommand ``python -m godefer check``: its options and its output."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ DESCRIPTION = (
     "anything is, and 2 if the command or its settings are wrong, or a path cannot be read."
 )
 _STDIN = "-"
-_FEW = 64  # files that one process checks sooner than it starts others
-_CHUNK = 16
+_FEW = 64  # so few files are checked faster without a pool of processes
+_CHUNK = 16  # the files that a process of the pool takes at once
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -149,7 +149,7 @@ def _settings(options: argparse.Namespace, start: str) -> Settings:
 
 
 def _tasks(options: argparse.Namespace) -> Iterator[tuple[str, Settings]]:
-    """Yield each file to check, once, with the settings for the path that it was found by."""
+    """Yield each file to check, once, with the settings of the path that led to it."""
     from godefer.lint import _files  # noqa: PLC0415
 
     known: dict[str, Settings] = {}
@@ -172,7 +172,7 @@ def _tasks(options: argparse.Namespace) -> Iterator[tuple[str, Settings]]:
 
 
 def _check(tasks: Sequence[tuple[str, Settings]], jobs: int, *, cached: bool) -> list[Problem]:
-    """Check the files, by several processes if there are many; keep the order."""
+    """Check the files, in several processes if there are many. The problems are in file order."""
     from godefer.lint import _clean  # noqa: PLC0415
 
     if len(tasks) < _FEW:
@@ -207,7 +207,7 @@ def _check_one(task: tuple[str, Settings]) -> tuple[list[Problem], bytes | None]
     """Check one file.
 
     Returns:
-        The problems, and the digest of a file that no rule finds anything in.
+        The problems; and the digest of the file if no rule finds a problem in it, or else None.
     """
     import gc  # noqa: PLC0415
 
@@ -215,7 +215,7 @@ def _check_one(task: tuple[str, Settings]) -> tuple[list[Problem], bytes | None]
     from godefer.lint._settings import Selection  # noqa: PLC0415
 
     path, settings = task
-    # Trees are large and live briefly: collecting in the midst of one costs a quarter of the time.
+    # Trees are large and live briefly: garbage collection would take a quarter of the time.
     enabled = gc.isenabled()
     gc.disable()
     try:

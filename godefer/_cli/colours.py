@@ -16,7 +16,7 @@ class Paint:
         self.colours = has_colours(out)
 
     def __call__(self, code: str, text: str) -> str:
-        """Return *text* in the style with that code of ECMA-48."""
+        """Return *text* in the style of an ECMA-48 *code*; plain if colours are off."""
         return f"\x1b[{code}m{text}\x1b[0m" if self.colours and code and text else text
 
 

@@ -1,7 +1,7 @@
 """``python -m godefer compile``: write the cache files of modules that are not imported (C4).
 
-Names are resolved as the checker resolves them. If one turns out to mean something else when the
-module runs, the entry does not count (C2), and the function is compiled then.
+The checker's code resolves the names. If a name means something else when the module runs, the
+cache entry does not count (C2), and the function is compiled at that time.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Report(NamedTuple):
 
     Attributes:
         path: The file.
-        compiled: How many of its functions were compiled now.
-        fresh: How many the cache file had already.
-        problems: What could not be compiled, and why, a line each.
+        compiled: The number of its functions that were compiled now.
+        fresh: The number of those that the cache file had already.
+        problems: A line for each problem: the place, and the reason.
     """
 
     path: str
@@ -66,7 +66,8 @@ def compile_file(path: str, *, check: bool = False) -> Report:
 
     Args:
         path: The file.
-        check: Compile and write nothing. A function that the cache file does not have is a problem.
+        check: Compile nothing and write nothing. A function that the cache file does not have is a
+            problem.
 
     Raises:
         OSError: The file cannot be read.
@@ -110,14 +111,14 @@ class _Compilation:
                 self._find_codes(const)
 
     def run(self, *, check: bool) -> Report:
-        """Compile what the cache file does not have; if *check* is true, only report it."""
+        """Compile the functions that the cache file lacks; if *check* is true, only report them."""
         compiled = fresh = 0
         if self.file is None:
             return Report(self.path, 0, 0, [f"{self.path}:1: there is no place for its cache file"])
         for node, result in self._decorated():
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             code = self.codes.get((node.name, first))
-            if code is None:  # in a block that the interpreter leaves out, such as `if 0:`
+            if code is None:  # the interpreter compiles no code for a block such as `if 0:`
                 continue
             resolved = self._resolve(node, code)
             if result is None and not any(resolved):
@@ -179,7 +180,7 @@ class _Compilation:
                         yield from self._with_result(function, node.func)
 
     def _functions(self, argument: ast.expr) -> Iterator[FunctionNode]:
-        """Yield the functions that a name stands for."""
+        """Yield the functions that a name can mean."""
         if isinstance(argument, ast.Name):
             for binding in self.module.bindings(argument.id, self.module.scopes[argument]):
                 if isinstance(binding.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -200,7 +201,7 @@ class _Compilation:
         yield node, results[0] if results else None
 
     def _resolve(self, node: FunctionNode, code: CodeType) -> ResolvedNames:
-        """Return the names of a function, as `resolve_names` does when it is decorated."""
+        """Return the names of a function, as `resolve_names` does at its decoration."""
         statements: list[tuple[str, str]] = []
         modules: list[tuple[str, ModuleType]] = []
         for name in outer_names(code):
@@ -217,10 +218,10 @@ class _Compilation:
         return self._path(called, self.module.scopes[called]).endswith(".with_defers")
 
     def _path(self, node: ast.expr, scope: Scope) -> str:
-        """Return the path that a name leads to, or "".
+        """Return the path of the object that a name means, such as ``godefer.defer``, or "".
 
-        A module may import godefer in a `try`, or the statements from a module of its own. A guess
-        does no harm, since an entry counts only if the names mean the same at run time.
+        This can be a guess, as for a name that is imported in a `try`. A wrong guess does no harm:
+        an entry counts only if the names mean the same at run time.
         """
         found = self.module.path(node, scope)
         if found is None and isinstance(node, ast.Name):

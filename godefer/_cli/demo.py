@@ -1,12 +1,12 @@
 """The demo: godefer at work on real files, a real database, real threads and real tasks.
 
-The first part has the functions to demonstrate. Each is printed from its own source when it is
-run, so the terminal shows the code that runs, and readers can copy it.
+The first part has the functions to demonstrate. The demo prints the source of each before it runs
+it. So the terminal shows the code that runs, and readers can copy it.
 
 The second part runs the functions, watches them from outside (`demo_watch`) and checks the
 outcome: the bytes on the disk, the balances that a second connection reads, the lock. The checks
-do not rely on godefer: a step that raises an exception, or misses one, is a failed step and not
-the end of the demo.
+do not rely on godefer. If a step raises an unexpected exception, the step fails, and the demo goes
+on.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def _create_bank(path: Path) -> None:
 
 @with_defers
 def _balances(path: Path) -> dict[str, int]:
-    """Read the balances by a connection of its own, which sees committed changes only."""
+    """Read the balances through a new connection, which sees only committed changes."""
     db = sqlite3.connect(path)
     defer(db.close)
     return dict(db.execute("SELECT name, balance FROM account"))

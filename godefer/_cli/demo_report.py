@@ -28,7 +28,7 @@ class Report:
         self.paint = Paint(out)
 
     def say(self, *parts: str) -> None:
-        """Print a line; never two blank ones in a row."""
+        """Print a line. Of several blank lines in a row, only one is printed."""
         line = "".join(parts).rstrip()
         if line or not self.blank:
             self.out.write(line + "\n")
@@ -79,7 +79,7 @@ class Report:
         self.check(f"the step runs without {type(error).__name__}", held=False)
 
     def end(self) -> None:
-        """Print the failures, or that there are none."""
+        """Print the failures, or a line that says that there are none."""
         self.say()
         if self.failures:
             self.say(self.paint("31", f"{len(self.failures)} of {self.checks} checks FAILED:"))

@@ -1,6 +1,6 @@
-"""Watch the demo's functions: list the calls that they make, and tell the deferred ones.
+"""Watch the demo's functions: list the calls that they make, and mark the deferred ones.
 
-The interpreter's profiling hook reports the calls, so the functions need no lines for it.
+The interpreter's profiling hook reports the calls. So the functions need no additional lines.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DEFERRING = ("defer(", "errdefer(", "okdefer(")
 
 
 class Event(NamedTuple):
-    """One event, in words, and whether it was a deferred call."""
+    """The text of one event, and whether it was a deferred call."""
 
     text: str
     deferred: bool
@@ -48,9 +48,10 @@ class Watch:
 
     @contextmanager
     def calls_of(self, fn: Callable[..., Any]) -> Iterator[list[Event]]:
-        """List the calls that *fn* makes, or defers, as long as the block runs.
+        """List the calls that *fn* makes or defers while the block runs.
 
-        Only calls on files, paths, locks and connections, and of its own functions, are listed.
+        The list has calls of methods of files, paths, locks and connections, and calls of the
+        functions that *fn* defines. It has no other calls.
         """
         hook = _Hook(self, fn)
         sys.setprofile(hook)
@@ -60,17 +61,17 @@ class Watch:
             sys.setprofile(None)
 
     def makes_deferred_call(self, caller: FrameType) -> bool:
-        """Return whether the present call of *caller* is a deferred call.
+        """Return whether the call that *caller* is making is a deferred call.
 
-        godefer's runtime makes deferred calls. So does an open-coded function, on the line of the
-        `defer` statement.
+        Deferred calls are made by godefer's runtime, or by an open-coded function, on the line of
+        the `defer` statement.
         """
         if caller.f_code.co_filename != self.file:
             return self.is_of_godefer(caller)
         return linecache.getline(self.file, caller.f_lineno).lstrip().startswith(DEFERRING)
 
     def is_of_godefer(self, frame: FrameType) -> bool:
-        """Return whether *frame* runs code of godefer; the demo counts as such."""
+        """Return whether *frame* runs code of godefer, including the demo."""
         return frame.f_code.co_filename.startswith((self.package, "<godefer"))
 
 
@@ -101,7 +102,7 @@ class _Hook:  # pragma: no cover  # the interpreter traces nothing inside of a p
                 self.events.append(Event(name + subject, deferred=deferred))
 
     def subject(self, thing: object) -> str:
-        """Return the words for the object of a call; "" if such calls are not listed."""
+        """Return the text for the object of a call; "" if such calls are not listed."""
         if thing is self.fn:
             return "()"
         if isinstance(thing, Path):

@@ -1,4 +1,4 @@
-"""Write the text of ``python -m godefer explain``: find functions by name, and explain them."""
+"""Build the text of ``python -m godefer explain``: find functions by name, and explain them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COMMAND = "python -m godefer explain"
 
 
 class NothingToExplainError(Exception):
-    """The target cannot be explained; the message says why, and names the remedy."""
+    """The target cannot be explained. The message has the reason and a remedy."""
 
 
 def report(target: str, paint: Paint, *, with_lowered: bool = False) -> str:
@@ -36,8 +36,8 @@ def report(target: str, paint: Paint, *, with_lowered: bool = False) -> str:
         with_lowered: Show the lowered source too, or the wrapper's.
 
     Raises:
-        NothingToExplainError: The module cannot be imported, has no such name, or the name is of
-            nothing decorated.
+        NothingToExplainError: The module cannot be imported, it has no such name, or the name does
+            not lead to a decorated function.
     """
     name, _, qualname = target.partition(":")
     module = _import(name)
@@ -131,7 +131,7 @@ def _source(function: FunctionType, explanation: Explanation, paint: Paint) -> s
 
 
 def _with_notes(lines: list[str], first: int, notes: dict[int, list[str]], paint: Paint) -> str:
-    """Number *lines*, from *first* on, and align the notes to their right."""
+    """Return *lines* with their numbers, from *first* on, and the notes in a column beside them."""
     width = max((len(lines[line - first]) for line in notes), default=0)
     gutter = len(str(first + len(lines) - 1))
     out = []
@@ -144,7 +144,7 @@ def _with_notes(lines: list[str], first: int, notes: dict[int, list[str]], paint
 
 
 def _paint_added(text: str, paint: Paint) -> str:
-    """Return *text* with the lines that godefer has added in another colour."""
+    """Return *text*, with godefer's added lines in another colour."""
     return "\n".join(
         paint("36" if "@" in line.replace("@with_defers", "") else "", line)
         for line in text.splitlines()

@@ -13,10 +13,10 @@ comments and deeper lines after that belong to them, too. An indented function i
 ``if 1:``. Dedenting would change its multi-line strings.
 
 *The module.* The interpreter's compiler also looks at names of the module. If the module imports
-``X``, then ``X.m()`` calls an attribute, and not a method. So the names in the function that seem
-to be imported are imported above it. If the proof fails, the imported names are read from the
-instructions of the original, for a second try. Since 3.12, a module that mentions ``super`` itself
-has other instructions for ``super()``. The original's instructions show that, too.
+``X``, then ``X.m()`` is compiled as the call of an attribute, and not of a method. So the names in
+the function that seem to be imported are imported above it. If the proof fails, the imported names
+are read from the instructions of the original, for a second try. Since 3.12, a module that mentions
+``super`` itself has other instructions for ``super()``. The original's instructions show that, too.
 """
 
 from __future__ import annotations
