@@ -1,4 +1,4 @@
-"""The costs of godefer.
+"""Measurements of the costs of godefer.
 
 Run ``python -m pytest benchmarks/``, or ``python -m benchmarks.report``.
 """

@@ -1,4 +1,4 @@
-"""The budgets: the most that each piece of work may cost, on every CPython. PyPy has none."""
+"""The budgets: the limits of the costs, on every CPython. PyPy has none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.group import HAND, OPEN, RUNTIME, SCOPE, STACK
 
 
 class Budget(NamedTuple):
-    """A limit for *way*'s time in *group*, as a multiple of *against*'s time."""
+    """The limit for the time of *way* in *group*, as a multiple of the time of *against*."""
 
     group: str
     way: str
@@ -39,12 +39,13 @@ RATIOS = [
     Budget("using", SCOPE, STACK, 1.0),
 ]
 DECORATING_MS = 1.0
-IMPORTING = 1.0  # of `import contextlib`'s time
-MEMORY = 0.25  # of ExitStack's, for a pending call
+IMPORTING = 1.0  # a multiple of the time of `import contextlib`
+MEMORY = 0.25  # a multiple of ExitStack's memory for a pending call
 DECORATIONS_MS = {
     (starts.FIRST, starts.WARM): 0.5,
     (starts.FURTHER, starts.WARM): 0.06,
     (starts.FURTHER, starts.COLD): 1.2,
 }
-START_MS = 15.0  # of 200 functions with a warm cache, beyond those by hand
-NESTED_US = 3.0  # to define and decorate a function on each call of another
+# The start of a program with 200 functions and a warm cache, minus that of the functions by hand.
+START_MS = 15.0
+NESTED_US = 3.0  # a call that defines and decorates another function

@@ -1,4 +1,4 @@
-"""The charts, as SVG with text and axes in the colour of the page, light or dark."""
+"""Draw the charts as SVG. Text and axes have the colour of the page's text, light or dark."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 mpl.use("svg")
 from matplotlib import pyplot as plt  # after the choice of the backend
 
-_INK = "#010203"  # a placeholder colour: each is replaced in the end
+_INK = "#010203"  # a placeholder: `_write` replaces it by the colour of the page's text
 _COLOURS = {
     HAND: "#8a8f98",
     OPEN: "#2f9e6e",
@@ -135,7 +135,7 @@ def _write(figure: Any, path: Path) -> None:
     )
     plt.close(figure)
     svg = text.getvalue().replace(_INK, "currentColor")
-    # The style sets the page's font family.
+    # Drop the font family from each text: _STYLE sets the page's.
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     svg = re.sub(r"(<svg [^>]*>)", lambda found: found[1] + _STYLE, svg, count=1)
     path.write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")

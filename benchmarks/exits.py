@@ -1,4 +1,4 @@
-"""The groups: ways out of a function, with calls deferred as a user would."""
+"""The groups for ways to leave a function, with calls deferred as users defer them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The groups: recoveries, managers, outcomes, named results, generators, coroutines."""
+"""The groups for recoveries, managers, `errdefer`, named results, generators, coroutines."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ def scope_generator(call):
 
 
 def _async(call):
-    async def awaited(n):  # no real wait: only the await itself is timed
+    async def awaited(n):  # it does not wait, so that only the `await` itself is timed
         call(n)
 
     return awaited

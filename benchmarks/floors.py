@@ -1,32 +1,36 @@
-"""Floors: for a budget that may be missed, the least program that makes the calls.
+"""Floors: the smallest programs that make the calls, for budgets that may be missed.
 
-Each leaves out everything that it can, so none is right. It shows how much of the budget is spent
-before the library does anything of its own. Experiments then add one property at a time.
+A floor leaves out every property that it can, so none is a correct implementation. It shows the
+part of a budget that is spent before the library does any work of its own. Experiments then add one
+property at a time.
 
 The runtime way and `defer_scope`
-    One floor finds its list by its caller's frame, as the runtime way does. The other has its list
-    at hand, as a `defer_scope` has. The first call that raises ends them, nothing can be recovered,
-    no traceback shows the `defer`, an interrupt loses calls, and a misplaced `defer` goes
-        unnoticed.
+    One floor finds its list by the frame of its caller, as the runtime way does. The other one has
+    its list at hand, as a `defer_scope` has. They are not correct: after a call that raises, no
+    further call is made, nothing can be recovered, no traceback shows the `defer`, an interrupt
+    loses calls, and a misplaced `defer` is not noticed.
+
     A pending call is a tuple, for which the interpreter has a free list. Experiment: the nodes of
     godefer's pool instead of tuples. `using` looks up the exit on the class, as ExitStack does.
 
 A loop of an open-coded function
-    The calls are linked tuples in a local. Experiment: look at each result, so that a coroutine
-    that a call returns is not lost.
+    The calls are linked tuples in a local. Experiment: test each result, so that a coroutine that a
+    call returns is not lost.
 
 An exit by an exception of an open-coded function
     A function written by hand makes its own calls: in an `except` if it fails, in an `else` if not.
-    After each it asks whether the call recovered. Experiment: a `finally` instead of the `else`,
-    since a `return` skips an `else`.
+    After each call in an `except`, it tests whether the call has recovered. Experiment: a `finally`
+    instead of the `else`, since a `return` skips an `else`.
 
 A recovery by an open-coded function
-    The same function with the `finally`. The deferred function records its caller's frame in a
-    table; the function finds itself there and returns None. It trusts every deferred function, it
-    does not tell its own `except` from one of the body's, and it leaves its locals bound.
-    Experiments: `recover` as a function; then one that checks that its caller's caller is such a
-    function and is handling the exception. Rejected as a floor: a `finally` within an `except`,
-    which costs more (1.9 times by hand, instead of 1.7).
+    The same function with the `finally`. The deferred function records the frame of its caller in a
+    table. The caller finds itself in the table, and returns None. This is not correct: every
+    deferred function is trusted, an `except` of the body is taken for one of the exits, and locals
+    stay bound.
+
+    Experiments: `recover` as a function; then a `recover` that checks the caller of the deferred
+    function. This caller must make deferred calls, and must be handling the exception. Rejected as
+    a floor: a `finally` within an `except`, which costs more (1.9 times by hand, instead of 1.7).
 """
 
 from __future__ import annotations
@@ -58,14 +62,14 @@ _live: dict[FrameType | None, list[Any]] = {}
 
 
 def least_defer(fn: Any, /, *args: Any, **kwargs: Any) -> None:
-    """Put a call on the list of the calling function."""
+    """Put a call on the list of the function that calls this."""
     sp = _getframe(1)
     frame = _live[sp.f_back]
     frame[0] = (frame[0], fn, args, kwargs, sp.f_lasti)
 
 
 def least_using(cm: Any) -> Any:
-    """Enter a context manager, and put its exit on the list of the calling function."""
+    """Enter a context manager, and put its exit on the list of the function that calls this."""
     sp = _getframe(1)
     frame = _live[sp.f_back]
     cls = type(cm)
@@ -76,14 +80,14 @@ def least_using(cm: Any) -> Any:
 
 
 def drain(frame: list[Any]) -> None:
-    """Make the calls."""
+    """Make the calls of a list."""
     while frame[0] is not None:
         frame[0], f, args, kwargs, _ = frame[0]
         f(*args, **kwargs)
 
 
 def node_defer(fn: Any, /, *args: Any, **kwargs: Any) -> None:
-    """Do as `least_defer`, with a node from godefer's pool."""
+    """Do the same as `least_defer`, with a node from godefer's pool."""
     sp = _getframe(1)
     frame = _live[sp.f_back]
     try:
@@ -95,7 +99,7 @@ def node_defer(fn: Any, /, *args: Any, **kwargs: Any) -> None:
 
 
 def drain_nodes(frame: list[Any]) -> None:
-    """Do as `drain`, and give the nodes back."""
+    """Do the same as `drain`, and give the nodes back."""
     while (d := frame[0]) is not None:
         frame[0] = d.link
         d.fn(*d.args, **d.kwargs)
@@ -169,7 +173,7 @@ class NodeScope(LeastScope):
 
 
 def least_runtime_using(file: Any) -> Run:
-    """Do as `using` at run time."""
+    """Do the same as `using` the runtime way."""
 
     @decorator(drain)
     def run() -> Any:
@@ -197,7 +201,7 @@ def least_loop(call: Any) -> Run:
 
 
 def loop_with_results(call: Any) -> Run:
-    """Run `least_loop` with a look at each call's result."""
+    """Do the same as `least_loop`, and test the result of each call."""
 
     def run(n: int = 100) -> Any:
         pending: Any = None
@@ -215,7 +219,7 @@ def loop_with_results(call: Any) -> Run:
 
 
 def failing(calls: int, exits: str) -> Make:
-    """Write a function that fails with so many pending calls; *exits* makes the nth one."""
+    """Write a function that fails with *calls* pending calls. *exits* is the code of each exit."""
     body = "raise LookupError"
     for n in range(calls, 0, -1):
         body = f"f{n} = call\ntry:\n{indent(body, '    ')}\n{exits.format(n=n)}"
@@ -252,7 +256,7 @@ finally:
 
 
 def recovering(caught: Callable[[], None]) -> Run:
-    """Return a run that fails and makes its one deferred call by hand; the call may recover."""
+    """Return a run that fails and makes its one deferred call by hand. The call may recover."""
 
     def run() -> Any:
         f: Any = caught
@@ -272,7 +276,7 @@ def recovering(caught: Callable[[], None]) -> Run:
 
 
 def recover() -> BaseException | None:
-    """Recover on behalf of the calling deferred function."""
+    """Recover on behalf of the deferred function that calls this."""
     exc = _exception()
     if isinstance(exc, Exception):
         _recoveries[_getframe(2)] = exc
@@ -281,7 +285,7 @@ def recover() -> BaseException | None:
 
 
 def checked_recover(*types: type[BaseException]) -> BaseException | None:
-    """Recover if a function that makes deferred calls has called the deferred function."""
+    """Recover if the deferred function was called by a function that makes deferred calls."""
     exc = _exception()
     if exc is not None and exc.__context__ is None and not _recoveries:
         called_by = _getframe(2)
@@ -308,7 +312,7 @@ def least_recovering(call: Any) -> Run:
 
 
 def checked_recovering(call: Any) -> Run:
-    """Recover by calling `checked_recover`, from a function that has its mark."""
+    """Recover by calling `checked_recover`, in a function that has the mark it looks for."""
     run: Any = function_recovering(checked_recover, call)
     code = run.__code__
     exits = frozenset(range(len(code.co_code)))  # the places of deferred calls: here, all places
@@ -386,7 +390,7 @@ def floors() -> dict[str, dict[str, Run]]:
 
 
 def check() -> None:
-    """Each makes the calls, last in, first out, on every exit."""
+    """Check that each floor makes its calls in the right order, last in, first out."""
     for group in GROUPS:
         for make in least(group).values():
             group.check(make)

@@ -1,8 +1,8 @@
-"""A group: one use of godefer, written in every way to time.
+"""A group: one use of godefer, written in each way that is timed.
 
-Each way is a function that takes the callee to defer and returns a function without parameters, the
-run. So the same code is first checked, with calls that are recorded, and then timed, with calls
-that do nothing.
+Each way is a function. It takes the callee to defer, and returns the *run*: a function without
+parameters. So the same code is first checked with a callee that records its calls, and then timed
+with a callee that does nothing.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ if TYPE_CHECKING:
 
     Run = Callable[[], Any]
     Make = Callable[[Any], Run]  # from the deferred callee to the run
-    Deferring = Callable[
-        [Any, Any, Any], Run
-    ]  # from the decorator, its `defer` and the deferred callee
+    # From the decorator, its `defer` and the deferred callee to the run.
+    Deferring = Callable[[Any, Any, Any], Run]
 
 HAND, OPEN, RUNTIME, STACK, SCOPE = "by hand", "open-coded", "runtime", "ExitStack", "defer_scope"
-CACHED = "open-coded, with a warm cache"  # of a decoration
+CACHED = "open-coded, with a warm cache"  # a way to decorate
 OURS = (HAND, OPEN, RUNTIME, STACK, SCOPE)
 
 
 class WrongError(Exception):
-    """A way of writing it has another outcome."""
+    """A way of writing a group has a wrong outcome."""
 
 
 class Recorded:
@@ -75,7 +74,7 @@ def call(run: Run) -> Run:
 
 
 def fails(run: Run) -> Run:
-    """Run; a LookupError must come out."""
+    """Return a run that returns LookupError if *run* raises it."""
 
     def caught() -> object:
         try:
@@ -91,7 +90,7 @@ def exhausts(run: Run) -> Run:
 
 
 def awaits(run: Run) -> Run:
-    """Run a coroutine that does not suspend, without an event loop's cost."""
+    """Return a run of a coroutine that does not suspend, without the cost of an event loop."""
 
     def awaited() -> object:
         try:
@@ -111,17 +110,17 @@ class Group:
         name: The heading in the report.
         outcome: The result of each run.
         calls: The calls that each run makes, in order.
-        hand: Write it by hand, with the same meaning: callee and arguments are evaluated
-            beforehand.
-        deferring: Write it with a decorator and a `defer`.
-        stack: Write it with contextlib.
-        scope: Write it with `defer_scope`.
-        aiotools: Write it with aiotools: its `defer` is a parameter and takes no arguments;
-            pygolang's is passed likewise.
-        drive: Run it.
-        timed: The deferred callee while it is timed.
+        hand: The group written by hand, with the same meaning: callee and arguments are evaluated
+            at the place of the `defer`.
+        deferring: The group written with a decorator and a `defer`.
+        stack: The group written with contextlib.
+        scope: The group written with `defer_scope`.
+        aiotools: The group written for aiotools and pygolang: the `defer` is a parameter, and the
+            deferred callee takes no arguments.
+        drive: From a run to the run that is checked and timed, such as one that awaits it.
+        timed: The deferred callee during the timing.
         peers: Whether other libraries can run *deferring*.
-        runtime: Whether the runtime way can run it.
+        runtime: Whether the runtime way can run the group.
     """
 
     name: str
@@ -159,7 +158,7 @@ class Group:
         return make
 
     def check(self, make: Make) -> None:
-        """Raise WrongError unless the run of *make* does the right thing, twice."""
+        """Run the run of *make* twice. Raise WrongError if its outcome or its calls are wrong."""
         recorded = Recorded()
         run = self.drive(make(recorded))
         for _ in range(2):
@@ -194,7 +193,7 @@ def open_coding(enabled: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def untraced() -> Iterator[None]:
-    """Restore the trace function: python-defer leaves its own, which slows down later timings."""
+    """Restore the trace function: python-defer leaves its own, which would slow later timings."""
     before = sys.gettrace()
     try:
         yield

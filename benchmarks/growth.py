@@ -1,4 +1,4 @@
-"""The growth of cost with a function's calls, with its depth, and with pending calls."""
+"""Measure how the cost grows: with deferred calls, nested functions, and pending calls."""
 
 from __future__ import annotations
 
@@ -64,9 +64,13 @@ def measure(
     depths: tuple[int, ...] = DEPTHS,
     pending: tuple[int, ...] = PENDING,
 ) -> Any:
-    """Return seconds for a call: variable -> way -> pairs of its size and the seconds.
+    """Return the costs: variable -> way -> pairs of a size and its cost.
 
-    With *pending* calls the memory grows, in bytes for all of them together; PyPy cannot count it.
+    Args:
+        defers: The numbers of calls that one function defers. The cost is the seconds of a call.
+        depths: The numbers of functions nested in each other. The cost is the seconds of a call.
+        pending: The numbers of pending calls. The cost is the bytes of all of them together. PyPy
+            cannot count them.
     """
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 4 * max(depths) + 1000))
     found: dict[str, dict[str, list[tuple[int, float]]]] = {

@@ -32,16 +32,17 @@ from benchmarks.group import CACHED, HAND, OPEN, RUNTIME, Group, untraced
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SECONDS = 0.002  # for each way in each round
-_SLOW, _SELDOM = 0.02, 8  # a slow way takes part in every eighth round
-# Seconds of each way before the timing, for PyPy's compiler.
+_SECONDS = 0.002  # the time for each way in each round
+# A way that takes that many seconds for a run takes part in every eighth round only.
+_SLOW, _SELDOM = 0.02, 8
+# The seconds that each way runs before the timing, for PyPy's compiler.
 _WARM = 0.3 if platform.python_implementation() == "PyPy" else 0.0
 
 
 def interleaved(
     runs: dict[str, Callable[[], Any]], rounds: int, slow_from: float = _SLOW
 ) -> dict[str, list[float | None]]:
-    """Return the seconds for each run: a value a round, or None where it did not take part."""
+    """Return the seconds of each run: a value for each round, None where it did not take part."""
     timers = {way: timeit.Timer(run) for way, run in runs.items()}
     numbers, slow = {}, set()
     for way, timer in timers.items():
@@ -65,7 +66,7 @@ def interleaved(
             number = numbers[way]
             with untraced():
                 if number > 1:
-                    # The interpreter specializes the instructions again.
+                    # Not timed: the interpreter specializes the instructions again.
                     timer.timeit(number // 10 + 1)
                 found[way].append(timer.timeit(number) / number)
     return found
@@ -74,7 +75,7 @@ def interleaved(
 def measure_group(
     group: Group, rounds: int
 ) -> tuple[dict[str, list[float | None]], dict[str, str]]:
-    """Return the times of each right way, and the results of the wrong ones."""
+    """Return the times of each way that is correct, and the results of the wrong peers."""
     for make in group.makes.values():
         group.check(make)
     right, wrong = peers.of(group)
@@ -83,7 +84,7 @@ def measure_group(
 
 
 def measure_others(rounds: int) -> dict[str, dict[str, list[float | None]]]:
-    """Return the seconds of decorating, importing, the pool, and the least deferred calls."""
+    """Return the seconds of decorating, importing, the pool, and the floors."""
     found = {}
     always = float("inf")
     with tempfile.TemporaryDirectory() as directory:
@@ -104,7 +105,7 @@ def measure_others(rounds: int) -> dict[str, dict[str, list[float | None]]]:
 
 
 def measure_starts(rounds: int, **smaller: Any) -> dict[str, Any]:
-    """Return the seconds of starts of programs, their decorations, and nested decorations."""
+    """Return the seconds of starts, of the decorations in them, and of nested decorations."""
     return {**starts.measure(rounds, **smaller), "nested": interleaved(starts.nested(), rounds)}
 
 

@@ -1,4 +1,4 @@
-"""Figures that are not ratios of calls: decorating, importing, memory, and the pool."""
+"""The work behind figures that are not ratios of calls: decorating, importing, memory, the pool."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
-# Seventeen lines with the `def`, as in a real program.
+# A function as in a real program: 17 lines, including the `def`.
 _FUNCTION = '''\
 def copy(source, target, size=65536):
     """Copy what is in one file to another."""
@@ -62,7 +62,7 @@ def filler_{n}(first, second):
 
 
 def module_of(lines: int, directory: Path) -> ModuleType:
-    """Return a module of that many lines, with a function of seventeen in the middle."""
+    """Return a module of that many lines, with _FUNCTION in the middle."""
     fillers = [_FILLER.format(n=n) for n in range((lines - 21) // _FILLER.count("\n"))]
     half = len(fillers) // 2
     text = "".join(
@@ -86,7 +86,7 @@ def module_of(lines: int, directory: Path) -> ModuleType:
 
 
 def decorating(module: ModuleType, way: str) -> Callable[[], Any]:
-    """Decorate the module's function as for the first time, or with a warm cache."""
+    """Return a run that decorates the module's function as new, or with a warm cache."""
     fn: Any = module.copy
     code = fn.__code__
 
@@ -115,7 +115,7 @@ def caching(enabled: bool) -> Iterator[None]:
 
 
 def compiling() -> Callable[[], object]:
-    """Return the compiler's work for that function: parse it, and compile both versions."""
+    """Return a run of the interpreter's part of the work: parse _FUNCTION, compile it twice."""
     meanings = Meanings({"defer": "defer", "errdefer": "errdefer"}, frozenset(), lambda _: None, 0)
     original, lowered = ast.parse(_FUNCTION), ast.parse(_FUNCTION)
     plan = lower(lowered.body[0], meanings)
@@ -200,7 +200,7 @@ def pending() -> dict[str, Callable[[int, Callable[[], int]], int]]:
 
 
 def bytes_per_call(function: Callable[[int, Callable[[], int]], int], n: int) -> float:
-    """Return the bytes that each of *n* pending calls takes."""
+    """Return the bytes for each of *n* pending calls."""
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]

@@ -1,16 +1,13 @@
 """Other installed libraries from PyPI with a `defer` (``pip install -e '.[peers]'``).
 
-Three are looked for elsewhere (``pip install --no-deps --target build/py-defer py-defer``, deferpy
-and pygolang likewise). py-defer has the module name of python-defer, and deferpy installs its tests
-as a package that would hide ours. pygolang does not build on CPython 3.11 and later; its version
-0.0.2 is pure Python and runs on 3.11.
+Three of them are in folders of their own, below `build` (`.ci/peers` installs them there):
 
-Three are looked for elsewhere (``pip install --no-deps --target build/py-defer py-defer``, deferpy
-and pygolang likewise): py-defer has the module name of python-defer, and deferpy installs its tests
-as a package that would be in the way of those here. pygolang does not build on CPython 3.11 and
-later; its version 0.0.2 is Python alone, and runs on 3.11.
+- py-defer has the same module name as python-defer.
+- deferpy installs its tests as a package that would hide godefer's tests.
+- pygolang does not build on CPython 3.11 and later. Its version 0.0.2 is pure Python, and runs on
+  3.11.
 
-Where a library gives a wrong answer, the report says so and times nothing.
+If a library gives a wrong answer in a group, the report says so and shows no time.
 """
 
 from __future__ import annotations
@@ -35,7 +32,7 @@ _BUILD = Path(__file__).parent.parent / "build"
 
 
 def of(group: Group) -> tuple[dict[str, Make], dict[str, str]]:
-    """Return the peers that run *group* correctly, and the results of the others."""
+    """Return the peers that run *group* correctly, and the wrong results of the others."""
     right: dict[str, Make] = {}
     wrong: dict[str, str] = {}
     if group.peers:
@@ -44,13 +41,13 @@ def of(group: Group) -> tuple[dict[str, Make], dict[str, str]]:
             if make is None:
                 continue
             with untraced(), warnings.catch_warnings():
-                # A peer that never awaits its coroutine is a finding, not a warning.
+                # A coroutine that a peer never awaits is in the report, so no warning is needed.
                 warnings.simplefilter("ignore", RuntimeWarning)
                 try:
                     group.check(make)
                 except WrongError as e:
                     wrong[name] = str(e)
-                except Exception as e:  # its frames may hold that coroutine
+                except Exception as e:  # caught inside, since its frames may hold that coroutine
                     wrong[name] = f"raises {type(e).__name__}: {e}"
                 else:
                     right[name] = make
@@ -77,7 +74,7 @@ def _python_defer(module: Any) -> Callable[[Group], Make]:
 
 
 def _deferpy(module: Any) -> Callable[[Group], Make]:
-    """Put its `defer`, an attribute of the decorated function, into the closure."""
+    """Put deferpy's `defer`, an attribute of the decorated function, into the closure."""
 
     def adapt(group: Group) -> Make:
         def make(deferred: Any) -> Run:
@@ -103,7 +100,7 @@ def _aiotools(module: Any) -> Callable[[Group], Make | None]:
 
 
 def _pygolang(module: Any) -> Callable[[Group], Make | None]:
-    """Pass its `defer` as aiotools' parameter; it takes no arguments either."""
+    """Pass pygolang's `defer` as a parameter, as aiotools' is. It takes no arguments, either."""
 
     def decorator(fn: Any) -> Run:
         return partial(module.func(fn), module.defer)
@@ -119,15 +116,15 @@ def _module(name: str) -> Any:
     try:
         with untraced():  # importing python-defer starts its tracing
             return importlib.import_module(name)
-    # It or its requirements are not installed for this Python: all of them see `build`.
+    # The module or its requirements are not installed for this Python. All Pythons share `build`.
     except ModuleNotFoundError:
         return None
 
 
 def _module_in_build(directory: str, name: str) -> Any:
-    """Return the module *name* from there, and remove it from `sys.modules`.
+    """Return the module *name* from a directory in `build`, and remove it from `sys.modules`.
 
-    Another library may have the same name.
+    Another library may have a module of the same name.
     """
     with patch.object(sys, "path", [str(_BUILD / directory), *sys.path]), patch.dict(sys.modules):
         sys.modules.pop(name, None)
@@ -135,7 +132,7 @@ def _module_in_build(directory: str, name: str) -> Any:
 
 
 def _golang() -> Any:
-    if sys.version_info >= (3, 12):  # it needs a module that Python no longer has
+    if sys.version_info >= (3, 12):  # pygolang needs a module that Python no longer has
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

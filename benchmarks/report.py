@@ -53,7 +53,7 @@ _DOCUMENT = _ROOT / "docs" / "benchmarks.md"
 _COSTS = _ROOT / "docs" / "costs.md"
 _README = _ROOT / "README.md"
 
-# The rows of docs/costs.md, each with its words, group, way, and base. Memory has no group.
+# The rows of docs/costs.md: text -> group, way, and the way to compare with. Memory has no group.
 _IN_SHORT = {
     "**open-coded**: one deferred call": ("return, 1 call", OPEN, HAND),
     "eight": ("return, 8 calls", OPEN, HAND),
@@ -78,7 +78,7 @@ _IN_SHORT = {
     "memory of a pending call, open-coded": (None, OPEN, STACK),
     "memory of a pending call, at run time": (None, RUNTIME, STACK),
 }
-# The rows that README shows, too.
+# Those rows that README.md shows, too.
 _IN_README = (
     "**open-coded**: one deferred call",
     "eight",
@@ -86,7 +86,7 @@ _IN_README = (
     "a function that recovers",
     "one",
 )
-# The figures of starts, which are whole processes.
+# The rows about the starts of whole processes.
 _STARTS_IN_SHORT = {
     "start of a program with 200 decorated functions": starts.WARM,
     "its first start ever": starts.COLD,
@@ -106,9 +106,9 @@ def _run(python: str, *options: str) -> Any:
 
 
 def measure(pythons: list[str], rounds: int, processes: int) -> list[Results]:
-    """Run everything on each Python; each is the words of a command."""
+    """Run all measurements on each Python. Each item of *pythons* is a command with its words."""
     found: dict[str, list[dict[str, Any]]] = {python: [] for python in pythons}
-    for python in pythons:  # one that cannot run must fail before the hour of measuring
+    for python in pythons:  # if one cannot run, fail before the hour of measuring
         subprocess.run(
             [*shlex.split(python), "-c", "import benchmarks.measure"],
             check=True,
@@ -129,7 +129,7 @@ def measure(pythons: list[str], rounds: int, processes: int) -> list[Results]:
 
 
 def measure_starts(pythons: list[str], rounds: int) -> list[Results]:
-    """Run the starts alone."""
+    """Run only the measurements of starts."""
     found = []
     for python in pythons:
         measured = _run(python, "--starts", "--rounds", str(rounds))
@@ -139,7 +139,7 @@ def measure_starts(pythons: list[str], rounds: int) -> list[Results]:
 
 
 def costs_table(results: Results) -> str:
-    """Return each group's ways as multiples of the code by hand."""
+    """Return the table of the groups, with each way's time as a multiple of that by hand."""
     used = {way for group in results.groups for way in results.ways(group)}
     used |= {peer for wrong in results.wrong.values() for peer in wrong}
     ways = [way for way in (*OURS, *PEERS) if way in used and way != HAND]
@@ -153,15 +153,15 @@ def costs_table(results: Results) -> str:
 
 
 class _Judged(NamedTuple):
-    """A budget, and its measured figure.
+    """A budget, and functions that read the measured values from results.
 
     Args:
         work: The work, and the way to do it.
         against: The work to compare with.
         limit: The budget.
         unit: Its unit.
-        value: From results to a number, or None where there is none.
-        floor: The steps of the floor, if there is one: from results to a number.
+        value: Return the measured value, or None if there is none.
+        floor: The steps of the floor, if there is one. Each returns its measured value.
     """
 
     work: str
@@ -311,7 +311,7 @@ def floors_table(results: list[Results]) -> str:
 
 
 def others_table(results: list[Results]) -> str:
-    """Return the table of figures that are no ratios."""
+    """Return the table of the figures that are not ratios."""
     rows = [["", *(r.version for r in results)]]
     for lines in (500, 5000):
         for way in (OPEN, CACHED, RUNTIME):
@@ -410,7 +410,7 @@ def short_table(results: list[Results]) -> str:
 
 
 def readme_table(results: list[Results]) -> str:
-    """Return the rows of that table that README has."""
+    """Return the table of README.md: some of the rows of `short_table`."""
     head, rule, *rows = short_table(results).splitlines()
     found = {row[2:-2].split(" | ")[0]: row for row in rows}
     return "\n".join([head, rule, *(found[what] for what in _IN_README)])
@@ -447,7 +447,7 @@ def write(
     costs: Path = _COSTS,
     readme: Path = _README,
 ) -> None:
-    """Fill the marks of the documents with tables, and draw the charts beside the first."""
+    """Put the tables between the marks of the documents. Draw the charts beside *document*."""
     tables = {
         "budgets": budgets_table(results),
         "floors": f"{missed_list(results)}\n\n{floors_table(results)}",

@@ -1,4 +1,4 @@
-"""The measurements of all processes of one Python, and the report's figures from them."""
+"""The measurements of one Python, and the figures that the report computes from them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Results:
     """The measurements of all processes of one Python.
 
     Args:
-        processes: The values of calls, from each process.
-        grown: The values of growing costs, from one process.
-        started: The values of starts, from one process.
+        processes: The measurements of calls, from each process.
+        grown: The measurements of growing costs, from one process.
+        started: The measurements of starts, from one process.
     """
 
     def __init__(
@@ -29,9 +29,8 @@ class Results:
         self.wrong: dict[str, dict[str, str]] = processes[0]["wrong"]
         self.growth = grown["growth"]
         largest = {way: points[-1] for way, points in self.growth["pending"].items()}
-        self.memory = {
-            way: taken / calls for way, (calls, taken) in largest.items()
-        }  # bytes for each; PyPy's is empty
+        # Bytes for each pending call. It is empty on PyPy.
+        self.memory = {way: taken / calls for way, (calls, taken) in largest.items()}
         self._starts = started["starts"]
         self.sizes: dict[str, list[str]] = {
             size: list(ways) for size, ways in self._starts["programs"].items()
@@ -65,7 +64,7 @@ class Results:
         )
 
     def memory_share(self, way: str) -> float | None:
-        """Return a pending call's memory as a share of ExitStack's; None if not measurable."""
+        """Return a pending call's memory divided by ExitStack's; None if it was not measured."""
         return self.memory[way] / self.memory[STACK] if self.memory else None
 
     def nanoseconds(self, group: str, way: str) -> float:
@@ -77,18 +76,18 @@ class Results:
         return 1e3 * statistics.median(t for process in self._others for t in process[group][way])
 
     def importing(self, what: str) -> float:
-        """Return the milliseconds beyond an interpreter that imports nothing."""
+        """Return the milliseconds of an import, without the start of the interpreter."""
         rounds = (
             zip(p["importing"][what], p["importing"]["nothing"], strict=True) for p in self._others
         )
         return 1e3 * statistics.median(one - bare for pairs in rounds for one, bare in pairs)
 
     def start(self, size: str, way: str) -> float:
-        """Return the milliseconds of the whole process: a program of that size and way."""
+        """Return the milliseconds of a whole process, which runs a program of that size and way."""
         return 1e3 * statistics.median(self._starts["programs"][size][way])
 
     def start_beyond(self, size: str, way: str, against: str = HAND) -> float:
-        """Return the milliseconds beyond a start of *against* in the same round."""
+        """Return the additional milliseconds compared with *against* in the same round."""
         ways = self._starts["programs"][size]
         pairs = zip(ways[way], ways[against], strict=True)
         return 1e3 * statistics.median(one - other for one, other in pairs)
@@ -100,7 +99,7 @@ class Results:
         return statistics.median(one / other for one, other in pairs)
 
     def decoration(self, which: str, cache: str) -> float:
-        """Return the milliseconds of a decoration in a process of its own."""
+        """Return the milliseconds of one decoration, as a new process measures it."""
         return 1e3 * statistics.median(self._starts["decorating"][f"{which}, {cache}"])
 
     def nested(self, way: str) -> float:

@@ -1,16 +1,15 @@
 """Time programs from start to end, with functions that are decorated or written by hand.
 
-A program is a folder with modules and a main program that imports them; nothing is called. Each is
-started as its user would start it. The time is that of the whole process, the interpreter's own
-start included, and nothing is subtracted. The programs of a size take turns, start after start. The
-interpreter has its `.pyc` files in every case, so warm and cold differ only in godefer's cache:
+A program is a folder with modules, and a main program that imports them. It calls no function. The
+measured time is that of the whole process, including the start of the interpreter. The programs of
+a size take turns. The `.pyc` files always exist, so warm and cold differ only in godefer's cache:
 
 - *by hand*: the functions have nested `try`/`finally`, and godefer is not imported;
 - *warm cache*: the functions are decorated, and all of them are in the cache;
-- *cold cache*: none is, so all are compiled, and written to it;
+- *cold cache*: no function is in the cache, so all are compiled and written to it;
 - *no cache*: GODEFER_CACHE=0.
 
-Times of single functions come from processes that time each of their decorations.
+The times of single decorations are from programs that time each decoration themselves.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ WARM, COLD, OFF = "warm cache", "cold cache", "no cache"
 WAYS = (HAND, WARM, COLD, OFF)
 BARE = "an interpreter alone"
 
-# Numbers of functions, and of their modules.
+# The number of functions, and of modules.
 SIZES = {
     "1 function": (1, 1),
     "50 functions in 5 modules": (50, 5),
@@ -99,7 +98,7 @@ def copy_{n}(source, target, size=65536):
 
 
 '''
-# This code runs before the modules are imported, and times each decoration.
+# This code runs before the imports of the modules, and times each decoration.
 _TIMING = """\
 import json
 from time import perf_counter_ns
@@ -149,7 +148,7 @@ class Program(NamedTuple):
 
 
 def programs(functions: int, modules: int, folder: Path) -> dict[str, Program]:
-    """Return the ways of a program of that size, and those that time each decoration."""
+    """Return a program of that size in each way, and programs that time each decoration."""
     bytecode = folder / "bytecode"
     imports = f"import {', '.join(f'module_{i}' for i in range(modules))}\n"
     for name, head, text in (("hand", "", _BY_HAND), ("decorated", _HEAD, _DECORATED)):
@@ -188,7 +187,7 @@ def programs(functions: int, modules: int, folder: Path) -> dict[str, Program]:
         f"{COLD}, timed": program("decorated", forget, "timed.py"),
         f"{WARM}, timed": program("decorated", check, "timed.py"),
     }
-    for each in found.values():  # for the .pyc files and the cache's files
+    for each in found.values():  # so that the .pyc files and the cache files exist
         each.output()
     return found
 
@@ -198,7 +197,7 @@ def measure(
     sizes: dict[str, tuple[int, int]] = SIZES,
     judged: tuple[int, int] = SIZES[JUDGED],
 ) -> dict[str, Any]:
-    """Return the seconds of starts, and of decorations in a process; a value a round."""
+    """Return the seconds of starts, and of single decorations: a value for each round."""
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         return {
@@ -220,7 +219,10 @@ def _starts(rounds: int, made: dict[str, Program], folder: Path) -> dict[str, li
 
 
 def _decorations(rounds: int, functions: int, modules: int, folder: Path) -> dict[str, list[float]]:
-    """Return medians of a process: the first decoration, the first of a module, the others."""
+    """Return seconds by the kind of decoration: the first one, the first of a module, the others.
+
+    There is a value for each round: the median over the decorations of one process.
+    """
     made = programs(functions, modules, folder)
     each = functions // modules
     found: dict[str, list[float]] = {}
@@ -240,7 +242,7 @@ def _decorations(rounds: int, functions: int, modules: int, folder: Path) -> dic
 
 
 def nested() -> dict[str, Callable[[], Any]]:
-    """Return functions that define another one on each call, decorated or not."""
+    """Return functions that define another function on each call, decorated or by hand."""
 
     def by_hand() -> Any:
         def inner() -> None:

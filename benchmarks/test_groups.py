@@ -1,4 +1,4 @@
-"""Each group in each way does its work, and takes this long."""
+"""Check each way of each group, and time it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.group import untraced
     [pytest.param(g, way, id=f"{g.name}-{way}") for g in EXITS + FEATURES for way in g.makes],
 )
 def test_way(benchmark, group, way):
-    """Each way of writing it does the same."""
+    """Each way of writing a group has the same outcome and makes the same calls."""
     benchmark.group = group.name
     group.check(group.makes[way])
     benchmark(group.timed_run(group.makes[way]))
@@ -30,7 +30,7 @@ def test_way(benchmark, group, way):
     ],
 )
 def test_peer(benchmark, group, peer):
-    """A timed peer does the same."""
+    """Time each peer that runs the group correctly."""
     benchmark.group = group.name
     make = peers.of(group)[0][peer]
     with untraced():

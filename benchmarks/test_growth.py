@@ -1,4 +1,4 @@
-"""The growth of cost: the nested and the pending calls are all there."""
+"""Check the measurements of growing costs, and time nested functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.group import OPEN, RUNTIME
 
 @pytest.mark.parametrize("way", growth.NESTED)
 def test_depth(benchmark, way):
-    """Decorated functions nest in each other a hundred deep."""
+    """Decorated functions can be nested a hundred deep."""
     benchmark.group = "100 decorated functions in each other"
     run = growth.NESTED[way]
     if way in {OPEN, RUNTIME}:

@@ -1,4 +1,4 @@
-"""Decorating, importing, memory and the pool: each does its work, and takes this long."""
+"""Check and time decorating, importing, pending calls, the pool and the floors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from godefer._runtime.record import pool
 @pytest.mark.parametrize("way", [OPEN, CACHED, RUNTIME])
 @pytest.mark.parametrize("lines", [500, 5000])
 def test_decorating(benchmark, tmp_path, lines, way):
-    """Decorating a function anew gives one that runs the timed way."""
+    """Decorating a function again gives a function that runs the timed way."""
     benchmark.group = f"decorating, in a module of {lines} lines"
     module = others.module_of(lines, tmp_path)
     assert (tmp_path / f"module_of_{lines}.py").read_text().count("\n") == lines
@@ -27,7 +27,7 @@ def test_decorating(benchmark, tmp_path, lines, way):
 
 @pytest.mark.parametrize("what", ["", "godefer", "contextlib"])
 def test_importing(benchmark, tmp_path, what):
-    """Importing godefer imports nothing large."""
+    """Importing godefer imports no large module."""
     benchmark.group = "importing"
     assert not others.modules_imported(tmp_path) & {
         "asyncio",
@@ -42,11 +42,11 @@ def test_importing(benchmark, tmp_path, what):
 
 @pytest.mark.parametrize("way", others.pending())
 def test_pending(benchmark, way):
-    """Pending calls take memory, godefer's less than ExitStack's."""
+    """Pending calls take memory: those of godefer less than those of ExitStack."""
     benchmark.group = "10,000 pending calls"
     function = others.pending()[way]
     taken = others.bytes_per_call(function, 10_000)
-    assert taken > 16  # a list's references to this call and to the one before
+    assert taken > 16  # the references to a call, and from it to the one before
     if way in {OPEN, RUNTIME, SCOPE}:
         assert taken < others.bytes_per_call(others.pending()[STACK], 10_000)
     assert function(10_000, lambda: 7) == 7
@@ -55,7 +55,7 @@ def test_pending(benchmark, way):
 
 @pytest.mark.parametrize("nodes", [others.pooled, others.fresh])
 def test_pool(benchmark, nodes):
-    """Nodes come from the pool and go back to it; fresh ones leave it alone."""
+    """Nodes come from the pool and go back to it. New ones do not change it."""
     benchmark.group = "eight nodes"
     others.pooled()
     before = len(pool)

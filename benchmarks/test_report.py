@@ -19,7 +19,7 @@ MARKS = ("costs", "budgets", "floors", "others", "starts", "wrong")
 
 @pytest.fixture(scope="module")
 def found():
-    """Return one round of everything, by one process."""
+    """Return one round of all measurements of one process."""
     measured = [measure.measure_group(group, 1) for group in EXITS + FEATURES]
     names = [group.name for group in EXITS + FEATURES]
     return {
@@ -52,14 +52,14 @@ def results(found, grown, started):
 
 @pytest.fixture(scope="module")
 def with_pypy(results, found, grown, started):
-    """Return the results of that one, and of a PyPy, which cannot count memory."""
+    """Return the results of that Python, and of a PyPy, which cannot count memory."""
     found = {**found, "implementation": "PyPy", "python": "3.98.2"}
     without = {"growth": {**grown["growth"], "pending": {}}}
     return [*results, report.Results([found], without, started)]
 
 
 def rows_of(table):
-    """Return the rows of a table as lists of cells; all are as long as the head."""
+    """Return the rows of a table as lists of cells. Check that all are as long as the head."""
     rows = [line[2:-2].split(" | ") for line in table.splitlines()]
     assert {len(row) for row in rows} == {len(rows[0])}
     return rows
@@ -103,7 +103,7 @@ def test_pypy_is_shown_and_not_judged(with_pypy, monkeypatch):
 
 
 def test_starts(results):
-    """Each program has a row for each way, below the bare interpreter's; functions follow."""
+    """Each program has a row for each way, below the bare interpreter's. Decorations follow."""
     _, _, *body = rows_of(report.starts_table(results))
     assert body[0][0] == starts.BARE
     assert [row[:2] for row in body[1:9]] == [
@@ -129,14 +129,14 @@ def test_a_start_is_compared_with_that_of_the_same_round():
 
 @pytest.mark.parametrize("table", [report.others_table, report.short_table, report.starts_table])
 def test_pypy_has_a_column(with_pypy, table):
-    """PyPy is measured, but for memory."""
+    """PyPy is measured, except for its memory."""
     head, _, *body = rows_of(table(with_pypy))
     assert head[-1] == "PyPy 3.98"
     assert all(bool(row[-1]) != ("memory" in row[0] or "bytes" in row[0]) for row in body)
 
 
 def test_a_miss_is_named_with_its_floor(results, monkeypatch):
-    """A miss has a line, with each step of its floor; a budget without a miss has none."""
+    """A missed budget has a line, with each step of its floor. A budget that is met has none."""
     monkeypatch.setattr(
         report,
         "RATIOS",
@@ -183,7 +183,7 @@ def test_a_python_may_be_several_words(tmp_path):
 
 
 def test_in_short(results):
-    """The table of docs/costs.md has the ratios of the page's; each row is full."""
+    """The table of docs/costs.md has the ratios of docs/benchmarks.md, and each row is full."""
     _, _, *body = rows_of(report.short_table(results))
     cells = {row[0]: row[-1] for row in body}
     assert cells["eight"] == f"{results[0].ratio('return, 8 calls', OPEN):.2f}"
@@ -195,7 +195,7 @@ def test_in_short(results):
 
 
 def test_in_the_readme(results):
-    """README's table has five rows of that table."""
+    """The table of README.md has five rows of the table of docs/costs.md."""
     head, rule, *rows = report.readme_table(results).splitlines()
     in_short = report.short_table(results).splitlines()
     assert in_short[:2] == [head, rule]
@@ -275,7 +275,7 @@ def test_starts_alone(results, tmp_path):
 
 
 def test_a_document_without_a_mark(results, tmp_path):
-    """A document without a place for a table is an error, and stays as it was."""
+    """A document without a place for a table is an error, and is not changed."""
     document = tmp_path / "page.md"
     document.write_text("nothing\n")
     with pytest.raises(ValueError, match="has no place for the table"):

@@ -1,4 +1,4 @@
-"""Starts of programs: each does its work, and takes this long."""
+"""Check the programs whose starts are measured, and time them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def made(tmp_path):
 
 
 def instead(program, text):
-    """Return the same program, with *text* run in the end."""
+    """Return the same program, which runs *text* at its end."""
     main = program.folder / "main.py"
     main.write_text(f"{main.read_text()}{text}\n")
     return program
@@ -28,7 +28,7 @@ def instead(program, text):
 
 @pytest.mark.parametrize("way", starts.WAYS)
 def test_starts(benchmark, made, way):
-    """A started program has the functions of its name, from the right files."""
+    """Each program defines its functions, and imports only the expected parts of godefer."""
     benchmark.group = "starts"
     look = "import sys\nprint('godefer' in sys.modules, 'godefer._compiler' in sys.modules)"
     imported = {HAND: (False, False), starts.WARM: (True, False)}.get(way, (True, True))
@@ -57,7 +57,7 @@ def test_by_hand_means_the_same(made, tmp_path, capsys):
 
 
 def test_decorations(made):
-    """A program that times its decorations prints a time for each function."""
+    """A program that times its decorations prints a time for each of its functions."""
     for cache in (starts.WARM, starts.COLD):
         times = json.loads(made[f"{cache}, timed"].output())
         assert len(times) == SIZE[0]
@@ -73,7 +73,7 @@ def test_a_cache_that_is_not_warm(made):
 
 @pytest.mark.parametrize("way", starts.nested())
 def test_nested(benchmark, way):
-    """A nested function is decorated anew in each call, in the way that is timed."""
+    """A nested function is decorated again in each call, and runs the timed way."""
     benchmark.group = "a nested function, on each call"
     define = starts.nested()[way]
     with open_coding(True):
@@ -90,7 +90,7 @@ def test_nested(benchmark, way):
 
 
 def test_measure():
-    """Each size has the time of each way in each round."""
+    """The measurements have a time for each size, way and round."""
     found = measure.measure_starts(2, sizes={"four": SIZE}, judged=SIZE)
     assert list(found["programs"]["four"]) == [starts.BARE, *starts.WAYS]
     assert list(found["nested"]) == [HAND, OPEN, RUNTIME]
