@@ -158,7 +158,7 @@ class Group:
         return make
 
     def check(self, make: Make) -> None:
-        """Run the run of *make* twice. Raise WrongError if its outcome or its calls are wrong."""
+        """Call the run of *make* twice. Raise WrongError if its outcome or its calls are wrong."""
         recorded = Recorded()
         run = self.drive(make(recorded))
         for _ in range(2):

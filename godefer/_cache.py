@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     Text = tuple[int, int]  # the time and the size of a module's source
 
 # A digest of the compiler, so that no code of another one is used. A test knows it.
-COMPILER = "805857fd9b95"
+COMPILER = "3ec9ace9ba8e"
 # The key of the hash: whatever is of another version, or Python, is as if it were damaged.
 _VERSION = f"{__version__} {COMPILER}".encode()
 _MAGIC = int.from_bytes(MAGIC_NUMBER, "little")

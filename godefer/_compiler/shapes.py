@@ -12,7 +12,7 @@ and filled in for each site:
 
 The added code has the line of its `defer` statement, so that a frame has a line at every moment
 (P6). Only ``try``, ``pass`` and a comparison with a constant have no line. They call nothing, so no
-traceback needs one; and a tracer would show it although the code below them does not run.
+traceback needs their line. A tracer would show the line although the code below does not run.
 """
 
 from __future__ import annotations
