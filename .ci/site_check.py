@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Request
 
 # Chromium's own network services do not belong to the site. As root in a container, Chromium cannot
-# have a sandbox.
+# use its sandbox.
 SWITCHES = [
     "--no-sandbox",
     "--disable-gpu",
@@ -59,9 +59,9 @@ class Links(HTMLParser):
 
 
 def links(site: Path) -> int:
-    """Check that each link leads to an existing place, and that no page loads from elsewhere.
+    """Check that each link has a target, and that no page loads a resource from another site.
 
-    No signature may show a private name.
+    Check, too, that no signature shows a private name.
     """
     pages = {path: Links(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
     broken, count = [], 0
@@ -97,10 +97,10 @@ def links(site: Path) -> int:
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serve files without a line for each."""
+    """Serve files, and log no requests."""
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def browser(site: Path, chromium: str) -> int:
@@ -163,7 +163,7 @@ class Look:
         )
         page.on("request", self.not_from_elsewhere)
         for file in sorted(site.rglob("index.html")):
-            # A page without a chart has no content of its own in the scheme's colours.
+            # In dark, open only the pages with charts: all other content has the theme's colours.
             if scheme == "light" or '.svg"' in file.read_text(encoding="utf-8"):
                 self.look_at(file.parent.relative_to(site).as_posix().removeprefix("."))
         page.goto(root)
@@ -183,12 +183,12 @@ class Look:
             self.note(f"{request.url}: {request.failure}")
 
     def not_from_elsewhere(self, request: Request) -> None:
-        """Note a request that leaves the site: the site works offline."""
+        """Note a request to another site: the site must work offline."""
         if not request.url.startswith((self.root, "data:", "blob:")):
             self.note(f"asks for {request.url}")
 
     def look_at(self, path: str) -> None:
-        """Open a page: it has a heading, text, and room for both; and its charts can be seen."""
+        """Open a page. Check its heading, its text, its width and its charts."""
         self.pages += 1
         self.page.goto(f"{self.root}{path}/" if path else self.root, wait_until="load")
         if not self.page.locator("article h1").first.is_visible():
@@ -226,7 +226,7 @@ class Look:
             )
 
     def search(self) -> None:
-        """Check that the search finds a function, its reference, and pages with the word."""
+        """Check that the search finds a function in the reference, and leads to its name."""
         self.page.locator("input.md-search__input").click()
         self.page.keyboard.type("errdefer", delay=20)
         results = self.page.locator(".md-search-result__link")
