@@ -1,20 +1,21 @@
-"""Whether a frame's own code is calling a statement, or something that it has called (D3).
+"""Check that the code of a frame calls a statement itself (D3).
 
-A function compiled by Cython or mypyc has no frame. If it calls `defer`, the caller of `defer` is
-the Python function around it, which is at another call: that of the compiled function. So the
-instruction under way tells. It is a call, and the instructions before it have put the callee on
-the stack. They must load a name, with or without attributes, that means a statement or may do so:
-an attribute that is made up when it is asked for, or an object that can hold a statement.
+A function compiled by Cython or mypyc has no frame. If it calls `defer`, the frame that seems to
+call `defer` is that of a Python function, and that function is calling the compiled one. The
+instruction under way shows the difference. It is a call, and the instructions before it have put
+its callee on the stack. They must load a name, with or without attributes, that leads to a
+statement or may do so. It may do so if an attribute is computed, or an object can hold a statement.
 
-Each call in a body is looked at once, when it first defers. After that the record knows it.
+Each call in a body is checked once, when it first defers. After that the record knows it.
 
-A body may hand a statement to code without a frame, as in ``list(map(defer, calls))``. Then any
-call in that body may be the statement's.
+A body may also pass a statement to code without a frame, as in ``list(map(defer, calls))``. Then
+any call in that body may be the one that calls it.
 
-Rejected: to compare the count of arguments, which can be equal by chance; and the columns of the
-call (`co_positions`), which ``-X no_debug_ranges`` takes away. The walk below needs no knowledge
-of single instructions but the names of jumps and loads, since `opcode.stack_effect` tells how many
-values each one leaves.
+The check walks over the instructions. It knows only the names of jumps, loads and calls, since
+`opcode.stack_effect` tells how many values each instruction leaves. Rejected:
+
+- to compare the number of arguments, which can be equal by chance;
+- to use the columns of the call (`co_positions`), which ``-X no_debug_ranges`` removes.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     Known = set[int | tuple[int, int]]
 
-_OPTIMIZED = 0x1  # inspect.CO_OPTIMIZED: its variables are not a namespace that others use
+_OPTIMIZED = 0x1  # inspect.CO_OPTIMIZED: the variables are not in a namespace
 _CPYTHON = sys.implementation.name == "cpython"
 _STATEMENTS = frozenset({"defer", "errdefer", "okdefer", "using", "ausing"})
 
@@ -49,20 +50,20 @@ def calls_statement(
     Args:
         frame: The frame that seems to have called it.
         statement: The frame of the statement.
-        body: The frame of the function: that frame, or that in which it is a comprehension's.
-        known: The calls of that function that are known to be a statement's.
+        body: The frame of the function: *frame*, or for a comprehension the frame around it.
+        known: The instructions of that function that are known to call a statement.
     """
     code, pc = frame.f_code, frame.f_lasti
-    # The code of a comprehension lives as long as that of its function.
+    # The id is safe: the code of a comprehension lives as long as the code of its function.
     key = pc if frame is body else (id(code), pc)
     if known is not None and key in known:
         return True
     names = _Names(frame, statement)
-    if not _CPYTHON:  # its code is of another kind: no call of a statement goes without a name
+    if not _CPYTHON:  # other instructions, so only look whether any name may lead to a statement
         return any(names.may_lead((name,)) for name in (*code.co_names, *names.variables))
     try:
         instructions = _instructions_of(code)
-    except ImportError:  # of `opcode`, while the interpreter is shutting down
+    except ImportError:  # `opcode`, while the interpreter is shutting down
         return True
     called = instructions.callee(pc)
     if called is not None and names.may_mean(called):
@@ -90,14 +91,14 @@ class _Names:
                 self._variables = found  # no copy
                 return found
             self._variables = dict(found)
-            # The frame would keep its copy of all locals (D9). The program may hold that, if it
-            # has asked for it.
+            # The frame would keep its copy of all locals (D9). But if the program may have asked
+            # for that copy itself, it must stay as it is.
             if code.co_flags & _OPTIMIZED and not _FRAME_READERS & {*code.co_names}:
                 found.clear()
         return self._variables
 
     def lasting(self, path: tuple[str, ...], *, closure: bool) -> bool:
-        """Return whether *path* begins with a global; or with a variable of the closure."""
+        """Return whether *path* begins with a global or, if *closure*, a closure variable."""
         code = self._frame.f_code
         own = (*code.co_varnames, *code.co_cellvars, *(() if closure else code.co_freevars))
         return path[0] not in own
@@ -108,7 +109,7 @@ class _Names:
         return value is _UNKNOWN or self._is_statement(value)
 
     def means(self, path: tuple[str, ...]) -> bool:
-        """Return whether *path* is certain to lead to a statement, or to godefer."""
+        """Return whether *path* certainly leads to a statement, or to godefer."""
         value = self._value(path)
         return value is not _UNKNOWN and self._is_statement(value)
 
@@ -188,7 +189,7 @@ _cache: dict[int, tuple[ref[CodeType], _Instructions]] = {}
 
 
 def _instructions_of(code: CodeType) -> _Instructions:
-    """Return the instructions of *code*: the same for all functions that are made of it."""
+    """Return the instructions of *code*, from the cache if it has them."""
     found = _cache.get(id(code))
     if found is None or found[0]() is not code:
         key, forget = id(code), _cache.pop
@@ -207,7 +208,7 @@ class _Instructions:
         self._variable = code._varname_from_oparg  # type: ignore[attr-defined]
         self._offsets: list[int] = []
         self._ops: list[tuple[str, int, int]] = []  # name, opcode, argument
-        self._jumps: dict[int, list[int]] = {}  # where a jump goes -> the jumps to it
+        self._jumps: dict[int, list[int]] = {}  # from a target to the jumps to it
         raw, opname, jumps = code.co_code, opcode.opname, {*opcode.hasjrel}
         targets = []
         extended, begin = 0, -1
@@ -244,9 +245,9 @@ class _Instructions:
         self._values: list[tuple[str, ...]] | None = None
 
     def callee(self, pc: int) -> tuple[str, ...] | None:
-        """Return the name that the call at *pc* calls, in parts; None if it calls no name.
+        """Return the name of the callee at *pc*, in parts; None if the callee is not a name.
 
-        The offset may lie in the caches behind the instruction.
+        The offset may be in the caches behind the instruction.
         """
         if pc not in self._callees:
             span = self._callee(self._index(pc))
@@ -261,7 +262,7 @@ class _Instructions:
         return index
 
     def values(self) -> list[tuple[str, ...]]:
-        """Return the names that are loaded, in parts, but not to be called right away."""
+        """Return the names, in parts, that the code loads, except for those that it calls."""
         if self._values is None:
             spans = [span for index in range(len(self._ops)) if (span := self._callee(index))]
             callees = {index for span in spans for index in range(*span)}
@@ -279,7 +280,7 @@ class _Instructions:
         return self._values
 
     def _loaded(self, index: int) -> str:
-        """Return the variable that an instruction loads; empty if it does something else."""
+        """Return the variable that an instruction loads, or an empty string."""
         name, _, argument = self._ops[index]
         if name == "LOAD_GLOBAL":  # the last bit is not part of the index
             return self._names[argument >> 1]
@@ -301,7 +302,7 @@ class _Instructions:
         )
 
     def _left(self, index: int, *, jump: bool = False) -> int:
-        """Return by how much an instruction makes the stack grow."""
+        """Return by how many values an instruction makes the stack grow."""
         _, op, argument = self._ops[index]
         try:
             return self._effect(op, argument, jump=jump)
@@ -309,7 +310,7 @@ class _Instructions:
             return self._effect(op, None, jump=jump)
 
     def _callee(self, index: int) -> tuple[int, int] | None:
-        """Return the instructions that load the callee of a call: the first, and past the last.
+        """Return the range of the instructions that load the callee of a call.
 
         None if the instruction is no call, or its callee is not a name, with or without attributes.
         """
@@ -321,13 +322,13 @@ class _Instructions:
             return None
         start = min(heights)
         end, width = self._end_of_name(start, index)
-        # A NULL, or the object of a method, makes two. A decorator has neither: what it decorates
-        # is there instead.
+        # A callee takes two places on the stack: with a NULL, or with the object of a method. A
+        # decorator takes one place: the decorated function is in the other.
         widths = {1, 2} if name == "CALL" and argument == 0 else {2}
         if width not in widths or not self._path(start, end):
             return None
         if any(at >= end and self._takes(at, height, width) for at, height in heights.items()):
-            return None  # what was loaded becomes a part of an expression
+            return None  # the name is only a part of an expression
         for target in range(start + 1, index + 1):
             if any(source < start for source in self._jumps.get(target, ())):
                 return None  # ``(a if b else c)(…)``
@@ -336,8 +337,8 @@ class _Instructions:
     def _walk_back(self, index: int) -> dict[int, int] | None:
         """Return the instructions that put the operands of a call on the stack.
 
-        Each with the height of the stack before it, above the lowest operand. The first one loads
-        the callee, or is the NULL before it.
+        Each has the height of the stack before it, where zero is the height below all operands.
+        The first instruction loads the callee, or pushes the NULL before it.
         """
         height = 1 - self._left(index)  # a call leaves one value in place of its operands
         at, heights = index, {}
@@ -375,5 +376,5 @@ class _Instructions:
 
 
 _NEVER_GOES_ON = ("JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_ABSOLUTE", "RETURN_", "RAISE_", "RERAISE")
-# They leave nothing in place of an operand, or have none.
+# These put nothing in place of their operands, or have no operands.
 _ONLY_TAKES = ("POP_", "JUMP_", "STORE_", "PRECALL", "KW_NAMES", "NOP", "END_", "CLEANUP_THROW")

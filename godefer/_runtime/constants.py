@@ -1,7 +1,7 @@
-"""The runtime's objects that lowered code uses: constants of the code, in place of marks.
+"""The runtime's objects that lowered code uses, and the marks that name them in the cache.
 
-A mark is a string such as ``"@drop"``. The lowered code of the cache has marks, since these
-objects cannot be written to a file.
+Lowered code has these objects among its constants. They cannot be written to a file. So the code
+in the cache has marks in their place: strings such as ``"@drop"``.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ OBJECTS: dict[str, Any] = {
 
 
 def fill(code: CodeType, decision: Decision) -> CodeType:
-    """Return lowered code with the objects in place of their marks, and with its *decision*."""
+    """Return lowered code with objects in place of their marks, and with *decision* as the last."""
     consts = (
         OBJECTS.get(const, const) if type(const) is str else const for const in code.co_consts
     )

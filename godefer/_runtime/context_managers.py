@@ -1,4 +1,4 @@
-"""Entering a context manager as the ``with`` statement does (D11; PEP 343, PEP 492)."""
+"""Enter a context manager as the ``with`` statement does (D11; PEP 343, PEP 492)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 # Whether this version's ``with`` statement looks up the exit before the entry.
 _EXIT_FIRST = sys.version_info >= (3, 14) or sys.implementation.name == "pypy"
 
-# In place of a special method that is not there. One that is None fails when it is called.
+# Result of `special` for a method that does not exist. A method that is None exists, and calling
+# it fails.
 MISSING: Any = object()
 
 
@@ -26,15 +27,15 @@ def enter(cm: Any) -> tuple[Method, Any]:
     """Enter a context manager.
 
     Returns:
-        Its exit, and the value that entering it gave.
+        Its exit method, and the value that entering it gave.
 
     Raises:
-        TypeError: It is none, in the words of the ``with`` statement.
+        TypeError: *cm* is not a context manager. The message is that of the ``with`` statement.
     """
     names = type(cm).__dict__
     entry: Any
     leave: Any
-    try:  # most have both methods in their own class, as Python functions
+    try:  # the usual case: both are Python functions in the class itself
         entry, leave = names["__enter__"], names["__exit__"]
     except KeyError:
         entry = leave = None
@@ -43,7 +44,7 @@ def enter(cm: Any) -> tuple[Method, Any]:
     entry, leave = _special_pair(cm, "__enter__", "__exit__")
     if entry is MISSING or leave is MISSING:
         try:
-            with cm:  # the interpreter's own TypeError, in the words of this version
+            with cm:  # for the interpreter's own TypeError
                 raise _errors.internal("enter")
         except TypeError as error:
             _errors.add_asynchronous(error, cm)
@@ -52,10 +53,10 @@ def enter(cm: Any) -> tuple[Method, Any]:
 
 
 async def aenter(acm: Any) -> tuple[Method, Any]:
-    """`enter` for an asynchronous context manager."""
+    """Enter an asynchronous context manager, as `enter` does."""
     entry, leave = _special_pair(acm, "__aenter__", "__aexit__")
     if entry is MISSING or leave is MISSING:
-        async with acm:  # the interpreter's own TypeError, in the words of this version
+        async with acm:  # for the interpreter's own TypeError
             raise _errors.internal("aenter")
     return leave, await awaited("__aenter__", entry())
 

@@ -1,7 +1,8 @@
-"""The decorators in the source of a function that runs without them, for an error (D3).
+"""Find the decorators in the source of a function, for an error message (D3).
 
-Nothing else tells that such a function was decorated: another decorator keeps the function that it
-was given, or makes a new one of its source, as typeguard's `typechecked` does.
+A function with `with_defers` in its source may run without it. Another decorator may have kept the
+undecorated function, or compiled a new one from the source, as typeguard's `typechecked` does. Only
+the source shows that.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
 
-    # The decorators above `with_defers`, and those below it.
+    # The names of the decorators above `with_defers`, and of those below it.
     Around = tuple[list[str], list[str]]
 
-# These hold the function, and `with_defers` finds it in them.
+# `with_defers` finds the function in these, so they may be below it.
 _TRANSPARENT = {"staticmethod", "classmethod", "property", "cached_property"}
 
 
@@ -40,7 +41,7 @@ def _decorators(frame: FrameType) -> list[str]:
     for line in lines:
         if line.startswith((f"{indent}def ", f"{indent}async ", f"{indent}class ")):
             return names
-        if line.startswith(f"{indent}@"):  # others go on with the arguments of one
+        if line.startswith(f"{indent}@"):  # other lines continue its arguments
             names.append(line.strip().removeprefix("@").partition("(")[0].strip())
     return []
 

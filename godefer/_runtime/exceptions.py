@@ -1,7 +1,7 @@
-"""Changes to exception objects that their classes cannot refuse.
+"""Change exception objects in ways that their classes cannot refuse.
 
-A frozen dataclass refuses assignments, and a proxy has every attribute that it is asked for. So
-everything here goes by the descriptors of BaseException and object.
+A frozen dataclass refuses assignments, and a proxy claims to have every attribute. So this module
+uses the descriptors of BaseException and object directly.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ def attributes(exc: BaseException) -> dict[str, Any]:
 
 
 def save(exc: BaseException) -> Saved:
-    """Return the links and the traceback that it overwrites to raise *exc* once more.
+    """Return the links and the traceback that raising *exc* again would overwrite.
 
-    The links are the ``__context__`` of *exc*, and the exception that has *exc* as its own. The
-    interpreter puts the exception being handled at the end of the chain of *exc*. Lest there be a
-    cycle, it cuts the chain of the handled one where it leads to *exc* (`_PyErr_SetObject`).
+    The interpreter makes the exception being handled the ``__context__`` of *exc*. To avoid a
+    cycle, it first cuts the chain of the handled exception where that leads to *exc*
+    (`_PyErr_SetObject`). So there are two links to save: the ``__context__`` of *exc*, and the
+    exception that has *exc* as its ``__context__``.
     """
     handled, seen = sys.exception(), set()
     while handled is not None and handled is not exc and id(handled) not in seen:
@@ -41,8 +42,8 @@ def save(exc: BaseException) -> Saved:
 
 
 def restore(exc: BaseException, saved: Saved) -> None:
-    """Undo what it did to raise *exc* once more."""
-    # PyPy sets no context any more once None was assigned.
+    """Put back the links and the traceback of *exc* after it was raised again."""
+    # On PyPy an assigned None is final: raising *exc* later would set no context.
     if exc.__context__ is not saved[0]:
         set_context(exc, saved[0])
     if saved[1] is not None:
@@ -51,9 +52,9 @@ def restore(exc: BaseException, saved: Saved) -> None:
 
 
 def raise_again(exc: BaseException | None) -> None:
-    """Raise *exc*, unless it is None, as if it had never stopped.
+    """Raise *exc* again, unless it is None.
 
-    Its chain stays as it is, and its traceback does not show this frame.
+    Its chain stays unchanged, and its traceback does not show this frame.
 
     Raises:
         BaseException: *exc*.
@@ -68,20 +69,25 @@ def raise_again(exc: BaseException | None) -> None:
         del exc, saved
 
 
-# Exits that go on (P3)
-# =====================
+# Aborted exits
+# =============
+#
+# An *exit* is an exception that is not an Exception, such as SystemExit or CancelledError. If a
+# deferred call raises during an exit, its exception replaces the exit. When that exception is
+# recovered, the exit goes on (P3).
 
 _ABORTED = "__godefer_aborted_exit__"
 
 
 def remember_exit(was: BaseException, exc: BaseException, *, recovered: bool) -> None:
-    """If *exc*, raised by a call that ran because of *was*, aborted an exit, note that on *exc*.
+    """Note on *exc* the exit that it aborted, if there is one.
 
-    On the exception, so that it is found wherever that is recovered: here or in a caller. Not by
-    its ``__context__``: that looks the same when an `except` clause has handled an exit.
+    The note is on the exception, so that it is found wherever the exception is recovered: in this
+    function or in a caller. Rejected: to search the chain of *exc* for an exit. The chain looks the
+    same after an `except` clause has handled an exit.
 
     Args:
-        was: The exception because of which the call ran.
+        was: The exception because of which the deferred call ran.
         exc: The exception that the call raised.
         recovered: Whether the call had recovered *was*.
     """
@@ -92,6 +98,6 @@ def remember_exit(was: BaseException, exc: BaseException, *, recovered: bool) ->
 
 
 def aborted_exit(exc: BaseException) -> BaseException | None:
-    """Return the exit that the recovered *exc* had aborted, and that goes on now, if any."""
+    """Take the note of an aborted exit off the recovered *exc*, and return the exit, or None."""
     aborted: BaseException | None = attributes(exc).pop(_ABORTED, None)
     return aborted

@@ -1,12 +1,12 @@
 """Helpers that an open-coded function calls at its exits.
 
-The function makes its deferred calls itself (`shapes`), and calls these when one of them raises or
-recovers. Only the calls of a list, deferred in loops, are handed to the runtime's loops when the
-function fails: as nodes on a record.
+The function makes its deferred calls itself (`shapes`). It calls these helpers when a deferred call
+raises or recovers.
 
-A list arrives as the lowered code links it: tuples ``(link, site, fn, *arguments)`` or, where the
-list has a single site, ``(link, fn, *arguments)``. *sites* tells what the arguments of each site
-are.
+Calls that were deferred in a loop are in a list. If the function fails, the runtime's loops make
+these calls, from nodes on a record. The lowered code links the list of tuples: ``(link, site, fn,
+*arguments)`` or, if the list has a single site, ``(link, fn, *arguments)``. The constant *sites*
+describes the arguments of each site.
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ _exception, _getframe = sys.exception, sys._getframe
 
 
 class NoneType:
-    """The class of `none`, by a name that makes for the same message when it is called."""
+    """The class of `none`. Its name gives the same error message as a call of None."""
 
 
-# In place of a captured callee that is None, in slots where None says that no call is pending.
+# Used in place of a callee that is None. In a slot of lowered code, None means that no call is
+# pending.
 none = NoneType()
 
-# In place of a call that has been made. It takes any arguments, and is written in C, so that a
+# Used in place of a callee after its call. It takes any arguments. It is written in C, so that a
 # debugger does not step into it.
 noop = "".format
 
 
 def raised(callee: Any = None) -> None:
-    """Handle the exception that a call raised, at an exit of the open-coded caller of this.
+    """Annotate the exception that a deferred call of an open-coded function has raised.
 
-    If the function was exiting by another one, note what it replaces (`remember_exit`). If
-    *callee* is None or a coroutine object, say so (D7).
+    If the function was exiting by an exception, note an aborted exit (`remember_exit`). If *callee*
+    is None or a coroutine object, add a note on the likely mistake (D7).
     """
     exc = _exception()
     frame = _getframe(1)
@@ -65,11 +66,12 @@ def raised(callee: Any = None) -> None:
 
 
 def exit_going_on(recovered: Any) -> BaseException | None:
-    """Return the exit that a recovered exception had aborted (P3), if that is handled now.
+    """Return the aborted exit that goes on after a recovery (P3); None if there is none.
 
     Args:
-        recovered: What `recover` left in `recoveries`: the exception and the exit, or an
-            exception that another one has replaced meanwhile.
+        recovered: The entry of `recover` in the table of recoveries: the recovered exception, or a
+            tuple of that and the exit. It counts only while the recovered exception is being
+            handled: another exception may have replaced that since.
     """
     if type(recovered) is tuple and recovered[0] is _exception():
         exit_: BaseException = recovered[1]
@@ -78,10 +80,10 @@ def exit_going_on(recovered: Any) -> BaseException | None:
 
 
 def list_record(pending: Any, sites: tuple[Site, ...]) -> Record:
-    """Return a record for the calls of a list, of the open-coded caller of this.
+    """Return a record for the pending calls of a list in the open-coded caller.
 
-    It takes as much stack as to make a call by the loops. If there is not so much, the caller makes
-    the calls itself, which takes less.
+    If the stack has no room for the runtime's loops, this fails before anything is changed. The
+    caller then makes the calls itself, which needs less stack.
     """
     _take_stack(2)
     record = Record()
@@ -117,7 +119,7 @@ def _take_stack(frames: int) -> None:
 
 
 def let_go(record: Record) -> BaseException | None:
-    """Return the exception in flight, to be raised in the open-coded caller of this."""
+    """Return the exception in flight, for the open-coded caller to raise."""
     exc = record.let_go()
     if exc is not None:
         passes_again(exc, _getframe(1))
@@ -125,11 +127,11 @@ def let_go(record: Record) -> BaseException | None:
 
 
 def run_remaining(record: Record) -> bool:
-    """Make the calls that an interrupt has left, because of the interrupt.
+    """Make the calls that are left after an interrupt, with the interrupt in flight.
 
     Returns:
-        Whether one of them has recovered it. If not, the record holds the exception that has
-        taken its place, if there is one.
+        Whether a call has recovered the interrupt. If not, and another exception has replaced the
+        interrupt, the record holds that exception.
     """
     exc = _exception()
     if record.link is not None:
@@ -144,7 +146,7 @@ def run_remaining(record: Record) -> bool:
 
 
 async def arun_remaining(record: Record) -> bool:
-    """`run_remaining` for an async function."""
+    """Make the calls that are left, as `run_remaining` does, in an async function."""
     exc = _exception()
     if record.link is not None:
         record.error = exc

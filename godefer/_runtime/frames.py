@@ -1,4 +1,4 @@
-"""Questions of the runtime about Python frames."""
+"""Inspect Python frames."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ ASYNC = 0x80 | 0x200  # inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 def function_frame(frame: FrameType) -> FrameType:
-    """Return *frame*; before 3.12 (PEP 709), for a comprehension's, that of its function (D3)."""
+    """Return *frame*, or for a comprehension's frame that of its function (D3).
+
+    Comprehensions have frames of their own before 3.12 (PEP 709).
+    """
     while frame.f_code.co_name in COMPREHENSIONS and frame.f_back is not None:
         frame = frame.f_back
     return frame
 
 
 def calling_frame() -> FrameType:
-    """Return the frame of the caller's caller; the caller's own if no Python code has called it.
+    """Return the frame of the caller's caller.
 
-    A thread, `atexit` or compiled code may have done so.
+    A thread, `atexit` or compiled code may have called the caller. Then return the caller's own.
     """
     frame = sys._getframe(1)
     return frame.f_back or frame
@@ -41,8 +44,8 @@ def at_exit(frame: FrameType | None) -> bool:
 def local(frame: FrameType, name: str) -> Any:
     """Return a local variable of *frame*.
 
-    Before 3.13 `f_locals` leaves a copy of all locals on the frame, which would keep what it lets
-    go of (D9).
+    Before 3.13 `f_locals` leaves a copy of all locals on the frame. It is cleared, so that it does
+    not keep objects alive that the function drops (D9).
     """
     variables = frame.f_locals
     value = variables[name]

@@ -1,14 +1,17 @@
-"""Which invocation a `defer` statement belongs to: Go's check of `sp` (D3, D4).
+"""Find the invocation that a `defer` statement belongs to: Go's check of `sp` (D3, D4).
 
-While a body runs, the wrapper's frame and the invocation's record are in `live`. The frame that
-says `defer` is the body of a decorated function exactly if its caller is such a wrapper, and the
-record's code is its own. The search goes one step up and never further, so that a helper cannot
-attach a call to some decorated function up the stack (D3). And there is no "current function" of
-a thread or a context, which a suspended generator, a child task or a greenlet could see (D4).
+While a body runs, `live` leads from the wrapper's frame to the invocation's record. A frame that
+calls `defer` is the body of a decorated function if two things are true: its caller is such a
+wrapper, and the record has the code of the frame.
 
-Rejected, measured with one defer on 3.11: to read the record from the wrapper's `f_locals`, which
-copies them all before 3.13 (1.4 times the time); to enter the frame of the body instead, which
-must then be kept beyond its end to be removed again (1.3 times).
+The search goes one step up and never further. So a helper cannot attach a call to a decorated
+function further up the stack (D3). There is no "current function" of a thread or a context either:
+a suspended generator, a child task or a greenlet could see it (D4).
+
+Rejected, with the time that one `defer` takes then on 3.11:
+
+- to read the record from the wrapper's `f_locals`, which copies all locals before 3.13 (1.4 times);
+- a table by the body's frame, which must then be kept until its entry is removed (1.3 times).
 """
 
 from __future__ import annotations
@@ -32,10 +35,10 @@ _getframe = sys._getframe
 
 
 class _Live(dict["FrameType | None", Record]):
-    """A frame -> the record of an invocation whose body runs.
+    """A table from a frame to the record of an invocation with a running body.
 
-    Wrappers hold it as a constant of their code. So it has a hash, and a wrapper that is pickled
-    by value leads to this table, not to a copy.
+    Wrappers have it as a constant of their code, so it needs a hash. It pickles by reference, so
+    that a wrapper pickled by value does not get a copy.
     """
 
     __hash__ = object.__hash__  # type: ignore[assignment]
@@ -48,24 +51,25 @@ class _Live(dict["FrameType | None", Record]):
 
 
 live = _Live("live")  # by the frame of the wrapper
-bodies = _Live("bodies")  # by that of the body, of an async generator: see `wrapper`
-# The garbage collector does not look into code, and so cannot know that only code leads to these
-# tables. Were they not cleared at the end of the program, a suspended generator that has deferred
-# would not be closed.
+bodies = _Live("bodies")  # by the frame of the body, for async generators: see `wrapper`
+# At the end of the program a suspended generator must be closed, but its frame is in a table. Only
+# the code of wrappers refers to the tables then. The garbage collector does not look into code, so
+# it would never free them.
 atexit.register(live.clear)
 atexit.register(bodies.clear)
 
 
 def find_record(statement: str, caller: FrameType | None) -> tuple[Record, FrameType]:
-    """Return the record of the invocation that says *statement*, and the frame of its body.
+    """Return the record of the invocation that calls *statement*, and the frame of its body.
 
     Args:
         statement: The name of the statement, for an error.
-        caller: The frame that said it: the body, or before 3.12 a comprehension in it. None if
+        caller: The frame that called it: the body, or before 3.12 a comprehension in it. None if
             no Python code has called the statement.
 
     Raises:
-        DeferError: *caller* is no decorated function's, or has not said it (D3).
+        DeferError: *caller* is not the body of a decorated function, or code without a frame has
+            called the statement (D3).
     """
     if caller is None:
         raise _errors.no_caller(statement)
@@ -82,7 +86,7 @@ def find_record(statement: str, caller: FrameType | None) -> tuple[Record, Frame
             raise _errors.deferred_statement(statement, _where_deferred(making))
     known = record.calls if record is not None else None
     try:
-        # Not needed if all functions are open-coded.
+        # Imported here, since a program whose functions are all open-coded does not need it.
         from godefer._runtime.call_sites import calls_statement  # noqa: PLC0415
     except ImportError:  # the interpreter is shutting down
         pass
@@ -93,14 +97,14 @@ def find_record(statement: str, caller: FrameType | None) -> tuple[Record, Frame
         return record, sp
     if decision_on(sp.f_code) is not None:
         raise _errors.not_compiled_in(statement, sp)
-    from godefer._runtime.decorators import around_with_defers  # noqa: PLC0415  # for the error
+    from godefer._runtime.decorators import around_with_defers  # noqa: PLC0415  # only for an error
 
     raise _errors.no_decorated_function(statement, sp, around_with_defers(sp))
 
 
 def _where_deferred(making: Record) -> str:
-    """Return where the call was deferred that *making* has under way, for an error."""
+    """Return the place of the `defer` statement of the call under way in *making*, for an error."""
     d, code = making.running, making.sp
-    if d is None or not isinstance(code, CodeType):  # None: a `__del__` between two calls
+    if d is None or not isinstance(code, CodeType):  # no call: a `__del__` between two
         return ""
     return f" at {_errors.place(code, _errors.line_at(code, d.pc))}"

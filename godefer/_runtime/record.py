@@ -1,29 +1,29 @@
-"""The records of the runtime way: the `_defer` node, the record of an invocation, the free list.
+"""The `_defer` node, the record of an invocation, and the free list of nodes.
 
-Go keeps them in ``runtime/runtime2.go``. There, one list of `_defer` nodes hangs on each
-goroutine, and `sp` tells its functions apart. Here each *invocation* of a decorated function has a
-record with a list of its own, so that a suspended generator, a task or a thread can never see the
+Go declares the node in ``runtime/runtime2.go``. In Go each goroutine has one list of `_defer` nodes
+for all of its functions, and `sp` tells the functions apart. Here each *invocation* of a decorated
+function has a record with its own list. So a suspended generator, a task or a thread never sees the
 calls of another (D4).
 
 The fields of Go's `_defer`:
 
-- ``fn``: kept, with ``args`` and ``kwargs``: a closure would evaluate the arguments late (D1).
+- ``fn``: kept, with ``args`` and ``kwargs``. A closure would evaluate the arguments late (D1).
 - ``link``: kept. The node that was deferred before this one.
-- ``pc``: kept. The `defer` statement, as the index of its last instruction (`f_lasti`). A node
-  made for a list of an open-coded function (`exits`) has minus the line instead, or 0.
-- ``sp``: moved to the record, which has one for all its nodes. Only in a scope, where any function
-  may defer, does a node have its own: the code of that function.
-- ``_panic``: kept as ``panic``. The exception because of which the call is running, None at any
-  other time. `recover` takes it.
+- ``pc``: kept. The instruction that called `defer` (`f_lasti`). A node for a list of an open-coded
+  function (`exits`) has the negative line number instead, or 0.
+- ``sp``: moved to the record, which has one for all its nodes. In a scope any function may defer.
+  So a node of a scope has its own ``sp``: the code of the function that deferred it.
+- ``_panic``: kept as ``panic``. The exception because of which the call is running; None at any
+  other time. `recover` sets it to None.
 - ``started``: became the record's ``running``, since one call runs at a time.
-- ``heap``: gone. Every Python object is on the heap.
-- ``openDefer``: gone. An open-coded function has no node (R1).
-- ``when`` is new: the exits on which the call runs (D10), or that it is a context manager's exit
-  (D11).
+- ``heap``: dropped. Every Python object is on the heap.
+- ``openDefer``: dropped. An open-coded function has no node (R1).
+- ``when`` is new: on which exits of the function the call runs (D10), or that it is the exit of a
+  context manager (D11).
 
-The free list is one bounded deque. Its `pop` and `append` are atomic, with the GIL and without,
-and `maxlen` keeps the bound exactly, whatever the threads do (R5). A list that is checked against
-its length overshoots by a node a thread; a linked free list, as in Go, needs a lock here.
+The free list is a deque with a `maxlen` (R5). Its `pop` and `append` are atomic, with the GIL and
+without. Rejected: a list whose length is checked, which each thread may exceed by a node; a linked
+list, as in Go, which needs a lock here.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ BATCH = 31  # fresh nodes that an empty pool gets
 
 
 class _defer:
-    """One deferred call. In the pool it is clean, as `__init__` leaves it."""
+    """One deferred call. In the pool all fields but `pc` are as `__init__` sets them."""
 
     __slots__ = ("args", "fn", "kwargs", "link", "panic", "pc", "sp", "when")
 
@@ -71,10 +71,10 @@ class _defer:
 
 
 class CallSites:
-    """The instructions of a body that call a statement, as far as they are known.
+    """The instructions of a body that are known to call a statement.
 
-    A wrapper has it as a constant of its code. A set itself has no hash, and a subclass of one is
-    slower: each `defer` looks into it.
+    A wrapper has this object as a constant of its code. A set has no hash, so it cannot be one. A
+    subclass of set is slower, and each `defer` looks into the set.
     """
 
     __slots__ = ("known",)
@@ -87,19 +87,19 @@ class CallSites:
 
 
 class Record:
-    """The pending calls of one invocation, and the exception in flight: a state machine (`unwind`).
+    """The pending calls of an invocation and the exception in flight: a state machine (`unwind`).
 
     Attributes:
-        link: The last call deferred: the head of the list.
+        link: The call that was deferred last: the head of the list.
         sp: The owner of the calls: the code of the body, or the frame of an open-coded function.
         error: The exception in flight; None while the function is returning.
         running: The call under way.
-        ended: Whether the body is over. Only an async function sets it, for `ausing`.
+        ended: Whether the body has ended. Only an async function sets it, for `ausing`.
         calls: The instructions of the body that are known to call a statement (`call_sites`).
             Only a wrapper sets it.
 
-    It has no ``__init__``, which would double the time that it takes to make one. The wrapper
-    assigns the fields itself.
+    It has no ``__init__``, which would double the cost of a record. The wrapper assigns the fields
+    itself.
     """
 
     __slots__ = ("calls", "ended", "error", "link", "running", "sp")
@@ -112,13 +112,13 @@ class Record:
     calls: set[int | tuple[int, int]]
 
     def let_go(self) -> BaseException | None:
-        """Return the exception in flight, to be raised, and hold it no longer (D9)."""
+        """Return the exception in flight, for the caller to raise, and drop it here (D9)."""
         error, self.error = self.error, None
         return error
 
 
 def newrecord(sp: CodeType | FrameType | None = None, link: _defer | None = None) -> Record:
-    """Return a record for calls that have no wrapper."""
+    """Return a record that has no wrapper to assign its fields."""
     record = Record()
     record.sp = sp
     record.link = link
@@ -133,8 +133,8 @@ _pop = pool.pop
 def refill() -> _defer:
     """Put a batch of fresh nodes into the empty pool, and return one more.
 
-    To find the pool empty costs more than a node. Go's ``newdefer`` then takes a batch from the
-    list of the whole program.
+    An empty pool costs more than a new node: `pop` raises an exception. Go's ``newdefer`` also
+    takes a batch, from a list that the whole program shares.
     """
     pool.extend([_defer() for _ in range(BATCH)])
     return _defer()
@@ -154,8 +154,8 @@ def newdefer(_pop: Callable[[], _defer] = pool.pop) -> _defer:
 def freedefer(d: _defer, _append: Callable[[_defer], None] = pool.append) -> None:
     """Clean a node, then pool it. Go: ``freedefer`` in ``runtime/panic.go``.
 
-    In this order: to drop a reference may run a ``__del__`` that defers, and the node must be in
-    no list while it does.
+    The order matters. To drop a reference may run a ``__del__`` that defers, and the node must not
+    be in the pool at that moment.
     """
     d.fn = d.kwargs = d.link = d.panic = d.sp = None
     d.args = ()
@@ -172,7 +172,7 @@ def deferproc(  # noqa: PLR0913, PLR0917  # the fields of the node
     pc: int,
 ) -> None:
     """Put a call on the list of *record*. Go: ``deferproc`` in ``runtime/panic.go``."""
-    try:  # newdefer, written out: a call costs as much as the rest
+    try:  # newdefer, inlined: to call it would double the cost
         d = _pop()
     except IndexError:
         d = refill()

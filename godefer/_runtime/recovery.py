@@ -1,10 +1,11 @@
-"""The right to recover (P2), and the table by which an open-coded function learns of a recovery.
+"""Decide whether a frame may recover (P2), and note recoveries for open-coded functions.
 
-A deferred function may recover the exception because of which it is called. The runtime way has
-that exception on the node of the call, as its ``panic``. An open-coded function has no node. It
-makes the call itself, and the instruction tells whether it does so because of an exception
-(`Decision.failing_exits`). The recovery is noted in a table, which the function looks into after
-the call. The table is empty but between a recovery and that look.
+A deferred function may recover the exception because of which it is called. The runtime way keeps
+that exception on the node of the call, as its ``panic``.
+
+An open-coded function has no node: it makes the call itself. The instruction that makes the call
+shows whether there is an exception (`Decision.failing_exits`). `recover` notes the recovery in a
+table. The function looks there after the call, and takes the note out.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class _Table(dict["FrameType", "Recovery"]):
-    """A table that open code holds: hashable, as constants are, and pickled by reference."""
+    """A table that open code has as a constant: it has a hash, and is pickled by reference."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
@@ -32,7 +33,7 @@ class _Table(dict["FrameType", "Recovery"]):
 
 
 class _Recoveries:
-    """The table as an attribute, since the compiler takes the truth of a constant for granted."""
+    """Holds the table for a test of its truth: the compiler would drop the test of a constant."""
 
     __slots__ = ("pending",)
 
@@ -43,8 +44,8 @@ class _Recoveries:
         return "recoveries"
 
 
-# The frame of an open-coded function -> the exception that it has recovered; with the exit that
-# goes on after all, if there is one (P3).
+# From the frame of an open-coded function to the exception that was recovered there. If that had
+# aborted an exit, a tuple of the exception and the exit, which goes on (P3).
 recovered = _Table()
 recoveries = _Recoveries(recovered)
 take = recovered.pop
@@ -53,23 +54,23 @@ Recoverable = tuple["BaseException | None", "_defer | FrameType | None"]
 
 
 def recoverable(caller: FrameType, handled: BaseException | None) -> Recoverable:
-    """Return the exception that *caller* may recover, and where to note that it has.
+    """Return the exception that *caller* may recover, and the place for a note of the recovery.
 
     Args:
         caller: The frame that has called `recover`.
         handled: The exception being handled.
 
     Returns:
-        The exception, or None; and the node of the call or the frame of the open-coded function.
+        The exception, or None; and the node of the call, or the frame of the open-coded function.
     """
     called_by = caller.f_back
     if role(caller) is PANICKING:  # defer(recover), on the function's own panic
         return None, None
-    if role(caller) is RETURNS:  # defer(recover), run when the function that says it returns
+    if role(caller) is RETURNS:  # defer(recover), run when its function returns
         while role(called_by) is DRIVING:
             called_by = called_by.f_back  # type: ignore[union-attr]
         called_by = called_by.f_back if called_by is not None else None
-    elif at_exit(caller):  # the same, open-coded
+    elif at_exit(caller):  # defer(recover), open-coded: both cases
         if in_flight(caller, caller.f_lasti, handled, None) is not None:
             return None, None
     elif called_by is not None and wraps(called_by.f_code, caller.f_code):
@@ -88,16 +89,17 @@ def recoverable(caller: FrameType, handled: BaseException | None) -> Recoverable
 def in_flight(
     frame: FrameType, at: int, handled: BaseException | None, caller: FrameType | None
 ) -> BaseException | None:
-    """Return the exception because of which an open-coded function makes a call.
+    """Return the exception because of which an open-coded function makes a deferred call.
 
-    An async function keeps it in a hidden local (`shapes.ASYNC_FAILING`). Otherwise it is on the
-    chain of the handled one: the deferred function may be in an `except` block of its own.
+    An async function keeps it in a hidden local (`shapes.ASYNC_FAILING`). In other functions it is
+    on the chain of *handled*. It need not be *handled* itself: the deferred function may be in an
+    `except` block of its own.
 
     Args:
-        frame: The function's.
+        frame: The frame of the open-coded function.
         at: The instruction that makes the call.
         handled: The exception being handled.
-        caller: The deferred function's frame.
+        caller: The frame of the deferred function.
 
     Returns:
         The exception; None if the function is returning.
@@ -114,9 +116,9 @@ def in_flight(
         if chain[-1][1] is frame:
             return handled
         handled = handled.__context__
-    # Its traceback began with *frame*, but somebody has raised it once more, or has changed that.
-    # It comes after those that *caller* has caught, and before those that a function further out
-    # is handling.
+    # No traceback begins with *frame*: the exception was raised again elsewhere, or its traceback
+    # was changed. On the chain, it comes after the exceptions that *caller* has caught, and before
+    # those that a caller of *frame* is handling.
     found = None
     for exc, head in chain:
         if head is not None and _is_below(head, frame):
@@ -128,7 +130,7 @@ def in_flight(
 
 
 def _is_below(frame: FrameType, other: FrameType | None) -> bool:
-    """Return whether *frame* has called *other*, or a caller of it."""
+    """Return whether *frame* is *other*, or one of its direct or indirect callers."""
     while other is not None and other is not frame:
         other = other.f_back
     return other is not None

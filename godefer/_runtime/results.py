@@ -1,9 +1,12 @@
-"""The result of a deferred call (D6), and the awaiting of a context manager (D11).
+"""Process the result of a deferred call (D6), and await a context manager (D11).
 
-Two results are not the clean-up's own work. A container's method may hand back an awaitable that
-was stored in it, and that perhaps nobody will ever finish. And a generator function returns a
-generator whose body has not begun. Both tests need the callee, and are made only for a result
-that could be one of the two.
+Two kinds of results are not work of the clean-up:
+
+- A container's method may return an awaitable that was stored in the container. It may never be
+  done, so it is dropped.
+- A generator function returns a generator, and its body has not begun. That is an error.
+
+Both tests need the callee. They are made only for results of the types in question.
 """
 
 from __future__ import annotations
@@ -36,10 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
     from typing import Any, TypeGuard
 
-# The methods by which a container hands back an object that was stored in it.
+# Methods of containers that return a stored object.
 HAND_BACK = frozenset({"__getitem__", "get", "pop", "popitem", "popleft", "setdefault"})
-# By identity, among the bases of a class: the check of an abstract class crashes some interpreters
-# where memory is out.
+# The ids of classes, which `_is_container` looks for among the bases of a class. `isinstance` with
+# an abstract class crashes some interpreters when memory runs out.
 _CONTAINERS = frozenset(
     map(
         id,
@@ -67,10 +70,10 @@ def drop(result: object, callee: Any, arguments: tuple[Any, ...]) -> None:
         arguments: Its positional arguments; the first one is enough.
 
     Raises:
-        TypeError: It is a coroutine object, or the generator of a deferred generator function:
-            its body would never have run (D6).
+        TypeError: *result* is a coroutine object, or the generator of a deferred generator
+            function: its body would never have run (D6).
     """
-    # Few results are one, and the first test is the fastest that tells so.
+    # Most results are neither coroutine nor generator. This is the fastest test that excludes them.
     kind = type(result)
     error = None
     if hasattr(kind, "__await__") or kind is GeneratorType:
@@ -80,7 +83,7 @@ def drop(result: object, callee: Any, arguments: tuple[Any, ...]) -> None:
             error = _errors.coroutine_dropped(result)
     if error is None and (kind is GeneratorType or kind is AsyncGeneratorType):
         error = _generator_error(result, callee)
-    # This frame will be in the traceback, and a coroutine that never began holds its arguments.
+    # This frame will be in the traceback. It must not keep the coroutine, which has the arguments.
     del result, callee, arguments
     if error is not None:
         try:
@@ -98,8 +101,8 @@ def awaits(result: object, callee: Any, arguments: tuple[Any, ...]) -> bool:
         arguments: Its positional arguments; the first one is enough.
 
     Raises:
-        TypeError: It is the generator of a deferred generator function, which nobody would have
-            iterated over (D6).
+        TypeError: *result* is the generator of a deferred generator function: its body would never
+            have run (D6).
     """
     if awaitable(result):
         return not _handed_back(result, callee, arguments)
@@ -119,7 +122,7 @@ def awaits(result: object, callee: Any, arguments: tuple[Any, ...]) -> bool:
 def awaitable(result: object) -> bool:
     """Return whether *result* can be awaited, as ``inspect.isawaitable`` does.
 
-    Its module is too slow to import for that.
+    The inspect module is slow to import.
     """
     return hasattr(type(result), "__await__") or _is_generator_coroutine(result)
 
@@ -132,9 +135,9 @@ def _is_generator_coroutine(result: object) -> TypeGuard[GeneratorType[Any, Any,
 
 
 def _handed_back(result: object, callee: Any, arguments: tuple[Any, ...]) -> bool:
-    """Return whether the callee is a container's method that hands back a stored object.
+    """Return whether *callee* is a container's method that returned a stored object.
 
-    A coroutine function of that name is not: a class may have ``async def pop``.
+    A coroutine function is no such method, whatever its name: a class may have ``async def pop``.
     """
     kind: Any = type(callee)
     if kind is FunctionType and type(result) is CoroutineType and callee.__code__ is result.cr_code:
@@ -142,7 +145,7 @@ def _handed_back(result: object, callee: Any, arguments: tuple[Any, ...]) -> boo
     while _is_partial(kind):
         callee, arguments = callee.func, (*callee.args, *arguments)
         kind = type(callee)
-    if kind is not MethodType and kind is not FunctionType:  # all of these are on PyPy
+    if kind is not MethodType and kind is not FunctionType:  # PyPy has no others
         if kind is BuiltinMethodType or kind is MethodWrapperType:
             return callee.__name__ in HAND_BACK and _is_container(type(callee.__self__))
         if kind is MethodDescriptorType or kind is WrapperDescriptorType:  # dict.pop
@@ -157,11 +160,11 @@ def _handed_back(result: object, callee: Any, arguments: tuple[Any, ...]) -> boo
 
 
 def _is_partial(kind: type) -> bool:
-    functools: Any = sys.modules.get("functools")  # if nobody has imported it, there is none
+    functools: Any = sys.modules.get("functools")  # not imported: there is no partial
     return functools is not None and issubclass(kind, functools.partial)
 
 
-# In the next two a generator would crash 3.12 and 3.13 where memory is out.
+# The next two functions use loops: a generator crashes 3.12 and 3.13 when memory runs out.
 def _is_container(kind: type) -> bool:
     for base in type.__dict__["__mro__"].__get__(kind):
         if id(base) in _CONTAINERS or (base.__module__, base.__name__) == _WEAK_SET:
@@ -170,7 +173,7 @@ def _is_container(kind: type) -> bool:
 
 
 def _is_hand_back(owner: type, callee: object) -> bool:
-    """Return whether *callee* is a method of *owner* by which it hands back an object."""
+    """Return whether *callee* is a method of *owner* that returns a stored object."""
     for base in type.__dict__["__mro__"].__get__(owner):
         for name in HAND_BACK:
             if base.__dict__.get(name) is callee:
@@ -178,13 +181,13 @@ def _is_hand_back(owner: type, callee: object) -> bool:
     return False
 
 
-_WEAK_SET = ("_weakrefset", "WeakSet")  # whose module need not be imported
+_WEAK_SET = ("_weakrefset", "WeakSet")  # by name: its module need not be imported
 
 
 def _generator_error(result: Any, callee: Any) -> TypeError | None:
-    """Return the error for the generator of a deferred generator function; None if it is none.
+    """Return the error if *result* is the generator of a deferred generator function; else None.
 
-    A generator that has begun, or that the callee has from elsewhere, is a result as others.
+    A generator that has begun, or that the callee got from elsewhere, is a normal result.
     """
     prefix = "gi" if type(result) is GeneratorType else "ag"
     begun = getattr(result, f"{prefix}_suspended", False) or getattr(result, f"{prefix}_running")
@@ -194,9 +197,9 @@ def _generator_error(result: Any, callee: Any) -> TypeError | None:
 
 
 def _is_body_of(result: Any, callee: Any) -> bool:
-    """Return whether *result* is the coroutine or the generator of the function *callee* itself.
+    """Return whether *result* is the coroutine or the generator of the function in *callee*.
 
-    That may be below bound methods, partials and decorators that set ``__wrapped__``.
+    The function may be below bound methods, partials and decorators that set ``__wrapped__``.
     """
     for prefix in ("cr", "gi", "ag"):
         code = getattr(result, f"{prefix}_code", None)
@@ -222,14 +225,14 @@ def _is_body_of(result: Any, callee: Any) -> bool:
     return False
 
 
-_DECORATORS = 50  # to look through at most; their chain may be a circle
+_DECORATORS = 50  # the most layers to look through: their chain may be a circle
 
 
 def awaited(method: str, received: object) -> Awaitable[Any]:
-    """Return *received*, of *method* of an asynchronous context manager, to be awaited.
+    """Return *received*, a result of *method* of an asynchronous context manager, to be awaited.
 
     Raises:
-        TypeError: It cannot be awaited, in the words of ``async with``.
+        TypeError: *received* cannot be awaited. The message is that of ``async with``.
     """
     if awaitable(received):
         return received  # type: ignore[return-value]

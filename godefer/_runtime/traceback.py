@@ -1,7 +1,8 @@
-"""Tracebacks: the user's frames, each once, and the `defer` of a call that failed (P6).
+"""Keep tracebacks to the user's frames, and show the `defer` of a failed call in them (P6).
 
-The interpreter enters every frame that an exception passes. Where the runtime catches one, it
-takes its own frames off the beginning. At most the wrapper's remains, which called the body.
+The interpreter adds each frame that an exception passes to its traceback. Where the runtime catches
+an exception, it takes its own frames off the beginning. At most one remains: the frame of the
+wrapper that called the body.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ WRAPPER = "<godefer wrapper>"  # the file name of every wrapper's code
 
 
 def is_runtime(code: CodeType) -> bool:
-    """Return whether *code* is a wrapper's, or that of a function in this folder."""
+    """Return whether *code* is that of a wrapper, or of a function in this folder."""
     return code.co_filename == WRAPPER or code.co_filename.startswith(_FOLDER)
 
 
@@ -31,7 +32,7 @@ _FOLDER = is_runtime.__code__.co_filename.removesuffix("traceback.py")
 
 
 def without_runtime_frames(tb: TracebackType | None) -> TracebackType | None:
-    """Return *tb* without the frames at its beginning that are the runtime's."""
+    """Return *tb* without the frames of the runtime at its beginning."""
     while tb is not None and is_runtime(tb.tb_frame.f_code):
         tb = tb.tb_next
     return tb
@@ -45,27 +46,27 @@ def strip(exc: BaseException) -> BaseException:
 def blame(
     exc: BaseException, d: _defer, sp: FrameType | CodeType, was: BaseException | None
 ) -> None:
-    """Let the traceback of *exc* lead through the `defer` statement that ordered the call (P6).
+    """Add the `defer` statement of a failed call to the traceback of *exc* (P6).
 
     Args:
         exc: The exception that the call raised.
         d: The node of the call.
-        sp: The record's: the frame of an open-coded function, or the code of a body.
-        was: The exception because of which the call ran, if there is one.
+        sp: The owner of the call: the frame of an open-coded function, or the code of a body.
+        was: The exception because of which the call ran; None if there was none.
     """
     tb = without_runtime_frames(exc.__traceback__)
     if tb is None and isinstance(exc, TypeError):  # the call itself failed (D7)
         _errors.add_called_not_passed(exc, d.fn)
     if not isinstance(sp, CodeType):
-        # The open-coded function is in the traceback, but perhaps at another line.
+        # The open-coded function is in the traceback already, but perhaps at another line.
         if d.pc:
             tb = TracebackType(tb, sp, _instruction(sp.f_code, -d.pc), -d.pc)
         set_traceback(exc, tb)
         return
     line = _errors.line_at(sp, d.pc)
-    # If the body raised, its frame is in the traceback of that. If it returned, the frame is gone:
-    # to keep it would make every call that defers a fifth slower. Then a frame stands in for it
-    # that prints the same, but has no variables.
+    # If the body raised, its frame is in the traceback of *was*. If it returned, the frame is gone.
+    # Then use another frame, which prints the same but has no variables. Rejected: to keep the
+    # frame, which makes each call of a function that defers a fifth slower.
     failed = was.__traceback__ if was is not None else None
     if failed is not None and failed.tb_frame.f_code is sp:
         set_traceback(exc, TracebackType(tb, failed.tb_frame, d.pc, line))
@@ -76,19 +77,19 @@ def blame(
 
 
 def add_note(exc: BaseException, note: str) -> None:
-    """Add a note to *exc*, whatever its class says of assignments.
+    """Add a note to *exc*, even if its class refuses assignments.
 
-    An exception whose ``__notes__`` is no list has no place for a note, and gets none.
+    If ``__notes__`` is not a list, the exception gets no note.
     """
     notes = attributes(exc).get("__notes__")
     if notes is None and not any("__notes__" in vars(cls) for cls in type(exc).__mro__):
         attributes(exc)["__notes__"] = [note]
-    elif isinstance(notes, list) and note not in notes:  # it may be raised each time
+    elif isinstance(notes, list) and note not in notes:  # the same object may be raised twice
         notes.append(note)
 
 
 def passes_again(exc: BaseException, sp: FrameType | None) -> None:
-    """Prepare *exc* to pass *sp*, an open-coded function, again: each line there is shown once."""
+    """Prepare *exc* to pass the open-coded function of *sp* again, without a line shown twice."""
     while sp is not None and is_runtime(sp.f_code):
         sp = sp.f_back
     tb = exc.__traceback__
@@ -97,11 +98,11 @@ def passes_again(exc: BaseException, sp: FrameType | None) -> None:
 
 
 def before_pep_479(exc: BaseException) -> BaseException:
-    """Return the StopIteration of which the interpreter has made *exc* (PEP 479); else *exc*.
+    """Return the StopIteration that the interpreter converted to *exc* (PEP 479); else *exc*.
 
     A hand-written `finally` sees the StopIteration itself, and so must deferred calls. It is
-    converted again when it leaves the wrapper. A RuntimeError that only passed through, from a
-    generator further in, has further frames in its traceback.
+    converted again when it leaves the wrapper. A RuntimeError from a generator that the body has
+    called is not converted back: it has more frames in its traceback.
     """
     cause = exc.__cause__
     if type(exc) is not RuntimeError or not isinstance(cause, (StopIteration, StopAsyncIteration)):
@@ -114,10 +115,10 @@ def before_pep_479(exc: BaseException) -> BaseException:
 
 
 def _stand_in(code: CodeType) -> FrameType:
-    """Return a frame that a traceback shows as one of *code*: with its file and name.
+    """Return a frame that a traceback shows with the file and the name of *code*.
 
-    Rejected: the positions of *code*, too, which would underline the statement. CPython 3.11
-    writes beyond the end of a table of positions that is longer than the code, if it is traced.
+    Rejected: to copy the positions of *code* too, so that the statement is underlined. If the table
+    of positions is longer than the code, CPython 3.11 writes beyond its end while tracing.
     """
     looks = _suspended.__code__.replace(
         co_filename=code.co_filename,
@@ -133,17 +134,17 @@ def _stand_in(code: CodeType) -> FrameType:
     return frame
 
 
-# A generator function with a frame that has no caller to keep alive. It is on one line, and so has
-# no line but its first one. The closure's variable takes an instruction that has no line at all,
-# for `_instruction`.
+# A generator function, since the frame of a suspended generator keeps no caller alive. It is on one
+# line, so the first line is its only line. The variable of its closure needs an instruction that
+# has no line at all, and `blame` uses that instruction.
 _suspended = lambda: (yield [cell := None, lambda: cell])  # noqa: E731
 
 
 def _instruction(code: CodeType, line: int | None) -> int:
     """Return the first instruction of *code* that is on *line*; -1 if there is none.
 
-    A traceback is shown with the line of its instruction, if that has one. The instruction -1 has
-    none, but some tools (executing, and with it IPython) never return from looking it up.
+    If the instruction of a traceback has a line, tools show that line instead of ``tb_lineno``. The
+    instruction -1 has no line either. But executing, which IPython uses, hangs on it.
     """
     positions = enumerate(code.co_positions())
     return next((i * 2 for i, (first, *_) in positions if first == line), -1)

@@ -1,8 +1,8 @@
-"""Running the pending calls of a record: ``deferreturn`` and ``gopanic``.
+"""Run the pending calls of a record: ``deferreturn`` and ``gopanic``.
 
 A record is a state machine. Its ``error`` is the exception in flight, or None while the function
-is returning. The caller sets it when it begins; then only the loops change it, until no call is
-left and the caller raises it.
+is returning. The caller sets it at the beginning. Then only the loops change it. When no call is
+left, the caller raises it.
 
 =================  =================  ===========================================================
 state              loop               next
@@ -19,30 +19,34 @@ A loop ends when the state changes, and its caller runs the next one: the wrappe
 
 *Chains.* Each call runs while the exception in flight *is being handled*, as in the `finally` of a
 hand-written function. So the interpreter itself sets the ``__context__`` of an exception that the
-call raises, and `sys.exception()` is right inside of the call. When a call has raised, the caller
-of the loop raises that exception again, which makes it the handled one, and puts back the
-``__context__`` and the traceback that this has changed. Rejected: to mend the chain afterwards, as
-ExitStack does by searching it for a place that fits; nested `try` statements, one for each call.
+call raises, and `sys.exception()` is right in the call. If a call raises, the caller of the loop
+raises that exception again and catches it, to make it the handled one. Then it puts back the
+``__context__`` and the traceback that this has changed. Rejected: to repair the chain afterwards,
+as ExitStack does; a nested `try` statement for each call.
 
-*Recovering.* A node whose call runs because of an exception has it as its ``panic``, and `recover`
-takes it. `gopanic` sees that when the call has returned. The calls that are left run outside of
-the handler, as on a normal return (P4).
+*Recovering.* If a call runs because of an exception, its node has that as ``panic``. `recover` sets
+``panic`` to None, and `gopanic` sees that when the call has returned. The remaining calls run
+outside of the handler, as on a normal return (P4).
 
-*Nothing stays.* A frame outlives its call in a traceback. So no local of these functions holds an
-exception when they end: with the traceback, that would be a cycle (D9). The record's ``error`` is
-cleared where it is raised (`Record.let_go`).
+*No reference cycles.* A frame in a traceback outlives its call. If a local of that frame still held
+the exception, there would be a cycle (D9). So these functions clear such locals before they end.
+The record's ``error`` is cleared when it is raised (`Record.let_go`).
 
-*Interrupts.* The interpreter handles signals where a function is entered, at a jump backwards and
+*Interrupts.* The interpreter handles signals at the start of a function, at a jump backwards and
 after a call. There is no such place between the moment when a call is taken off the list and the
-moment when it is made. An interrupt at any other moment leaves the list whole, and the caller of
-the loop goes on with the interrupt as the exception in flight.
+moment when it is made. An interrupt at any other moment leaves the list complete, and the caller of
+the loop continues with the interrupt as the exception in flight. For that, the jump backwards must
+be inside of the caller's `try`. For the condition of a `while`, 3.13 and 3.14 put it outside. So
+the caller's loop has no condition and ends with `continue`. On 3.11 and 3.12 the instruction before
+the loop must be inside, too.
 
-*Threads.* Other threads may add to the list of a scope while it is run. Threads, too, only change
-at the places named above. So there is none between reading the head of the list and taking it off.
-In particular, that is not the condition of a `while`, which a jump backwards leads to.
+*Threads.* Other threads may add to the list of a scope while its calls run. Threads switch only at
+the places named above. So no such place may be between reading the head of the list and taking it
+off. A `while` with the head in its condition would have one: the jump backwards after the
+condition.
 
-Each loop exists twice: an async function must await between calls, and to drive a coroutine by
-hand costs more than the loop itself.
+Each loop exists twice, since an async function must await between calls. To drive a coroutine by
+hand would cost more than the loop itself.
 """
 
 from __future__ import annotations
@@ -101,7 +105,7 @@ def deferreturn(record: Record) -> None:
             ) is not None:
                 drop(result, d.fn, d.args)
                 result = None
-            # freedefer, written out: the runtime way's cost is this loop
+            # freedefer, inlined: this loop is most of the runtime way's cost
             record.running = d.fn = d.kwargs = d.link = d.sp = None
             d.args = ()
             _give_back(d)
@@ -111,7 +115,7 @@ def deferreturn(record: Record) -> None:
 
 
 async def adeferreturn(record: Record) -> None:
-    """`deferreturn` for an async function: it awaits a result that can be awaited (D6)."""
+    """Do the same as `deferreturn`, and await the results that can be awaited (D6)."""
     try:
         while True:  # see "Threads"
             if (d := record.link) is None:
@@ -144,10 +148,10 @@ async def adeferreturn(record: Record) -> None:
 def gopanic(record: Record) -> None:
     """Run the pending calls because of the exception in flight, until one raises or recovers.
 
-    The caller is handling it. Go: ``gopanic`` in ``runtime/panic.go``.
+    The caller must be handling that exception. Go: ``gopanic`` in ``runtime/panic.go``.
     """
     exc = record.error
-    kind = type(exc)  # a call, before any is taken off the list: see "Interrupts"
+    kind = type(exc)  # before the loop, since it is a call: see "Interrupts"
     try:
         while True:  # see "Threads"
             if (d := record.link) is None:
@@ -166,7 +170,7 @@ def gopanic(record: Record) -> None:
             elif d.when == EXIT and d.fn(kind, exc, exc.__traceback__):  # type: ignore[union-attr]
                 _recovery(record)
                 break
-            # freedefer, written out; and the result, whose `__del__` must not recover
+            # freedefer, inlined. The result comes last: its `__del__` must not recover.
             record.running = d.fn = d.kwargs = d.link = d.panic = d.sp = result = None
             d.args = ()
             d.when = ALWAYS
@@ -178,10 +182,10 @@ def gopanic(record: Record) -> None:
 
 
 async def agopanic(record: Record) -> None:
-    """`gopanic` for an async function: it awaits a result that can be awaited (D6).
+    """Do the same as `gopanic`, and await the results that can be awaited (D6).
 
-    It handles the exception in flight itself. An exception that is thrown into a coroutine is
-    chained to those that the coroutines on its way are handling, and it passes this one.
+    This coroutine handles the exception in flight itself. An exception that the event loop throws
+    in passes this coroutine on its way to an awaited call, and is chained to the handled exception.
     """
     exc = record.error
     kind, saved = type(exc), save(exc)  # type: ignore[arg-type]
@@ -231,19 +235,19 @@ def unwind(record: Record, *, handling: bool = False) -> None:
 
     Args:
         record: The record.
-        handling: Whether the caller is handling an exception, and has to leave that before the
-            calls run that a recovery leaves.
+        handling: Whether the caller is handling an exception. This then returns after a recovery,
+            so that the caller leaves its handler before the remaining calls run.
     """
     while record.link is not None:
         try:
-            error = saved = None  # an instruction of this `try`, see "Interrupts"
+            error = saved = None  # an instruction before the loop: see "Interrupts"
             while True:
                 if (error := record.error) is not None:
                     saved = save(error)
                     try:
                         raise error
                     except BaseException as again:
-                        if again is not error:  # an interrupt: 3.12 takes it for one in this `try`
+                        if again is not error:  # an interrupt, which 3.12 catches in this `try`
                             raise
                         restore(error, saved)
                         error = saved = None
@@ -255,11 +259,11 @@ def unwind(record: Record, *, handling: bool = False) -> None:
                 if record.link is None:
                     break
                 continue
-        except BaseException as failed:  # the loop could not begin
+        except BaseException as failed:  # a loop could not begin
             record.error = failed
             error = saved = record.running = None
-            # The last resort: want of stack, or an interrupt, has kept the loop from beginning. So
-            # one call is made here, where there is room. It cannot recover, but it is not lost.
+            # The last resort: an interrupt has come, or the stack has no room for the loop. Make
+            # one call here, where there is room. It cannot recover, but it is not lost.
             try:
                 if (d := record.link) is not None:
                     record.link = d.link
@@ -273,11 +277,11 @@ def unwind(record: Record, *, handling: bool = False) -> None:
 
 
 async def aunwind(record: Record, *, handling: bool = False) -> None:
-    """`unwind` for an async function."""
+    """Do the same as `unwind` for an async function."""
     result: Any
     while record.link is not None:
         try:
-            result = None  # as above
+            result = None  # as in `unwind`
             while True:
                 if record.error is not None:
                     await agopanic(record)
@@ -288,7 +292,7 @@ async def aunwind(record: Record, *, handling: bool = False) -> None:
                 if record.link is None:
                     break
                 continue
-        except GeneratorExit:  # it was closed while the loop waited, and the loop has ended
+        except GeneratorExit:  # this was closed during a call, and the loop has ended
             pass
         except BaseException as failed:
             record.error = failed
@@ -310,21 +314,21 @@ async def aunwind(record: Record, *, handling: bool = False) -> None:
 
 
 def _recovery(record: Record) -> None:
-    """The call under way has recovered, or is an exit that suppressed the exception in flight.
+    """End the exception in flight: the call under way has recovered or suppressed it.
 
     Go: ``recovery`` in ``runtime/panic.go``, which makes the function return.
     """
     d, exc = record.running, record.error
-    suppressed = d.when >= EXIT  # type: ignore[union-attr]  # as after `with`, nothing goes on
+    suppressed = d.when >= EXIT  # type: ignore[union-attr]  # by a context manager: nothing goes on
     record.running = None
     freedefer(d)  # type: ignore[arg-type]
     aborted = aborted_exit(exc)  # type: ignore[arg-type]
-    # PyPy keeps the frames that have handled it, whatever was assigned meanwhile.
+    # PyPy keeps the frames that have handled it in its traceback, even if that was assigned since.
     record.error = None if suppressed or aborted is None else strip(aborted)
 
 
 def _replace(record: Record, exc: BaseException) -> None:
-    """Let *exc*, which the call under way has raised, take over as the exception in flight (P5)."""
+    """Make *exc*, which the call under way has raised, the exception in flight (P5)."""
     d, was = record.running, record.error
     record.error = exc
     if d is None:  # an interrupt, between two calls
@@ -337,14 +341,13 @@ def _replace(record: Record, exc: BaseException) -> None:
     freedefer(d)
 
 
-# Who makes a call, for `recover`
-# ===============================
+# The roles of these functions, for `recover`
+# ===========================================
 
-# What a function of this module does with a deferred call, by the identity of its code: the hash
-# of code takes in all that it consists of.
 PANICKING = "makes it because of an exception"
 RETURNS = "makes it on a normal exit"
 DRIVING = "may stand between one of those and the function that is returning"
+# By the id of the code. A code object would be a slow key: its hash covers all of its parts.
 _roles: dict[int, str] = {
     id(gopanic.__code__): PANICKING,
     id(agopanic.__code__): PANICKING,
@@ -356,12 +359,12 @@ _roles: dict[int, str] = {
 
 
 def role(frame: FrameType | None) -> str | None:
-    """Return what the code of *frame* does with a deferred call; None if it is not of here."""
+    """Return the role of the function of *frame*; None if it is not in the table above."""
     return None if frame is None else _roles.get(id(frame.f_code))
 
 
 def record_of(frame: FrameType) -> Record | None:
-    """Return the record that a loop is running, if *frame* is one of a loop."""
+    """Return the record of a loop; None if *frame* is not the frame of a loop."""
     if role(frame) not in {PANICKING, RETURNS}:
         return None
     record: Record = local(frame, "record")

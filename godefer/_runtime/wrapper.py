@@ -1,18 +1,20 @@
 """The wrapper of the runtime way: a function that runs the body, then its deferred calls.
 
-It is made from a template, once for each kind (function, generator, coroutine function, async
-generator) and signature. Only a function with the body's own parameters rejects wrong arguments at
-the call for *every* kind: a generator or a coroutine with ``*args, **kwargs`` would do so when it
-is first resumed. And `inspect` takes the wrapper for a function of the body's kind.
+It is made from a template. There is one for each kind (function, generator, coroutine function,
+async generator) and signature, for two reasons. A wrapper with the parameters of the body rejects
+wrong arguments at the call. With ``*args, **kwargs`` a generator or a coroutine would reject them
+when it is first resumed. And `inspect` shows the wrapper as a function of the body's kind.
 
-In a template, ``@name`` is a constant of the code if `_RUNTIME` has it, and else a hidden local.
-No source can write either name, so they cannot be taken for the function's own.
+In a template, ``@name`` is a constant of the code if `_CONSTANTS` has it, else a hidden local. No
+source can contain such a name, so it cannot clash with a name of the function.
 
-The code of the wrapper holds the body weakly, since the garbage collector does not look into code:
-a function that refers to itself would live for ever. The ``__kwdefaults__`` of the wrapper,
-a dictionary with a slot for it, keep the body alive. Rejected: an attribute of the wrapper, since
-``functools.wraps`` copies attributes from one function to another; a closure variable, which a
-function that is decorated in place cannot get, and which ``inspect.getclosurevars`` shows.
+The code of the wrapper has a weak reference to the body. The garbage collector does not look into
+code, so with a strong one a function that refers to itself would live for ever. The
+``__kwdefaults__`` of the wrapper keep the body alive: a dictionary with a slot for it. Rejected:
+
+- an attribute of the wrapper: ``functools.wraps`` copies attributes from one function to another;
+- a closure variable: a function that is decorated in place cannot get one, and
+  ``inspect.getclosurevars`` would show it.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ _GENERATOR, _COROUTINE, _ITERABLE_COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x10
 
 
 def wrap_in_place(fn: FunctionType, reason: str) -> None:
-    """Make *fn* itself run with defers of its own, for those who hold it already."""
+    """Turn *fn* itself into a wrapper, since other objects hold it already."""
     body = FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
     body.__kwdefaults__ = fn.__kwdefaults__
     copy_identity(fn, body)
@@ -56,7 +58,7 @@ def wrap_in_place(fn: FunctionType, reason: str) -> None:
 
 
 def _keep(wrapper: FunctionType, body: FunctionType) -> None:
-    """Keep the body alive as long as the wrapper."""
+    """Keep the body alive as long as the wrapper is."""
     keywords = _KeywordDefaults(body.__kwdefaults__ or {})
     keywords.body = body
     wrapper.__kwdefaults__ = keywords
@@ -74,7 +76,7 @@ class _KeywordDefaults(dict[str, object]):
         return dict(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, object]:
-        from copy import deepcopy  # noqa: PLC0415  # whoever calls this has imported it
+        from copy import deepcopy  # noqa: PLC0415  # the caller has imported it
 
         return deepcopy(dict(self), memo)
 
@@ -87,11 +89,11 @@ class _Body(ref):  # type: ignore[type-arg]
 
 
 class WrapperCode:
-    """The code of wrappers around functions that have one code. It does not keep that alive.
+    """The code of wrappers around functions that share their code. It does not keep that alive.
 
     Args:
-        code: The code of the functions. The template for its shape is in `templates`.
-        reason: Why they are not open-coded.
+        code: The code of the functions. `templates` must have the template for its shape.
+        reason: The reason why they are not open-coded.
     """
 
     __slots__ = ("_at", "_code", "_consts", "_reason")
@@ -111,9 +113,9 @@ class WrapperCode:
         )
 
     def wrap(self, fn: FunctionType) -> FunctionType:
-        """Return a new function that runs *fn* with defers of its own, and else is *fn* (A).
+        """Return a new function that runs *fn* with defers of its own, and introspects like it (A).
 
-        It has no need of `Maker`: 7 ns do not matter in a call that takes 800.
+        `Maker` is not used: it would save 7 ns in a call of 800 ns.
         """
         code, cells = self.around(fn), fn.__closure__
         wrapper = FunctionType(code, fn.__globals__, fn.__name__, fn.__defaults__, cells)
@@ -127,16 +129,16 @@ class WrapperCode:
         at_body, at_code, at_sites = self._at
         consts = [*self._consts, Decision(code, reason=self._reason)]
         consts[at_body], consts[at_code] = _Body(body), code
-        consts[at_sites] = CallSites()  # of its own: closure variables differ
+        consts[at_sites] = CallSites()  # not shared: closure variables differ
         return self._code.replace(co_consts=tuple(consts))
 
 
-# The code of wrappers, still with marks for its constants, by the shape of their bodies.
+# By the shape of the bodies, the code of their wrappers, with marks for the constants.
 templates: dict[tuple[object, ...], CodeType] = {}
 
 
 def shape_of(code: CodeType) -> tuple[object, ...]:
-    """Return all of a body that its wrapper's template depends on."""
+    """Return the properties of a body on which the template of its wrapper depends."""
     return (
         code.co_flags & (_VARARGS | _VARKEYWORDS | _GENERATOR | _COROUTINE | _ASYNC_GENERATOR),
         code.co_posonlyargcount,
@@ -156,11 +158,13 @@ def compile_template(code: CodeType) -> CodeType:
     for other in others:
         name = other[: next(i for i, c in enumerate(other) if not (c.isalnum() or c == "_"))]
         if f"@{name}" in _CONSTANTS:
-            # To call or to catch a literal is a SyntaxWarning. The compiler drops the condition.
+            # A condition, since calling or catching a literal is a SyntaxWarning. The compiler
+            # drops it.
             first += f"('@{name}' if 1 else 0){other.removeprefix(name)}"
         else:
             first += f"{prefix}{other}"
-    # A function around it has the closure variables, and the wrapper mentions them.
+    # The wrapper needs the closure variables of the body: it mentions them, and a function around
+    # it has them.
     cells = ", ".join(code.co_freevars)
     head, _, rest = first.partition("\n")
     mention = f"    if 0: {cells}\n" if cells else ""
@@ -198,7 +202,7 @@ def wrapper_source(code: CodeType) -> str:
         parts["LEAVE"] = f"{_LEAVE}\n{_LEAVE_ASYNC_GENERATOR}\n{_ENDED}"
     text = _fill(_fill(_TEMPLATE, parts), parts)
     suspend = "await @suspend(@result)" if asynchronous else "yield @result"
-    # The function's own names may look like a placeholder, but not like these.
+    # A name of the function may look like a placeholder in capitals, but not like these.
     return (
         (f"{'async ' if asynchronous else ''}def wrapper({', '.join(parameters)}):\n{text}")
         .replace("<suspend>", suspend)
@@ -207,7 +211,7 @@ def wrapper_source(code: CodeType) -> str:
 
 
 def _fill(text: str, parts: dict[str, str]) -> str:
-    """Return *text* with *parts* in place of the lines that name one."""
+    """Return *text* with each line that is the name of a part replaced by that part."""
     lines = []
     for line in text.splitlines():
         word = line.strip()
@@ -220,7 +224,7 @@ def _fill(text: str, parts: dict[str, str]) -> str:
 
 
 def _parameters(code: CodeType) -> tuple[list[str], list[str]]:
-    """Return the parameters of *code*, and the arguments of a call that passes them all on."""
+    """Return the parameters of *code*, and the arguments of a call that passes on all of them."""
     names = code.co_varnames
     positional = names[: code.co_argcount]
     keywords = names[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
@@ -244,7 +248,7 @@ def _parameters(code: CodeType) -> tuple[list[str], list[str]]:
 def _clearing(arguments: list[str], names: list[str]) -> list[str]:
     """Return *arguments*; the last one clears the wrapper's *names* when it is evaluated.
 
-    So the body alone holds the arguments, and can free them.
+    So only the body holds the arguments, and can free them.
     """
     if not arguments:
         return []
@@ -260,8 +264,8 @@ _SUSPENDING_LOCALS = ("inner", "step")
 # A wrapper
 # =========
 #
-# CAPITALS are placeholders. An interrupt can come wherever a function is entered or a loop jumps
-# backwards, so there is neither between the end of the body and the `try` around the loops.
+# CAPITALS are placeholders. An interrupt can come where a function starts or a jump goes backwards.
+# So there must be neither between the end of the body and the `try` around the loops.
 _TEMPLATE = """\
     @me = @getframe()
     @record = @live[@me] = @Record()
@@ -300,7 +304,7 @@ _TEMPLATE = """\
 """
 
 # As in `unwind`. The wrapper runs each loop itself, so that the calls have as much stack as the
-# body had, and so that it can be resumed if a call waits although it was closed.
+# body had. And an async wrapper that was closed can be resumed if a later call awaits something.
 _LOOPS = """\
 @call = @returned = None
 while True:
@@ -351,10 +355,12 @@ _AWAIT_CALL = """\
 
 _RUN = "@result = @body()(<arguments>)"
 
-# ``yield from body``, written out. PEP 380 closes the body and raises GeneratorExit whatever the
-# body answered: one that catches it and returns would seem to fail, and one that ignores it would
-# seem to be over. An exception is thrown on outside of the `except`, so that the body does not run
-# inside of a handler.
+# ``yield from body``, written out because of GeneratorExit. `yield from` closes the body and then
+# raises GeneratorExit itself (PEP 380). A body that catches it and returns would seem to fail, and
+# one that ignores it would seem to have ended.
+#
+# An exception is thrown into the body outside of the `except`, so that the body does not run inside
+# of a handler.
 _RUN_GENERATOR = """\
 @result = @inner = @step = None
 try:
@@ -372,8 +378,8 @@ try:
 except @StopIteration as @stop:
     @result = @stop.value"""
 
-# The frame of the body leads to the record, too: an exception that is thrown into an awaited
-# asend() or athrow() does not link it to the wrapper's.
+# `bodies` leads from the frame of the body to the record. `live` is not enough: if an exception is
+# thrown into an awaited asend() or athrow(), the frame of the body is not linked to the wrapper's.
 _RUN_ASYNC_GENERATOR = """\
 @result = @inner = @step = None
 try:
@@ -393,7 +399,7 @@ except @StopAsyncIteration:
 
 _BEGIN = "@record.ended = False"
 
-# The body is over.
+# The body has ended.
 _LEAVE = """\
 try:
     del @live[@me]
@@ -408,8 +414,8 @@ except @KeyError:  # the program is ending, or it has not come so far
 @step = None"""
 _ENDED = "@record.ended = True"
 
-# The calls run while the exception is being handled. Its traceback begins with the wrapper, which
-# is taken off: it is entered again when the exception leaves.
+# The calls run while the exception is being handled. Its traceback begins with the wrapper's frame.
+# That is taken off, since the interpreter adds it again when the exception leaves.
 _FAILED = """\
 try:
     @record.error = @exc
@@ -421,7 +427,8 @@ if @record.error is @exc and @record.link is None:
     UNBIND
     raise"""
 
-# In a function that suspends, the exception may be in place of another. The loops begin with that.
+# In a function that suspends, the interpreter may have converted the exception (PEP 479). The loops
+# begin with the original.
 _FAILED_SUSPENDING = """\
 try:
     @record.error = @before_pep_479(@exc)
@@ -429,12 +436,13 @@ try:
 except @BaseException as @failed:
     @record.error = @failed"""
 
-# It was closed while a loop waited. The loop has ended, and the record tells how.
+# The wrapper was closed while a loop awaited a call. The loop has ended, and its outcome is in the
+# record.
 _CLOSED = """\
 except @GeneratorExit:
     pass"""
 
-# A result may hold an exception that holds this frame, and that would be a cycle (D9).
+# A result may hold an exception with this frame in its traceback: that would be a cycle (D9).
 _RETURN = """\
 try:
     return @result
@@ -444,19 +452,19 @@ finally:
 
 @coroutine
 def suspend(item: object) -> Generator[object, Any, Any]:
-    """Suspend the coroutine that awaits this, as its body has: with *item*."""
+    """Suspend the coroutine that awaits this, with the *item* with which its body has suspended."""
     return (yield item)
 
 
 def start(body: AsyncGeneratorType[Any, Any]) -> Awaitable[Any]:
-    """Begin an async generator's body, hidden from the event loop and the garbage collector.
+    """Begin an async generator's body without the hooks of the event loop.
 
-    The loop is told of every async generator that is iterated, to close it at the end. It must
-    know the wrapper alone, or it would close the body in the wrapper's hands. So would the
-    collector, which finds both at once, if the body had nobody to tell that it is collected.
+    By its hooks the loop learns of each async generator that begins, and closes it at the end. It
+    must know the wrapper only, since the wrapper closes the body. The garbage collector would close
+    the body, too, if it had no finalizer. So it gets one that does nothing.
     """
     hooks = sys.get_asyncgen_hooks()
-    try:  # an interrupt can come as soon as they are set
+    try:  # an interrupt can come as soon as the hooks are set
         sys.set_asyncgen_hooks(None, left_to_wrapper)
         return body.__anext__()
     finally:
@@ -464,7 +472,7 @@ def start(body: AsyncGeneratorType[Any, Any]) -> Awaitable[Any]:
 
 
 def left_to_wrapper(body: AsyncGenerator[Any, Any]) -> None:
-    """Do not close *body*, which is collected: the wrapper is collected with it, and closes it."""
+    """Do nothing when *body* is collected: the wrapper is collected with it, and closes it."""
 
 
 _RUNTIME = {
