@@ -1,4 +1,4 @@
-"""Go's defer, panic and recover for Python: a clean-up next to what it cleans up, always run."""
+"""Go's defer, panic and recover for Python: clean-up that always runs, next to the acquisition."""
 
 from godefer._decorate import with_defers as with_defers
 from godefer._errors import DeferError as DeferError
@@ -53,7 +53,7 @@ del TYPE_CHECKING
 
 
 def __getattr__(name: str) -> "Any":
-    """Import a name that few programs need, when it is first used (PEP 562)."""
+    """Import a rarely used name when it is first used (PEP 562)."""
     if name == "defer_scope":
         from godefer import _scope as module  # noqa: PLC0415
     elif name in {"Explanation", "explain"}:

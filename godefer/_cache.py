@@ -1,16 +1,19 @@
-"""Compiled code on disk, beside the module's ``.pyc`` (section C of the rules).
+"""Keep compiled code on disk, beside the module's ``.pyc`` (section C of the rules).
 
 A file holds the lowered code of a module's functions, with marks in place of the runtime's objects
 (`constants`). It is read once, when the first function of the module is decorated. It is written
-when the import, or the program, is over: whole, under another name, then moved into place.
+after the import of the module, or at the end of the program: under another name, then moved into
+place.
 
-An entry counts only if its original code equals the function's, line and exception tables
-included, and its names mean the same. No time or size decides that, since two checkouts that take
-turns at one path may share them; if the source has changed, entries that were not used are dropped.
-Rejected: a key by hash of the marshalled code, since reference counts of its constants change that.
+An entry is valid if its original code equals the function's, with the tables of lines and
+exceptions, and its names mean the same. Rejected:
 
-A file is trusted as a ``.pyc`` is: whoever can write it can run code. The hash in it is against
-damage, for damaged data can crash `marshal`.
+- the time and size of the source: two checkouts that take turns at one path may have the same. They
+  decide only whether unused entries are kept;
+- a hash of the marshalled code as key: the reference counts of constants change the hash.
+
+A file is trusted like a ``.pyc``: anybody with write access to it can run code. The hash in the
+file detects damage, since damaged data can crash `marshal`.
 """
 
 from __future__ import annotations
@@ -36,19 +39,21 @@ if TYPE_CHECKING:
     from godefer._decision import Lowered, Result
     from godefer._resolve import Attributes, ResolvedNames
 
-    # The names that are statements, and the dotted names that were looked up.
+    # The names with the statements that they mean, and the dotted names that were looked up.
     Sense = tuple[tuple[tuple[str, str], ...], tuple[tuple[tuple[str, ...], str | None], ...]]
     Entry = tuple[CodeType, Sense, Result, Lowered | str]
     Entries = dict[tuple[str, int], list[bytes]]
     Text = tuple[int, int]  # the time and the size of a module's source
 
-# A digest of the compiler, so that no code of another one is used. A test knows it.
-COMPILER = "3ec9ace9ba8e"
-# The key of the hash: whatever is of another version, or Python, is as if it were damaged.
+# A digest of the compiler's source, so that code from another compiler is not used. A test in
+# test_cache.py compares it.
+COMPILER = "97ff0287d695"
+# The key of the hash. It differs for another version of godefer or Python, so a file of that counts
+# as damaged.
 _VERSION = f"{__version__} {COMPILER}".encode()
 _MAGIC = int.from_bytes(MAGIC_NUMBER, "little")
 _KEY = int.from_bytes(_imp.source_hash(_MAGIC, _VERSION)[:7], "little")
-_LARGEST = 1 << 28  # bytes; no file of ours is so large
+_LARGEST = 1 << 28  # bytes; no cache file is so large
 _PYPY = sys.implementation.name == "pypy"
 _locks: dict[int, Any] = {}  # by process, since one may be held when the program forks
 # A program may put something else in place of these, too.
@@ -58,7 +63,7 @@ _open, _replace, _stat, _unlink, _mkdir = os.open, os.replace, os.stat, os.unlin
 def load(
     fn: FunctionType, resolved: ResolvedNames, result: Result
 ) -> tuple[Lowered | str, Attributes, str] | None:
-    """Return the outcome of compiling *fn* that its module's file has.
+    """Return the outcome of compiling *fn* from the file of its module.
 
     Args:
         fn: The function.
@@ -67,8 +72,8 @@ def load(
 
     Returns:
         The lowered code, or the reason why there is none; the dotted names that were looked up,
-        with the statements that they are; and the path of the file. None if the file does not have
-        the function.
+        with the statements that they mean; and the path of the file. None if the file has no entry
+        for the function.
     """
     file = _file_of(fn)
     return None if file is None else file.find(fn.__code__, resolved, result)
@@ -86,7 +91,7 @@ def store(
     Args:
         fn: The function.
         resolved: Its names (`resolve_names`).
-        attributes: The dotted names that were looked up, with the statements that they are.
+        attributes: The dotted names that were looked up, with the statements that they mean.
         result: Its named results.
         outcome: The lowered code, or the reason why there is none.
     """
@@ -116,7 +121,7 @@ def template_key(shape: tuple[object, ...]) -> tuple[str, int]:
 
 
 def _add(fn: FunctionType, key: tuple[str, int], data: bytes) -> None:
-    """Add an entry to the file of *fn*, and write the files of modules that are imported by now."""
+    """Add an entry to the file of *fn*, and write the files of modules that are imported now."""
     file = _file_of(fn)
     if file is None or sys.dont_write_bytecode:
         return
@@ -135,7 +140,7 @@ def entry_of(
     result: Result,
     outcome: Lowered | str,
 ) -> bytes | None:
-    """Return an entry, marshalled; None if *result* is of a class of its own."""
+    """Return an entry, marshalled; None if marshal does not know the class of *result*."""
     entry: Entry = code, (resolved[0], tuple(attributes.items())), result, outcome
     try:
         return marshal.dumps(entry)
@@ -148,14 +153,14 @@ class _File:
 
     Attributes:
         path: Its path.
-        found: The path it was read from. Another one if the module is in an archive, or frozen.
+        found: The path that it was read from. It differs if the module is in an archive, or frozen.
         source: The path of the module's source.
-        spec: The module's; None for a script, or if the module is not imported.
+        spec: The module's spec; None for a script, or if the module is not imported.
         entries: The entries by the name and the line of the original code. Each is marshalled by
             itself, so that the first function does not wait for the others.
-        used: The entries of this run. Of another text than the source now has, no others are kept.
+        used: The entries used in this run. If the source was edited, only these are kept.
         text: The time and the size of the source.
-        edited: Whether the file is for another text.
+        edited: Whether the file has another *text* than the source has now.
         changed: Whether the entries differ from the file.
         written: Whether this process has written the file.
     """
@@ -175,8 +180,9 @@ class _File:
     def _read_packed(self) -> None:
         """Read the file of a module without a source, by its loader if it is in an archive.
 
-        Its place is beside the module in spite of `sys.pycache_prefix`, as that of a ``.pyc`` alone
-        is. zipimport knows no other paths than those that it has made: they may have ``..``.
+        The file is beside the module even with `sys.pycache_prefix`, like a ``.pyc`` without its
+        source. The path is not normalized, since zipimport knows only its own paths, with any
+        ``..`` in them.
         """
         folder = os.path.join(os.path.dirname(self.spec.origin), "__pycache__")
         self.found = os.path.join(folder, os.path.basename(self.path))
@@ -186,7 +192,7 @@ class _File:
         try:
             _, self.entries = _parse(self.spec.loader.get_data(self.found))
         except Exception:
-            return  # it has none, or the archive is damaged: a loader may raise anything (C2)
+            return  # no file, or the archive is damaged: a loader may raise anything (C2)
 
     def importing(self) -> bool:
         """Return whether the module is still being imported; the main program always is."""
@@ -196,19 +202,19 @@ class _File:
     def find(
         self, code: CodeType, resolved: ResolvedNames, result: Result
     ) -> tuple[Lowered | str, Attributes, str] | None:
-        """Return what `load` does."""
+        """Return the outcome for a function, as `load` does."""
         for data in self.entries.get(key_of(code), ()):
             original, sense, named, outcome = marshal.loads(data)  # noqa: S302  # see above
             if named == result and _same(original, code) and _means(sense, resolved):
                 if not isinstance(outcome, str):
-                    # The tree may have moved since; `import` does the same for a .pyc.
+                    # The source may have moved since. `import` does the same for a .pyc.
                     _imp._fix_co_filename(outcome[0], code.co_filename)  # type: ignore[attr-defined]
                 self.used.add(data)
                 return outcome, dict(sense[1]), self.found
         return None
 
     def add(self, key: tuple[str, int], data: bytes) -> None:
-        """Add an entry. If the module was edited and reloaded, those that were used are old."""
+        """Add an entry. If the source was edited since, the entries used so far are outdated."""
         text = _text(self.source)
         if text != self.text:
             self.text, self.edited = text, True
@@ -230,7 +236,7 @@ class _File:
         data = _head(body) + body
         temporary = f"{self.path}.{os.getpid()}.{id(self)}"
         try:
-            mode = _stat(self.source).st_mode & 0o666  # as a .pyc has
+            mode = _stat(self.source).st_mode & 0o666  # like a .pyc
             _make_folder(os.path.dirname(self.path))
             number = _open(temporary, os.O_EXCL | os.O_CREAT | os.O_WRONLY, mode)
         except OSError:
@@ -248,7 +254,7 @@ class _File:
 
 
 def _make_folder(path: str) -> None:
-    """Make a ``__pycache__``; below `sys.pycache_prefix` the folders around it, too."""
+    """Make the ``__pycache__`` folder; with `sys.pycache_prefix` also the folders around it."""
     if sys.pycache_prefix is not None:
         os.makedirs(path, exist_ok=True)
     elif not os.path.isdir(path):
@@ -268,18 +274,18 @@ _registered: list[bool] = []
 
 
 def _file_of(fn: FunctionType) -> _File | None:
-    """Return the file of the module of *fn*; None if it can have none, or the cache is off."""
+    """Return the file of the module of *fn*; None if it has no file, or the cache is off."""
     if os.environ.get("GODEFER_CACHE") == "0":
         return None
     spec = fn.__globals__.get("__spec__")
     source = fn.__globals__.get("__file__") if spec is None else getattr(spec, "origin", None)
-    # -P, -I: others may write beside a script; beside that of a frozen program they may not.
+    # With -P or -I, others may write to the folder of a script, but not to a frozen program's.
     unsafe = spec is None and sys.flags.safe_path and not hasattr(sys, "frozen")
     if unsafe or not isinstance(source, str) or not source.endswith((".py", ".pyc")):
         return None
     source = source.removesuffix("c")
     if os.path.basename(source) != os.path.basename(fn.__code__.co_filename):
-        return None  # made by exec
+        return None  # code made by exec
     place = source, sys.pycache_prefix
     if place in _places:
         return _places[place]
@@ -290,7 +296,7 @@ def _file_of(fn: FunctionType) -> _File | None:
 
 
 def file_for(source: str, spec: Any = None) -> _File | None:
-    """Return the file for the module with a source; None if it has no place."""
+    """Return the file for the module with this *source*; None if there is no place for it."""
     try:
         source = os.path.abspath(source)
         path = f"{cache_from_source(source).removesuffix('.pyc')}.godefer"
@@ -304,7 +310,7 @@ def file_for(source: str, spec: Any = None) -> _File | None:
 
 
 def _write_imported(but: _File | None = None) -> None:
-    """Write the files of the modules whose import is over; at the end of the program, of all."""
+    """Write the files of the modules with finished imports, except *but*; without it, all files."""
     with _lock():
         for file in list(_files.values()):
             early = but is not None and (file is but or file.written or file.importing())
@@ -319,7 +325,7 @@ def _lock() -> Any:
 
 
 def _text(source: str) -> Text:
-    """Return the time and the size of a source; of one that is not there, zeros."""
+    """Return the time and the size of a source; zeros if it does not exist."""
     try:
         found = _stat(source)
     except (OSError, ValueError):
@@ -328,7 +334,7 @@ def _text(source: str) -> Text:
 
 
 def _read(path: str) -> tuple[Text, Entries]:
-    """Return the text and the entries in a file; none if there is no file that counts (C2)."""
+    """Return the text and the entries in a file; no entries if there is no valid file (C2)."""
     try:
         found = _stat(path)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:  # a fifo would block
@@ -340,8 +346,8 @@ def _read(path: str) -> tuple[Text, Entries]:
 
 
 def _parse(data: bytes) -> tuple[Text, Entries]:
-    """Return the text and the entries in *data*; none if it is damaged, or of another version."""
-    # A copy would take as long as the hash; but PyPy takes nothing else.
+    """Return the text and the entries in *data*; no entries if it is damaged or foreign (C2)."""
+    # A copy would take as long as the hash, but PyPy's `source_hash` needs one.
     body = data[_HEAD:] if _PYPY else memoryview(data)[_HEAD:]
     if data[:_HEAD] != _head(body):
         return (0, 0), {}
@@ -350,7 +356,7 @@ def _parse(data: bytes) -> tuple[Text, Entries]:
 
 
 def _head(body: bytes | memoryview) -> bytes:
-    """Return the beginning of a file: what it is, and a hash of *body*."""
+    """Return the beginning of a file: its format, the version of Python, and a hash of *body*."""
     return b"godefer\0" + MAGIC_NUMBER + _imp.source_hash(_KEY, body)
 
 
@@ -373,7 +379,7 @@ def _same(one: CodeType, other: CodeType) -> bool:
 
 
 def _same_consts(one: CodeType, other: CodeType) -> bool:
-    """Return whether constants are of one type, too: PyPy's code is equal with 1 for True."""
+    """Return whether the constants have equal types, too: PyPy takes 1 and True for equal."""
     for const, its in zip(one.co_consts, other.co_consts, strict=True):
         if hasattr(const, "co_consts"):
             if not _same_consts(const, its):

@@ -1,10 +1,10 @@
-"""The decision on a decorated function: how it is run. Its code leads to the decision.
+"""The decision how a decorated function is run, and where it is kept.
 
-Go's compiler decides for each function, too, and prints that with ``-gcflags=-d=defer``.
+Go's compiler also decides for each function, and prints the decision with ``-gcflags=-d=defer``.
 
-Every decorated function holds its decision as the last constant of its code, which no instruction
-uses. So it is known in every process that it is taken to by value, as cloudpickle does it, and
-nothing that can be copied to another function, as ``functools.wraps`` copies attributes, tells.
+The code of a decorated function has the decision as its last constant, which no instruction uses.
+So the decision goes along if the function is pickled by value, as by cloudpickle. Rejected: an
+attribute of the function, since ``functools.wraps`` copies attributes to other functions.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class Decision:
     """How a function is run: open-coded, with a ``plan``; or the runtime way, for a ``reason``.
 
     Args:
-        original: The original code. That of an open-coded function is a copy, and stays behind
-            when it is pickled: in another process its names could mean nothing.
+        original: The original code. For an open-coded function it is a copy, and is not pickled:
+            in another process its names could have no meaning.
         result: The named results.
-        reason: Why it is run the runtime way.
+        reason: The reason why the function is run the runtime way.
         plan: The line, name and shape of each statement of an open-coded function.
-        exits: The instructions of open code that make deferred calls at its exits, and those of
-            them that run because of an exception. Each is a number that has bit ``f_lasti >> 1``
-            set: of a small function it is read from the cache, and copied, in no time.
-        file: The cache file that the code is from; empty if it was compiled in this process.
+        exits: Two bit sets of instructions of open code: those that make deferred calls at exits,
+            and among them those that run because of an exception. Bit ``f_lasti >> 1`` stands for
+            an instruction. Numbers are quick to read from the cache and to copy.
+        file: The cache file of the code; empty if it was compiled in this process.
     """
 
     def __init__(  # noqa: PLR0913  # its attributes
@@ -65,7 +65,7 @@ def _unpickled(
 
 
 def decision_on(code: CodeType) -> Decision | None:
-    """Return how the decorated function with *code* is run; None if it is not decorated."""
+    """Return the decision on the function with *code*; None if it is not decorated."""
     mark = code.co_consts[-1] if code.co_consts else None
     return mark if isinstance(mark, Decision) else None
 

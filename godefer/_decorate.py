@@ -1,15 +1,17 @@
 """with_defers: the decorator, for every kind of callable (section A of the rules).
 
-It must find the function whose body has the `defer` statements. A plain function is that itself:
-it is compiled open-coded, or else gets a wrapper. A descriptor, a partial or a bound method holds
-it, and is rebuilt around it.
+It must find the function with the `defer` statements in its body:
 
-Under other decorators it is one of the functions that ``__wrapped__`` leads to. Those decorators
-hold it in closures, caches and registries that cannot be rewritten. So it is changed in place: its
-code is replaced. Rejected: to wrap the outermost callable, and let `defer` search the stack for
-it. A retrying decorator calls the body several times in one call of its own, and the clean-ups of
-all tries would run at the end of the last; a ``contextmanager`` runs it when the call is long
-over; and D3 forbids the search.
+- A plain function is compiled open-coded, or gets a wrapper.
+- A descriptor, a partial or a bound method holds the function, and is built again around the
+  decorated one.
+- Other decorators hold the function in closures, caches and registries. These cannot be rewritten,
+  so the function that ``__wrapped__`` leads to is changed in place: its code is replaced.
+
+Rejected: to wrap the outermost callable, and let `defer` search the stack for the wrapper. D3
+forbids the search. A decorator that retries calls the body several times in one call of the
+wrapper, and the clean-ups of all tries would run at the end of the last. Under ``contextmanager``
+the body runs when the call of the wrapper has long returned.
 """
 
 from __future__ import annotations
@@ -38,11 +40,11 @@ if TYPE_CHECKING:
 else:
 
     def overload(_: object) -> None:
-        """Stand in for typing's, which costs more to import than all of godefer."""
+        """Replace `typing.overload`: to import typing costs more than all of godefer."""
 
 
 class _Missing:
-    """The default of `with_defers`: not None, which a program may try to decorate."""
+    """The default argument of `with_defers`. Not None, which a program may pass by mistake."""
 
     def __repr__(self) -> str:
         """Return the dots of a stub file, for `help` and `inspect.signature`."""
@@ -65,13 +67,13 @@ def with_defers(  # noqa: F811
 
     It decorates functions, methods, lambdas, coroutine functions, generators and async generators,
     and each stays one. `staticmethod`, `classmethod`, `property`, `functools.cached_property` and
-    `functools.partial` may stand above or below. Under a decorator that sets ``__wrapped__`` the
-    function itself is changed, so that every call which that decorator makes has its own defers.
-    To decorate twice equals once.
+    `functools.partial` may be above or below it. Under a decorator that sets ``__wrapped__`` the
+    function itself is changed. So each call by that decorator has its own defers. To decorate
+    twice has the same effect as once.
 
     Args:
         fn: The function.
-        result: The name, or names, of the local variables that are the result (section N).
+        result: The name, or names, of the local variables to return as the result (section N).
 
     Returns:
         A callable of the same kind and type.
@@ -79,10 +81,10 @@ def with_defers(  # noqa: F811
     Raises:
         TypeError: *fn* is a class, cannot be called, or has no Python body: it is built in, or
             compiled by Cython, Nuitka or mypyc. `defer_scope` works there.
-        DeferError: *result* is no local variable of *fn*; *fn* is an async generator; or its
-            source cannot be used, which a named result needs.
+        DeferError: *result* names no local variable of *fn*; *fn* is an async generator; or its
+            source cannot be used, and a named result needs it.
 
-    After Go, where every function has defers. In Python the decorator is needed to see its exit.
+    After Go, where every function has defers. Python needs the decorator to see the exit.
 
     Example:
         >>> from godefer import defer, with_defers
@@ -123,21 +125,21 @@ def _decorated(fn: Any, result: Result) -> Any:
 
 
 def _holder(kind: Any, fn: Any, result: Result) -> Any:
-    """Make a functools object anew, around the decorated function."""
+    """Build a functools object again around the decorated function."""
     name, func = _functools(fn), _decorated(fn.func, result)
     again = kind.__new__(kind) if name == "cached_property" else kind(func, *fn.args, **fn.keywords)
     again.__dict__.update(fn.__dict__)
-    if name != "partial":  # those keep the function in their dict
+    if name != "partial":  # the others keep the function in their dict
         again.func = func
     return again
 
 
-_DESCRIPTORS = (classmethod, property)  # which cannot be called
+_DESCRIPTORS = (classmethod, property)  # those that cannot be called
 
 
 def _functools(fn: object) -> str:
-    """Return the name of the class of functools that *fn* is of, if that holds a function."""
-    functools = sys.modules.get("functools")  # if nobody has imported it, *fn* is of none
+    """Return the name of the functools class of *fn*, if that holds a function; else nothing."""
+    functools = sys.modules.get("functools")  # not imported: *fn* is no such object
     if functools is not None:
         for name in ("partial", "partialmethod", "cached_property"):
             if isinstance(fn, getattr(functools, name)):
@@ -176,14 +178,14 @@ def _decorate_in_place(fn: FunctionType, result: Result) -> None:
 
 
 class _Known:
-    """The decision on all functions with one code.
+    """The decision on all functions that share their code.
 
-    A function that is defined anew on each call of another has the same code each time. Decorating
-    it again costs a few microseconds. It is known by the *identity* of its code, since equal code
-    objects may come from two files; and only as long as its names mean the same.
+    A nested function is defined again on each call of the outer one, with the same code. With a
+    known decision, decorating it takes a few microseconds. The key is the *identity* of the code,
+    since equal code objects may come from two files. The names must mean the same, too.
 
     Attributes:
-        outcome: Its open code; or the reason why it is run the runtime way.
+        outcome: The open code, or the reason why the functions are run the runtime way.
     """
 
     __slots__ = ("_code", "_maker", "_names", "_off", "_result", "_wrapper", "outcome")
@@ -205,7 +207,7 @@ class _Known:
         self.outcome = outcome
 
     def suits(self, fn: FunctionType, result: Result) -> bool:
-        """Return whether *fn* would be decided on in the same way."""
+        """Return whether the decision holds for *fn*."""
         return (
             self._code() is fn.__code__
             and self._result == result
@@ -214,7 +216,7 @@ class _Known:
         )
 
     def decorate(self, fn: FunctionType) -> FunctionType:
-        """Return the decorated function for *fn*."""
+        """Return *fn*, decorated."""
         outcome = self.outcome
         if isinstance(outcome, str):
             if self._wrapper is None:
@@ -252,12 +254,13 @@ def _forget_gone() -> None:
 def _turned_off() -> bool:
     """Return whether the environment turns open coding off (R4)."""
     environ: Any = os.environ
-    if type(environ) is not _ENVIRON:  # somebody has replaced it
+    if type(environ) is not _ENVIRON:  # a program has replaced it
         return bool(environ.get("GODEFER_OPEN_CODED") == "0")
     return bool(environ._data.get(_VARIABLE) == _ZERO)  # type: ignore[attr-defined]
 
 
-# Five times as fast as `os.environ.get`, which takes as long as the rest of `_Known.suits`.
+# The private attributes: five times as fast as `os.environ.get`, which takes as long as the rest of
+# `_Known.suits`.
 _ENVIRON = os._Environ
 _VARIABLE: Any = "GODEFER_OPEN_CODED"
 _ZERO: Any = "0"
@@ -266,19 +269,19 @@ if os.name == "posix":
 
 
 def _runtime_way() -> Any:
-    """Return the module `godefer._runtime.wrapper`, not needed if all functions are open-coded."""
+    """Return the module `godefer._runtime.wrapper`, and import it when it is first needed."""
     if not _wrapper:
-        from godefer._runtime import wrapper  # noqa: PLC0415  # see above
+        from godefer._runtime import wrapper  # noqa: PLC0415
 
         _wrapper.append(_whole(wrapper))
     return _wrapper[0]
 
 
 def _whole(module: ModuleType) -> Any:
-    """Return *module*, unless its import has been interrupted by the code that asks for it.
+    """Return *module*, unless it is only imported in part.
 
     Raises:
-        ImportError: It has been, by a finalizer or a signal handler.
+        ImportError: A finalizer or a signal handler has interrupted its import, and needs it.
     """
     if getattr(module.__spec__, "_initializing", False):
         msg = f"{module.__name__} is being imported"
@@ -287,12 +290,13 @@ def _whole(module: ModuleType) -> Any:
 
 
 _wrapper: list[ModuleType] = []
-# When the interpreter shuts down, a `__del__` can decorate a function, but not import a module.
+# While the interpreter shuts down, a `__del__` may decorate a function, but cannot import a module.
+# So the module is imported before.
 atexit.register(_runtime_way)
 
 
 def _with_template(fn: FunctionType) -> Any:
-    """Return the module of the runtime way, once it has the template of the wrapper for *fn*."""
+    """Return the module of the runtime way, with the template of the wrapper for *fn* in it."""
     way, code = _runtime_way(), fn.__code__
     shape = way.shape_of(code)
     if shape not in way.templates:
@@ -312,7 +316,7 @@ def _with_template(fn: FunctionType) -> Any:
 
 
 def _check_same_result(fn: FunctionType, decided: Decision, result: Result) -> None:
-    """Decorating twice equals once, but not with other results."""
+    """Raise a DeferError if *fn* is decorated again with another *result*."""
     if result is not None and result != decided.result:
         raise _errors.decorated_already(fn, decided.original or fn.__code__, result)
 
@@ -321,7 +325,7 @@ def _decide(fn: FunctionType, result: Result) -> _Known:
     """Return the decision on *fn*.
 
     Raises:
-        DeferError: It has named results, and cannot have them.
+        DeferError: *result* names results that *fn* cannot have.
     """
     known = _known.get(id(fn.__code__))
     if known is not None and known.suits(fn, result):
@@ -345,7 +349,7 @@ def _decide(fn: FunctionType, result: Result) -> _Known:
 
 
 def _outcome(fn: FunctionType, result: Result) -> tuple[CodeType | str, Attributes | None]:
-    """Return the open code of *fn*, or the reason for none; and the dotted names looked up."""
+    """Return the open code of *fn*, or a reason against it; and the dotted names looked up."""
     if result is None and _turned_off():
         return "the environment says GODEFER_OPEN_CODED=0", {}
     resolved = resolve_names(fn)
@@ -372,9 +376,9 @@ def _compiled(
         outcome, attributes, file = loaded
     else:
         try:
-            # Slow to import, and not needed with a warm cache.
+            # Slow to import, and not needed if all functions are in the cache.
             from godefer._compiler import compile as compiler  # noqa: PLC0415
-        except AttributeError as error:  # a module that it needs was imported only in part
+        except AttributeError as error:  # a module that it imports was imported only in part
             raise ImportError(str(error)) from error
         outcome, attributes = _whole(compiler).compile_function(
             fn.__code__, fn.__globals__, resolved, result
@@ -386,14 +390,15 @@ def _compiled(
     from godefer._runtime import constants  # noqa: PLC0415  # as above
 
     code, plan, exits = outcome
-    # A copy: `_Known` keeps this until the original dies, so it must not keep that alive.
+    # A copy: `_Known` keeps the decision until the original code dies. So the decision must not
+    # keep that code alive.
     original = fn.__code__.replace()
     decision = Decision(original, result, plan=plan, exits=exits, file=file)
     return _whole(constants).fill(code, decision), attributes or {}
 
 
 def _object(fn: Any, result: Result) -> Any:
-    """Decorate another callable: a decorator's object, or one with a ``__call__``."""
+    """Decorate another callable: an object made by a decorator, or one with a ``__call__``."""
     target = _wrapped_body(fn)
     if target is not None:
         _decorate_in_place(target, result)
@@ -405,7 +410,7 @@ def _object(fn: Any, result: Result) -> Any:
     if call is None or decorated:
         if result is not None:
             raise _errors.no_body(fn, result)
-        return fn  # a decorator's object, above a function without statements
+        return fn  # no function in it has statements, or it is decorated already
     from godefer._proxy import DeferringObject  # noqa: PLC0415  # wrapt is slow to import
 
     return DeferringObject(fn, _function(call, result), with_defers)
@@ -420,9 +425,9 @@ def _call_of(thing: object) -> FunctionType | None:
 def _has_body(fn: object) -> TypeGuard[FunctionType]:
     """Return whether *fn* was written in Python, and is run from its code.
 
-    A function that Cython, Nuitka or mypyc has compiled may have code for `inspect`, which nothing
-    runs. The type of a function tells: Nuitka's is a subclass of Python's. PyPy's built-in
-    functions are functions, too, with code of another type.
+    A function compiled by Cython, Nuitka or mypyc may have code for `inspect` that is never run.
+    Such a function has another type; Nuitka's is a subclass of FunctionType. On PyPy a built-in
+    function is a FunctionType, too, but its code has another type.
     """
     return type(fn) is FunctionType and isinstance(fn.__code__, CodeType)
 
@@ -441,7 +446,7 @@ def _check_body(fn: object) -> None:
 
 
 def _wrapped_body(fn: Any) -> FunctionType | None:
-    """Return the first function, by ``__wrapped__``, that is decorated or mentions godefer."""
+    """Return the first function below *fn* that is decorated or mentions godefer; else None."""
     for candidate in _unwrapped(fn):
         if _has_body(candidate) and (
             decision_on(candidate.__code__) is not None or mentions_godefer(candidate)

@@ -1,7 +1,7 @@
 """DeferError, and the wording of every error that godefer raises.
 
-The words are in one place, so that they stay alike: each message names the culprit, its place and
-the remedy. Nothing here decides: each function returns the exception for its caller to raise.
+The messages are in one module, so that they stay alike. Each names the mistake, its place and the
+remedy. The functions here raise nothing: they return the exception for the caller to raise.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ SCOPE = "with defer_scope() as defer:"
 class DeferError(RuntimeError):
     """A mistake in the use of godefer: a `defer` outside of a decorated function, for example.
 
-    The message names the function, its file and line, and the remedy (rules D3, N and A). The
-    mistaken statement raises it before anything is registered, so no deferred call is lost. Go
+    The message names the function, its file and line, and the remedy (rules D3, N and A). A
+    statement raises it before it defers its call, and the calls deferred earlier still run. Go
     reports such a mistake from ``runtime/panic.go``, where ``deferproc`` throws "defer on system
     stack".
 
@@ -46,7 +46,7 @@ def place(code: CodeType, line: int) -> str:
 def line_at(code: CodeType, pc: int) -> int:
     """Return the line of an instruction."""
     found = code.co_firstlineno
-    # Not a generator expression, which can crash the interpreter when it is out of memory.
+    # A loop: a generator expression can crash the interpreter when memory runs out.
     for start, stop, line in code.co_lines():
         if start <= pc < stop and line is not None:
             found = line
@@ -60,7 +60,7 @@ def callable_name(fn: object) -> str:
 
 
 def not_compiled_in(statement: str, frame: FrameType) -> DeferError:
-    """Return the error for a *statement* of open code that the compiler has missed (D3)."""
+    """Return the error for a *statement* in open code that the compiler did not recognize (D3)."""
     return DeferError(
         f"{statement}() was called in {_at(frame)} by a "
         f"name or an expression that could not be known to be it when the function was "
@@ -77,7 +77,7 @@ def no_decorated_function(
     Args:
         statement: The statement.
         frame: The frame that called it.
-        around: If its source has `with_defers`, the other decorators above and below that.
+        around: If its source has `with_defers`, the names of the decorators above that and below.
     """
     used = f"{statement}() is used in {_at(frame)}, "
     if around is None:
@@ -103,7 +103,7 @@ def no_decorated_function(
 
 
 def _at(frame: FrameType) -> str:
-    """Return the function of *frame* with the place that it has reached."""
+    """Return the name of the function of *frame*, and the place of its current line."""
     return f"{frame.f_code.co_qualname} ({place(frame.f_code, frame.f_lineno)})"
 
 
@@ -120,7 +120,7 @@ def _kind_of_code(frame: FrameType) -> str:
     return "not decorated with @with_defers"
 
 
-# The values of inspect, which is slow to import.
+# Flags of code objects. The inspect module has them, but is slow to import.
 _OPTIMIZED = 0x1  # set for functions, clear for modules, class bodies and exec'd text
 _VARARGS = 0x4
 _VARKEYWORDS = 0x8
@@ -148,7 +148,7 @@ def _remedy(statement: str, frame: FrameType) -> str:
 def deferred_statement(statement: str, where: str) -> DeferError:
     """Return the error for a *statement* that was itself deferred (D3).
 
-    The body that it could belong to has ended when it is called.
+    When it is called, the function is already exiting.
     """
     return DeferError(
         f"{statement}() was itself deferred{where}, and was called when the function had already "
@@ -157,7 +157,7 @@ def deferred_statement(statement: str, where: str) -> DeferError:
 
 
 def called_by_compiled(statement: str, frame: FrameType) -> DeferError:
-    """Return the error for a *statement* that *frame* does not call by a name (D3, A)."""
+    """Return the error for a *statement* that the code of *frame* does not call itself (D3, A)."""
     return DeferError(
         f"{statement}() was called in {_at(frame)} by compiled code (of Cython, mypyc or Nuitka, "
         f"for example), or by an expression that could not be known to be it; compiled code has no "
@@ -192,14 +192,14 @@ def awaited_too_late(acm: object) -> DeferError:
 
 
 def not_in_time(fn: object, seconds: float | None) -> TimeoutError:
-    """Return the error for a clean-up that has not ended within its limit (X)."""
+    """Return the error for a clean-up that has exceeded its time limit (X)."""
     return TimeoutError(
         f"{callable_name(fn)} did not end within {seconds} seconds and was cancelled"
     )
 
 
 def scope_ended(statement: str, frame: FrameType) -> DeferError:
-    """Return the error for a scope that is used after its block (S)."""
+    """Return the error for a scope that is used after its block has ended (S)."""
     return DeferError(
         f"{statement} was called in {_at(frame)} on a scope whose block has ended; use it inside "
         f"of its `with defer_scope() as defer:`, or keep its calls with defer.detach()"
@@ -207,7 +207,7 @@ def scope_ended(statement: str, frame: FrameType) -> DeferError:
 
 
 def scope_entered_twice(frame: FrameType) -> DeferError:
-    """Return the error for a scope that is entered again: it is for one block (S)."""
+    """Return the error for a scope that is entered a second time (S)."""
     return DeferError(
         f"a scope was entered a second time, in {_at(frame)}; "
         f"write `with defer_scope() as defer:`, which makes a new one"
@@ -234,13 +234,13 @@ def scope_to_be_awaited(done: str, frame: FrameType) -> DeferError:
 
 
 def scope_lost(count: int, name: str, code: CodeType, line: int) -> str:
-    """Return the ResourceWarning for a scope that dies with pending calls (S).
+    """Return the text of the ResourceWarning for a scope that dies with pending calls (S).
 
     Args:
         count: The number of calls.
         name: The name of the call that would be made first.
-        code: The function that has deferred it.
-        line: The line of that statement.
+        code: The code of the function that deferred it.
+        line: The line of the statement that deferred it.
     """
     calls = "a pending call" if count == 1 else f"{count} pending calls"
     first = "" if count == 1 else "the first to be made, "
@@ -263,7 +263,7 @@ def needs_open_coding(fn: FunctionType, result: object, reason: str) -> DeferErr
 
 
 def bad_result(fn: FunctionType, result: object) -> DeferError | None:
-    """Return the error for wrong names in ``with_defers(result=…)``; None if they are right (N)."""
+    """Return the error for a wrong *result* of `with_defers`; None if it is right (N)."""
     code = fn.__code__
     wrong = _problem_with_result(code, result)
     if not wrong:
@@ -302,7 +302,7 @@ def _problem_with_result(code: CodeType, result: object) -> str:
 
 
 def _nearest(name: str, code: CodeType, parameters: tuple[str, ...]) -> str:
-    """Return what to write instead of *name*: the local variable that was meant, or a new one."""
+    """Return the advice for a wrong *name*: a local variable with a similar name, or a new one."""
     from difflib import get_close_matches  # noqa: PLC0415  # slow to import
 
     variables = [v for v in (*code.co_varnames, *code.co_cellvars) if v not in parameters]
@@ -315,7 +315,7 @@ def _nearest(name: str, code: CodeType, parameters: tuple[str, ...]) -> str:
 def decorated_already(fn: FunctionType, code: CodeType, result: object) -> DeferError:
     """Return the error for a second decoration with other results (N).
 
-    *code* is the code of *fn* before the first.
+    *code* is the code of *fn* before the first decoration.
     """
     return _wrong_result(
         result,
@@ -325,7 +325,7 @@ def decorated_already(fn: FunctionType, code: CodeType, result: object) -> Defer
 
 
 def no_body(fn: object, result: object) -> DeferError:
-    """Return the error for named results of an object that holds the function (N)."""
+    """Return the error for named results of an object without a Python body (N)."""
     return _wrong_result(
         result,
         callable_name(fn),
@@ -338,7 +338,7 @@ def _wrong_result(result: object, function: str, problem: str) -> DeferError:
 
 
 def _mangled(name: str, code: CodeType) -> str:
-    """Return a private *name* as the compiler mangles it in the class of the method *code*."""
+    """Return *name*, mangled if it is private and *code* is the code of a method."""
     scopes = [part for part in code.co_qualname.split(".")[:-1] if part != "<locals>"]
     if not name.startswith("__") or name.endswith("__") or not scopes:
         return name
@@ -369,7 +369,7 @@ def compiled(fn: object) -> TypeError:
 
 
 def coroutine_dropped(coroutine: object) -> TypeError:
-    """Return the error for a coroutine that a deferred call has returned in sync code (D6)."""
+    """Return the error for a coroutine that a deferred call returned in sync code (D6)."""
     return TypeError(
         f"{callable_name(coroutine)} is a coroutine function deferred in sync code, so nothing "
         f"would await it. Make the function `async def` (or the scope `async with`), or defer a "
@@ -393,7 +393,7 @@ def generator_dropped(generator: object, *, asynchronous: bool) -> TypeError:
 
 
 def internal(where: str) -> SystemError:
-    """Return the error for a state that godefer never reaches, like Go's ``throw``."""
+    """Return the error for a state that cannot occur, like Go's ``throw``."""
     return SystemError(f"internal error in {where}; please report it")
 
 
@@ -406,7 +406,7 @@ def pooled_with_panic() -> SystemError:
 
 
 def not_exception_types(types_given: tuple[object, ...]) -> TypeError | None:
-    """Return the error for the first argument of `recover` that is no exception type (P3)."""
+    """Return the error for the first argument of `recover` that is not an exception type (P3)."""
     for given in types_given:
         if not (isinstance(given, type) and issubclass(given, BaseException)):
             message = f"recover() takes exception types, such as recover(OSError), not {given!r}"
@@ -448,7 +448,7 @@ def not_decorated(fn: object) -> DeferError:
 
 
 def not_awaitable(method: str, received: object) -> TypeError:
-    """Return the error of ``async with`` for a *method* that returns no awaitable (D11)."""
+    """Return the error of ``async with`` for a *method* that did not return an awaitable (D11)."""
     return TypeError(
         f"'async with' received an object from {method} "
         f"that does not implement __await__: {type(received).__name__}"

@@ -49,12 +49,13 @@ class Explanation(SimpleNamespace):
         file: The file that it was compiled from.
         line: Its first line there.
         way: ``open-coded`` (R1) or ``runtime`` (R2).
-        reason: Why it is not open-coded; empty if it is.
+        reason: The reason why it is not open-coded; empty if it is.
         defers: Its statements, if it is open-coded.
-        lowered: The source that it was compiled from, if it is open-coded.
-        cached: The cache file that its code is from; empty if this process has compiled it.
-        wrapper: The source of its wrapper, if it is run the runtime way. In both, names that
-            begin with ``@`` are godefer's.
+        lowered: The source of its open code, if it is open-coded. Names that begin with ``@`` are
+            godefer's.
+        cached: The cache file of its code; empty if this process has compiled it.
+        wrapper: The source of its wrapper, if it is run the runtime way. Names that begin with
+            ``@`` are godefer's.
 
     Example:
         >>> from godefer import defer, explain, with_defers
@@ -104,8 +105,8 @@ def explain(fn: Callable[..., Any]) -> Explanation:
     """Tell how a decorated function is run, and why (R4).
 
     Args:
-        fn: A function that `with_defers` has decorated, or an object that holds one: a method, a
-            property, another decorator's function around it.
+        fn: A function decorated by `with_defers`, or an object that holds one: a method, a
+            property, or the function of another decorator around it.
 
     Returns:
         The way, the reason, and for each statement its line and shape.
@@ -113,7 +114,7 @@ def explain(fn: Callable[..., Any]) -> Explanation:
     Raises:
         DeferError: *fn* is not decorated.
 
-    After ``go build -gcflags=-d=defer``, which tells the same about each `defer` of a Go program.
+    After ``go build -gcflags=-d=defer``, which prints the same for each `defer` of a Go program.
 
     Example:
         >>> from godefer import defer, explain, with_defers
@@ -152,7 +153,7 @@ def _lowered_source(fn: FunctionType, decision: Decision) -> str:
 
 
 def _wrapper_source(code: CodeType) -> str:
-    # Not needed by a program whose functions are all open-coded.
+    # Not needed if all functions are open-coded.
     from godefer._runtime.wrapper import wrapper_source  # noqa: PLC0415
 
     return wrapper_source(code)
@@ -162,7 +163,7 @@ explain.__module__ = "godefer"
 
 
 def decorated_functions(fn: Any) -> Iterator[FunctionType]:
-    """Yield the decorated functions that *fn* is, or holds, each once."""
+    """Yield the decorated functions in *fn*, each once; *fn* itself may be one."""
     queue, seen = [fn], set()
     while queue:
         part = queue.pop(0)
@@ -186,10 +187,10 @@ _HOLDING_ATTRIBUTES = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel"
 def static_attribute(thing: object, name: str) -> Any:
     """Return an attribute without running any code of *thing*.
 
-    A mock, for example, makes up attributes without end.
+    A mock, for example, has every attribute, and each of these is a mock.
 
     Raises:
-        AttributeError: There is none.
+        AttributeError: *thing* has no such attribute.
     """
     from inspect import getattr_static  # noqa: PLC0415  # slow to import
 
@@ -197,5 +198,5 @@ def static_attribute(thing: object, name: str) -> Any:
     if isinstance(found, (GetSetDescriptorType, MemberDescriptorType)) and not isinstance(
         thing, type
     ):
-        return found.__get__(thing)  # a built-in type keeps it in a slot
+        return found.__get__(thing)  # as attributes of built-in types are
     return found

@@ -1,9 +1,9 @@
 """Build a function that has new code and introspects like the original (section A of the rules).
 
-The interpreter's MAKE_FUNCTION instruction builds it. A small factory holds a lambda, and is
-compiled once for each shape of closure and defaults. The new code replaces the lambda's, and the
-factory is called with the original's closure cells and defaults. A `def` would need a name, and
-that could be the name of a closure variable.
+The interpreter's MAKE_FUNCTION instruction builds it. A small factory contains a lambda, and is
+compiled once for each shape of closure and defaults. The new code replaces the lambda's. Then the
+factory is called with the original's closure cells and defaults. It has a lambda and not a `def`,
+since the name of a `def` could be that of a closure variable.
 
 Rejected: ``types.FunctionType(…)``, or assigning ``__code__``, ``__defaults__`` or
 ``__kwdefaults__``. Calls of such a function stay unspecialized for ever on 3.13: 33 instead of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Maker:
-    """Makes functions with one new code, for originals that share their code.
+    """Builds functions with the same new code, for originals that share their code.
 
     Args:
         code: The new code.
@@ -43,7 +43,7 @@ class Maker:
         return _shape(original) == self._shape
 
     def make(self, original: FunctionType) -> FunctionType:
-        """Return a function with the code, and everything else of *original*."""
+        """Return a function with the new code, and all other properties of *original*."""
         cells = original.__closure__
         closure = None if cells is None else tuple([cells[i] for i in self._cells])
         make = FunctionType(self._factory, original.__globals__, closure=closure)
@@ -53,7 +53,7 @@ class Maker:
 
 
 def _shape(original: FunctionType) -> tuple[int, tuple[str, ...]]:
-    """Return the number of defaults, and the names of those of keyword-only parameters."""
+    """Return the number of defaults, and the names of the keyword-only parameters with defaults."""
     return len(original.__defaults__ or ()), tuple(original.__kwdefaults__ or ())
 
 
@@ -73,14 +73,15 @@ def copy_identity(original: FunctionType, function: FunctionType) -> None:
 
 
 def innermost(code: CodeType, depth: int) -> CodeType:
-    """Return the code *depth* functions down, in code that defines one function at each level."""
+    """Return the code at a *depth* in *code*, which defines one function at each level."""
     for _ in range(depth):
         code = next(const for const in code.co_consts if isinstance(const, CodeType))
     return code
 
 
-# Factories for functions without closure variables. The first use of the compiler in a process
-# takes a millisecond, which most programs with a warm cache need not pay.
+# Factories for functions without closure variables and with few defaults. They are compiled with
+# this module: the first use of the compiler in a process takes a millisecond, and with a warm cache
+# most programs do not need it.
 _PLAIN: tuple[Any, ...] = (
     lambda _defaults, _kwdefaults: lambda: [None],
     lambda defaults, _kwdefaults: lambda _0=defaults[0]: [None],
@@ -96,7 +97,7 @@ def cells({cells}):
 
 
 def _factory(original: FunctionType) -> tuple[CodeType, CodeType]:
-    """Return a factory for functions of the shape of *original*, and the lambda's code in it."""
+    """Return a factory for functions with the shape of *original*, and the code of its lambda."""
     freevars = original.__code__.co_freevars
     defaults, keywords = _shape(original)
     if not freevars and not keywords and defaults < len(_PLAIN):

@@ -1,7 +1,7 @@
-"""Decorated callable objects: a transparent proxy whose call has defers of its own.
+"""Decorated callable objects: a transparent proxy with deferred calls for each of its calls.
 
-A module of its own, since importing wrapt takes longer than importing all of godefer, and few
-programs decorate an object.
+This is a separate module, since it imports wrapt. That takes longer than to import all of godefer,
+and few programs decorate an object.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class DeferringObject(wrapt.ObjectProxy[Any]):
     Args:
         wrapped: The object.
         call: Its ``__call__``, decorated.
-        decorate: `with_defers`, which decorates its copies.
+        decorate: `with_defers`, to decorate copies of the object.
     """
 
     def __init__(self, wrapped: Any, call: FunctionType, decorate: Callable[[Any], Any]) -> None:
@@ -33,7 +33,7 @@ class DeferringObject(wrapt.ObjectProxy[Any]):
 
     @property
     def __call__(self) -> MethodType:
-        # A property, not a method: the call needs no frame of its own, and `self` is the object.
+        # A property and not a method: the call has no frame of godefer, and `self` is the object.
         return MethodType(self._self_call, self.__wrapped__)
 
     def __copy__(self) -> Any:
@@ -43,7 +43,7 @@ class DeferringObject(wrapt.ObjectProxy[Any]):
         return self._self_decorate(copy.deepcopy(self.__wrapped__, memo))
 
     def __reduce__(self) -> tuple[Any, tuple[Any]]:
-        """Pickle the wrapped object, to be decorated again; wrapt leaves this to each proxy."""
+        """Pickle the wrapped object, and decorate it again. A proxy of wrapt must define this."""
         return self._self_decorate, (self.__wrapped__,)
 
     def __reduce_ex__(self, _: Any) -> tuple[Any, tuple[Any]]:

@@ -1,8 +1,8 @@
-"""Resolve the names in a function: find those that are statements of godefer.
+"""Find the names in a function that mean statements of godefer.
 
-Names are looked up when the function is decorated, and compared by identity. So an alias is found
-(``from godefer import defer as later``), and so is a closure variable. Another library's `defer`
-is not.
+Names are looked up when the function is decorated, and the objects are compared by identity. So an
+alias counts (``from godefer import defer as later``), and so does a closure variable. Another
+library's `defer` does not.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from types import FunctionType
     from typing import Any
 
-    # Names with the statements that they are, and names with the modules that they are.
-    # Dotted names, with the statements that they are.
+    # Dotted names, with the statements that they mean, or None.
     Attributes = dict[tuple[str, ...], str | None]
+    # Names with the statements that they mean, and names with the modules that they mean.
     ResolvedNames = tuple[tuple[tuple[str, str], ...], tuple[tuple[str, ModuleType], ...]]
 
 _STATEMENTS: dict[int, str] = {
@@ -34,9 +34,9 @@ _STATEMENTS: dict[int, str] = {
 
 
 def resolve_names(fn: FunctionType, code: CodeType | None = None) -> ResolvedNames:
-    """Return the names of *fn* that are statements of godefer, and those that are modules.
+    """Return the names in *fn* that mean statements of godefer, and those that mean modules.
 
-    Two functions of one code can share the compiled code if the results for them are equal.
+    Two functions with the same code can share the compiled code if the results for them are equal.
 
     Args:
         fn: The function.
@@ -55,12 +55,12 @@ def resolve_names(fn: FunctionType, code: CodeType | None = None) -> ResolvedNam
 
 
 class NameCheck:
-    """Whether the names of another function with the same code mean what those of *fn* do.
+    """A check that the names in another function with the same code mean the same as in *fn*.
 
     Args:
         fn: The function.
-        attributes: The dotted names that were looked up, with the statements that they are; None
-            if the decision rests on there being no name with a meaning.
+        attributes: The dotted names that were looked up, with the statements that they mean. None
+            if the decision is valid only while no name means a statement or a module.
     """
 
     __slots__ = ("_attributes", "_cells", "_globals", "_strict")
@@ -80,7 +80,7 @@ class NameCheck:
                 self._globals.append((name, means))
 
     def holds(self, fn: FunctionType) -> bool:
-        """Return whether the names of *fn*, which has the same code, mean the same."""
+        """Return whether the names in *fn* mean the same."""
         module_globals, strict = fn.__globals__, self._strict
         for name, means in self._globals:
             value = module_globals.get(name)
@@ -105,12 +105,12 @@ _BUILTINS = vars(builtins)
 
 
 def _differs(value: object, means: object, strict: bool) -> bool:  # noqa: FBT001
-    """Return whether a value has another meaning than the one that was expected."""
+    """Return whether *value*, found in place of the expected *means*, changes the decision."""
     return means is not None or id(value) in _STATEMENTS or (strict and _is_module(value))
 
 
 def _is_module(value: object) -> bool:
-    """Return whether *value* is a module. `isinstance` would run code of a lazy object's class."""
+    """Return whether *value* is a module. `isinstance` could run code of a lazy object."""
     return issubclass(type(value), ModuleType)
 
 
@@ -137,7 +137,7 @@ def mentions_godefer(fn: FunctionType) -> bool:
 def outer_names(code: CodeType) -> Iterator[str]:
     """Yield the names that *code*, or a comprehension in it, uses and does not bind.
 
-    Names of attributes are among them: code has both in one place.
+    Attributes are among them, since a code object has both in `co_names`.
     """
     own = {*code.co_varnames, *code.co_cellvars}
     yield from (name for name in (*code.co_names, *code.co_freevars) if name not in own)
