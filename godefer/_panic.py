@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
 
     def overload(_: object) -> None:
-        """Stand in for typing's, which costs more to import than all of godefer."""
+        """Replace `typing.overload`: to import typing costs more than all of godefer."""
 
 
 _exception, _getframe = sys.exception, sys._getframe
@@ -29,10 +29,10 @@ class Panic(RuntimeError):  # noqa: N818  # Go's name
     """A Go panic: the exception that `panic` raises (P1).
 
     Args:
-        value: Any object, None too.
+        value: Any object, also None.
 
     Attributes:
-        value: That object.
+        value: The same object.
 
     After Go's ``panic``; ``gopanic`` in ``runtime/panic.go``.
 
@@ -82,11 +82,11 @@ def recover(*types: type[E]) -> E | None: ...  # noqa: F811
 def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
     """Inside a deferred call: stop the exception in flight and return it.
 
-    It does so if a deferred function, run because of that exception, calls it directly (P2).
-    Otherwise it returns None: on a normal exit, in a helper, outside of deferred calls or a second
-    time. After a recovery the function returns to its caller (P4), with the value that a
-    ``return`` had already evaluated, else with None. No type checker sees that None: annotate the
-    function ``-> X | None``, or give it a named result (N).
+    It must be called by the deferred function itself, and that must run because of the exception
+    (P2). Otherwise it returns None: on a normal exit, in a helper, outside of deferred calls, or a
+    second time. After a recovery the function returns to its caller (P4), with the value that a
+    ``return`` had already evaluated, else with None. No type checker knows of that None: annotate
+    the function ``-> X | None``, or give it a named result (N).
 
     Args:
         *types: The types to stop instead of every Exception. SystemExit, KeyboardInterrupt,
@@ -115,7 +115,7 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
         raise error
     exc = _exception()
     if exc is not None and exc.__context__ is None and not recovered:
-        # The usual case: an open-coded function is handling it, and has called the caller.
+        # The usual case: an open-coded function handles it, and has called the deferred function.
         try:
             called_by, tb = _getframe(2), exc.__traceback__
             if (
@@ -130,7 +130,7 @@ def recover(*types: type[BaseException]) -> BaseException | None:  # noqa: F811
         except (AttributeError, IndexError, ValueError):
             pass  # not open-coded, or at the beginning of the stack
     caller = _getframe().f_back
-    if caller is None:  # a thread, atexit or compiled code has called this
+    if caller is None:  # called by a thread, atexit or compiled code
         return None
     exc, noted_on = recoverable(function_frame(caller), exc)
     if exc is None or not isinstance(exc, types or Exception):

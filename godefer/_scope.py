@@ -1,12 +1,12 @@
-"""defer_scope: deferred calls that belong to a block, and to those that the block hands its scope.
+"""defer_scope: deferred calls that run at the end of a block (section S of the rules).
 
-Section S of the rules. A scope has a record like that of a decorated function's invocation, and
-the same loops run it (`unwind`). `_scope_statements` puts calls on the record.
+A scope has a record, like the invocation of a decorated function, and the same loops run its calls
+(`unwind`). `_scope_statements` puts calls on the record.
 
-One thing a block cannot do. The interpreter calls ``__exit__`` while it handles the exception that
-left the block, and it alone can end that. So after a recovery `sys.exception()` is still the
-recovered exception while the remaining calls run. Exceptions that they raise lose it from their
-chain at the end.
+There is one difference. The interpreter calls ``__exit__`` while it handles the exception that left
+the block, and ``__exit__`` cannot end that. So after a recovery `sys.exception()` is still the
+recovered exception while the remaining calls run. If they raise, the recovered exception is taken
+out of the chain afterwards (`_unchain`).
 """
 
 from __future__ import annotations
@@ -40,16 +40,19 @@ _exception = sys.exception
 class defer_scope(ScopeStatements):
     """A block with deferred calls of its own: ``with defer_scope() as defer:``.
 
-    ``async with`` works, too, and awaits results that can be awaited. Call the scope to defer a
-    call to the end of the block, by the rules of `defer` (D1, D2, D5 to D11, P1 to P6): the calls
+    ``async with`` works, too, and awaits results that can be awaited. To defer a call to the end of
+    the block, call the scope. The rules of `defer` apply (D1, D2, D5 to D11, P1 to P6): the calls
     run last in, first out, all of them, however the block ends. After a recovery the block simply
-    ends. A scope can be handed to other functions, which may defer on it. One that dies with calls
-    pending, since it was never entered or has been detached, is a ResourceWarning.
+    ends. A scope can be passed to other functions, which may defer on it.
+
+    There is a ResourceWarning if a scope without a block, such as one from `detach`, is dropped
+    with pending calls.
 
     Raises:
-        DeferError: It is used after its block has ended, or entered twice.
+        DeferError: The scope is used after its block has ended, or is entered twice.
 
-    After D's ``scope`` and ``contextlib.ExitStack``; docs/exitstack.md maps that one's methods.
+    After D's ``scope`` and ``contextlib.ExitStack``; docs/exitstack.md maps the methods of
+    ExitStack to these.
 
     Example:
         >>> from godefer import defer_scope
@@ -69,8 +72,8 @@ class defer_scope(ScopeStatements):
     def detach(self) -> Self:
         """Move the pending calls to a new scope, and leave this one empty (S).
 
-        The new scope is to be closed, or entered by a ``with`` statement of its own. After
-        ``pop_all`` of ExitStack.
+        Close the new scope, or enter it by a ``with`` statement of its own. After ``pop_all`` of
+        ExitStack.
 
         Returns:
             The new scope.
@@ -99,12 +102,13 @@ class defer_scope(ScopeStatements):
     def close(self) -> None:
         """Run the pending calls now, as at the end of a block that succeeds (S).
 
-        Further calls may be deferred afterwards. Even where an exception is being handled, `ok`
-        calls run, and `err` calls do not. After ``close`` of ExitStack.
+        More calls may be deferred afterwards. Even if an exception is being handled, `ok` calls
+        run, and `err` calls do not. After ``close`` of ExitStack.
 
         Raises:
-            DeferError: The block has ended, or a call among them is to be awaited.
-            BaseException: The exception that a call has raised, after all of them have run.
+            DeferError: The block has ended, or the scope has entered an asynchronous context
+                manager: its exit must be awaited.
+            BaseException: The exception of a call, after all calls have run.
 
         Example:
             >>> from godefer import defer_scope
@@ -120,8 +124,9 @@ class defer_scope(ScopeStatements):
         record = self._record
         if self._awaits and record.link is not None:
             raise _errors.scope_to_be_awaited("closed", calling_frame())
-        # The call under way may have called this, and another thread or task may be closing, too.
-        # So this has a record of its own, with one call at a time: if that defers, it runs next.
+        # The call under way may have called this, or another thread or task may be closing the
+        # scope, too. So the calls move to another record, one at a time. If a call defers another
+        # one, that runs next.
         own = newrecord()
         try:
             while True:
@@ -130,7 +135,7 @@ class defer_scope(ScopeStatements):
                 record.link, d.link, own.link = d.link, None, d
                 unwind(own)
         finally:
-            if own.link is not None:  # it could not begin
+            if own.link is not None:  # the call could not begin
                 own.link.link, record.link = record.link, own.link
         raise_again(own.let_go())
 
@@ -139,7 +144,7 @@ class defer_scope(ScopeStatements):
 
         Raises:
             DeferError: The block has ended.
-            BaseException: The exception that a call has raised, after all of them have run.
+            BaseException: The exception of a call, after all calls have run.
 
         Example:
             >>> import asyncio
@@ -164,7 +169,7 @@ class defer_scope(ScopeStatements):
                 record.link, d.link, own.link = d.link, None, d
                 try:
                     await aunwind(own)
-                except GeneratorExit:  # it was closed while it waited, and has ended
+                except GeneratorExit:  # this was closed during the call, and the loop has ended
                     continue
         finally:
             if own.link is not None:
@@ -180,7 +185,7 @@ class defer_scope(ScopeStatements):
         return self
 
     def _enter(self, state: int) -> None:
-        """Begin the block. A function, so that to enter takes as much stack as to leave."""
+        """Begin the block. This is a function so that to enter takes as much stack as to leave."""
         if self._state != NEW and self._state != WATCHED:  # noqa: PLR1714  # a set takes longer
             raise _errors.scope_entered_twice(calling_frame().f_back or calling_frame())
         self._state = state
@@ -213,7 +218,7 @@ class defer_scope(ScopeStatements):
                     record.error = failed
                     attempts -= 1
         finally:
-            # No other thread has run since the list was found empty, so none has deferred.
+            # No other thread has run since the list was found empty, so none has deferred a call.
             self._state = ENDED
             self._outer = None
         if record.error is None:
@@ -237,7 +242,7 @@ class defer_scope(ScopeStatements):
     ) -> bool | _Raising:
         record = self._record
         record.error = exc
-        attempts = 3  # as above
+        attempts = 3  # as in `__exit__`
         try:
             while record.link is not None and attempts:
                 try:
@@ -246,7 +251,7 @@ class defer_scope(ScopeStatements):
                     if record.error is None and record.link is not None:
                         await aunwind(record)
                         self._unchain(exc)
-                except GeneratorExit:  # it was closed while it waited, and has ended
+                except GeneratorExit:  # this was closed during a call, and the loop has ended
                     continue
                 except BaseException as failed:
                     record.error = failed
@@ -266,7 +271,7 @@ class defer_scope(ScopeStatements):
         return False
 
     def _unchain(self, exc: BaseException | None) -> None:
-        """Take *exc*, which was recovered, out of the chain of the exception in flight (P4)."""
+        """Take the recovered *exc* out of the chain of the exception in flight (P4)."""
         link, seen = self._record.error, set()
         while link is not None and exc is not None and id(link) not in seen:
             if link.__context__ is exc:
@@ -279,19 +284,20 @@ class defer_scope(ScopeStatements):
 # Chains of `async with`
 # ======================
 #
-# If the event loop resumes a coroutine by `throw()`, each coroutine that an exception then leaves
-# passes it on to its caller in a way that sets its ``__context__`` to the exception that the caller
-# is handling (python/cpython#108668). Here the caller is the function with the `async with`. It
-# handles the exception of the block, so the links to those that the calls have raised would be
-# lost. A *result* of ``__aexit__`` arrives without that. If the block has raised, `async with` asks
-# whether the result is true, and the answer may be an exception.
+# Problem: the event loop may resume a coroutine by `throw()`. If an exception then leaves the
+# coroutine, the interpreter sets its ``__context__`` to the exception that the caller is handling
+# (python/cpython#108668). Here the caller is the function with the `async with`, and it is handling
+# the exception of the block. So the links to the exceptions of the deferred calls would be lost.
 #
-# Rejected: to suspend once more, so that the coroutine is resumed by `send()`. Each event loop
-# takes another value for that, and the task could be cancelled there.
+# Rejected: to suspend once more, so that the event loop resumes the coroutine by `send()`. Each
+# event loop needs another value for that, and the task could be cancelled at that point.
+#
+# Chosen: ``__aexit__`` does not raise, but returns an object. If the block has raised, `async with`
+# tests whether the result is true, and this test raises the exception.
 
 
 class _Raising:
-    """A result of ``__aexit__`` that raises the exception of a record when its truth is tested."""
+    """A result of ``__aexit__``. The test of its truth raises the exception of the record."""
 
     __slots__ = ("record",)
 
@@ -306,15 +312,15 @@ class _Raising:
 def _awaited_by_with() -> bool:
     """Return whether an `async with` statement awaits the ``__aexit__`` that calls this.
 
-    Another caller need not look at the result, and `close()` cannot. If the instructions of this
-    version are others than those looked for, the answer is no.
+    Another caller may ignore the result, and `close()` of the coroutine does. If this version of
+    Python has other instructions, return False.
     """
     caller = sys._getframe(1).f_back
     if caller is None:
         return False
     try:
         from opcode import opmap  # noqa: PLC0415  # for this rare case only
-    except (ImportError, RecursionError):  # at shutdown; at the end of the stack
+    except (ImportError, RecursionError):  # the interpreter is shutting down; the stack is full
         return False
     start, awaited = opmap.get("WITH_EXCEPT_START"), opmap.get("GET_AWAITABLE")
     before = caller.f_code.co_code[max(caller.f_lasti - _AWAITING, 0) : caller.f_lasti + 1]

@@ -1,7 +1,8 @@
-"""The statements of a scope, as `defer_scope` (`_scope`) has them.
+"""The statements of a `defer_scope`, which `_scope` defines.
 
-Any function that was given the scope may call them, in any thread or task. So each node holds the
-code of its caller (`_defer.sp`), and no record is looked up as `_statements` does.
+Any function that has the scope may call them, in any thread or task. So each node has the code of
+the calling function (`_defer.sp`). The scope has the record, so it need not be found as for the
+statements in `_statements`.
 """
 
 from __future__ import annotations
@@ -39,20 +40,20 @@ if TYPE_CHECKING:
 _getframe = sys._getframe
 _pop = pool.pop
 
-# The states of a scope. A watched one is new, and `_Watch` warns if it dies with calls pending.
-# Statements test with one comparison that the scope is in its block, or watched.
+# The states of a scope. A watched scope is a new one with a `_Watch`, which warns if the scope is
+# dropped with pending calls. The order matters: a statement may add a call up to WATCHED.
 ENTERED, ENTERED_ASYNC, WATCHED, NEW, ENDED = range(5)
 
 
 class _Watch:
-    """Warns if a scope dies that was never in a block and has pending calls (S).
+    """Warns if a scope is dropped with pending calls and was never entered (S).
 
-    It is made when such a scope gets its first call, and dies with the scope. Rejected: a
-    ``__del__`` of the scope, which each ``with`` statement would pay for; one of the nodes, which
-    the collector may visit in any order.
+    A new scope gets it with its first call or by `detach`, and it dies with the scope. Rejected: a
+    ``__del__`` of the scope, which would slow down each ``with`` statement; a ``__del__`` of the
+    nodes, which the garbage collector may finalize in any order.
 
-    ``__del__`` may run at the end of the program, when modules are empty. So it has all that it
-    needs, except builtins, in its defaults. It does not give itself as the source of the warning,
+    ``__del__`` may run at the end of the program, when modules are empty. So it has all objects
+    that it needs, except builtins, as defaults. It does not pass itself to the warning as *source*,
     which would keep it alive.
     """
 
@@ -90,11 +91,11 @@ class ScopeStatements:
         # The exception that was being handled when the block was entered.
         self._outer: BaseException | None = None
         self._state = NEW
-        self._watch: _Watch  # of a watched scope
+        self._watch: _Watch  # only in a watched scope
         self._awaits = False  # whether an asynchronous context manager's exit is pending
 
     def __call__(self, fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run ``fn(*args, **kwargs)`` when the block ends. As `godefer.defer` (D1, D2).
+        """Run ``fn(*args, **kwargs)`` when the block ends, like `godefer.defer` (D1, D2).
 
         Args:
             fn: The function to call.
@@ -128,7 +129,7 @@ class ScopeStatements:
             sp = _getframe()
         d.pc = sp.f_lasti
         d.sp = sp.f_code
-        # From here on nothing lets another thread run, which may be ending the block.
+        # From the last test of the state on, no other thread can run and end the block.
         while self._state > WATCHED:
             self._out_of_block("defer()", d, sp)
         record = self._record
@@ -181,7 +182,7 @@ class ScopeStatements:
         self._push("defer.ok()", RETURNING, fn, args, kwargs or None, calling_frame())
 
     def using(self, cm: AbstractContextManager[T, bool | None]) -> T:
-        """Enter a context manager now, and exit it when the block ends. As `godefer.using` (D11).
+        """Enter a context manager now, and exit it when the block ends, like `godefer.using` (D11).
 
         Args:
             cm: The context manager.
@@ -208,7 +209,7 @@ class ScopeStatements:
             raise _errors.scope_ended("defer.using()", sp)
         value: T
         leave, value = enter(cm)
-        if self._state == ENDED:  # while it was being entered, by another thread
+        if self._state == ENDED:  # another thread has ended the block meanwhile
             try:
                 raise _errors.scope_ended("defer.using()", sp)
             except DeferError as late:
@@ -249,7 +250,7 @@ class ScopeStatements:
         leave, value = await aenter(acm)
         sp = _getframe()
         sp = sp.f_back or sp
-        if self._state in {ENDED, ENTERED}:  # while it was being entered, by another task
+        if self._state in {ENDED, ENTERED}:  # another task has done so meanwhile
             error = (
                 _errors.scope_ended("defer.ausing()", sp)
                 if self._state == ENDED
@@ -294,7 +295,7 @@ class ScopeStatements:
         record.link = d
 
     def _out_of_block(self, statement: str, d: _defer, sp: FrameType) -> None:
-        """Watch a scope that is new; refuse the call *d* of a *statement* if it has ended."""
+        """Watch a new scope; refuse the call *d* of a *statement* if the block has ended."""
         if self._state == ENDED:
             freedefer(d)
             raise _errors.scope_ended(statement, sp)
@@ -308,10 +309,10 @@ class ScopeStatements:
             self._watch = watch
 
     def __len__(self) -> int:
-        """The number of pending calls (S).
+        """Return the number of pending calls (S).
 
         Returns:
-            How many calls would be made if the block ended now.
+            The number of deferred calls and exits. Those of `err` and `ok` count, too.
 
         Example:
             >>> from godefer import defer_scope
@@ -327,5 +328,5 @@ class ScopeStatements:
         return count
 
     def __bool__(self) -> bool:
-        """Return True, whether calls are pending or not: a scope is no container."""
+        """Return True, even if no call is pending: a scope is not a container."""
         return True

@@ -1,6 +1,6 @@
 """The statements in a decorated function's body: defer, errdefer, okdefer, using, ausing.
 
-These functions are the runtime way's: each finds the record of the invocation that says it
+Functions that are run the runtime way call these. Each finds the record of the invocation
 (`invocation`), and puts a `_defer` node on its list. The two steps together are Go's ``deferproc``
 (``runtime/panic.go``). In an open-coded function the statements are compiled, and these functions
 are not called.
@@ -50,7 +50,7 @@ def defer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
     awaited, unless a container's method hands it back (D6): ``defer(pending.pop, key)``.
 
     Args:
-        fn: The function to call. If it is not callable, that shows at the call, as in Go (D7).
+        fn: The function to call. If it is not callable, the call at the exit fails, as in Go (D7).
         *args: Its positional arguments.
         **kwargs: Its keyword arguments.
 
@@ -78,7 +78,7 @@ def defer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
     if record is None or pc not in record.calls or record.sp is not sp.f_code:
         record, sp = find_record("defer", sp)
         pc = sp.f_lasti
-    try:  # deferproc and newdefer, written out: the runtime way's cost is this function
+    try:  # deferproc and newdefer, inlined: this function is most of the runtime way's cost
         d = _pop()
     except IndexError:
         d = refill()
@@ -97,9 +97,9 @@ def errdefer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None
     """Run ``fn(*args, **kwargs)`` when the decorated function exits by an exception, and only then.
 
     Every BaseException counts, so a cancelled task and a closed generator are failures, too (D10).
-    The moment when its turn comes decides: if a deferred call that ran earlier has recovered, the
-    function is returning; if one has raised, it is failing. `sys.exception()` is the exception in
-    flight. Otherwise it is as `defer`.
+    The state of the function when the turn of the call comes decides. If a deferred call that ran
+    earlier has recovered, the function is returning; if one has raised, it is failing. In the call,
+    `sys.exception()` is the exception in flight. All else is as for `defer`.
 
     Args:
         fn: The function to call.
@@ -135,7 +135,8 @@ def errdefer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None
 def okdefer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
     """Run ``fn(*args, **kwargs)`` when the decorated function returns, and only then.
 
-    The moment when its turn comes decides (D10), as for `errdefer`. Otherwise it is as `defer`.
+    The state of the function when the turn of the call comes decides (D10), as for `errdefer`. All
+    else is as for `defer`.
 
     Args:
         fn: The function to call.
@@ -264,7 +265,7 @@ def ausing(acm: AbstractAsyncContextManager[T, bool | None]) -> Awaitable[T]:
 
 
 async def _enter_async(acm: Any, record: Record, pc: int) -> Any:
-    """Enter *acm* for `ausing`, whose name it has: a warning says that it was never awaited."""
+    """Enter *acm*. Its name is "ausing", for the warning about a coroutine never awaited."""
     if record.ended:
         raise _errors.awaited_too_late(acm)
     leave, value = await aenter(acm)
@@ -274,7 +275,7 @@ async def _enter_async(acm: Any, record: Record, pc: int) -> Any:
             await awaited("__aexit__", leave(type(error), error, None))
             raise error
         finally:
-            del error  # it holds this frame by its traceback
+            del error  # its traceback holds this frame
     deferproc(record, ASYNC_EXIT, leave, (), None, pc)
     return value
 

@@ -1,9 +1,9 @@
-"""Clean-up that must finish, although its task is cancelled (section X of the rules).
+"""Clean-up that must finish, even if its task is cancelled (section X of the rules).
 
-This module is not part of ``import godefer``. It imports no event loop: the one that runs it is
-found in `sys.modules`, and so is anyio, whose cancel scopes are its own on asyncio.
+``import godefer`` does not import this module, and this module does not import an event loop. It
+finds the running one in `sys.modules`; also anyio, which has its own cancel scopes on asyncio.
 
-On trio a cancel scope with a shield does all of it. `_on_asyncio` has the other event loops.
+On trio a cancel scope with a shield is enough. `_on_asyncio` is for the other event loops.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 else:
 
     def overload(_: object) -> None:
-        """Stand in for typing's, which the program may not have imported."""
+        """Replace `typing.overload`: the program may not have imported typing."""
 
 
 __all__ = ["shielded", "shielded_for"]
@@ -42,15 +42,15 @@ async def shielded(  # noqa: D103, F811
 async def shielded(  # noqa: F811
     fn: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
-    """Call ``fn(*args, **kwargs)``, and await it to its end, although the task is cancelled.
+    """Call ``fn(*args, **kwargs)``, and await it to its end, even if the task is cancelled.
 
-    However often the task, or a cancel scope around it, is cancelled meanwhile: the call goes on,
-    and the cancellation is raised when it has ended (section X). Where the task had been cancelled
-    before, as in a deferred call of a cancelled function, nothing new is raised.
+    If the task, or a cancel scope around it, is cancelled meanwhile, once or more often, the call
+    goes on. The cancellation is raised when the call has ended (section X). A cancellation from
+    before the call, as in a deferred call of a cancelled function, is not raised again.
 
-    On asyncio the call runs in a task of its own, in the same context variables. So the call's own
-    timeouts and task groups work. A call that leaves a cancel scope or a task group of anyio that
-    the caller has entered fails there: anyio wants the same task.
+    On asyncio the call runs in a separate task, with the same context variables. So timeouts and
+    task groups in the call work. But the call cannot leave a cancel scope or a task group of anyio
+    that the caller has entered: anyio requires the same task.
 
     Args:
         fn: The function to call, async or not.
@@ -61,8 +61,9 @@ async def shielded(  # noqa: F811
         The result of the call. `defer` drops it (D6).
 
     Raises:
-        BaseException: The exception of the call. If the task was cancelled meanwhile, its context.
-        CancelledError: The task was cancelled while it waited; on trio it is ``trio.Cancelled``.
+        BaseException: The exception of the call. On asyncio, a cancellation of the task during the
+            call is in its ``__context__`` chain.
+        CancelledError: The task was cancelled during the call; on trio it is ``trio.Cancelled``.
 
     Example:
         >>> import asyncio
@@ -100,12 +101,12 @@ async def shielded_for(  # noqa: D103, F811
 async def shielded_for(  # noqa: F811
     seconds: float, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
-    """Call as `shielded` does, but give up after so many seconds (section X).
+    """Call as `shielded` does, but cancel the call after so many seconds (section X).
 
-    The call is cancelled then. Without an event loop there is no clock, and no limit.
+    Without an event loop there is no clock, and no limit.
 
     Args:
-        seconds: The limit, from the moment of the call.
+        seconds: The time limit, from the moment of the call.
         fn: The function to call, async or not. A function that does not await cannot be cancelled.
         *args: Its positional arguments.
         **kwargs: Its keyword arguments.
@@ -114,7 +115,7 @@ async def shielded_for(  # noqa: F811
         The result of the call.
 
     Raises:
-        TimeoutError: The call has not ended in time, and has been cancelled.
+        TimeoutError: The call did not end in time, and was cancelled.
         BaseException: As from `shielded`.
 
     Example:
@@ -135,10 +136,10 @@ async def shielded_for(  # noqa: F811
 def _to_the_end(
     fn: Callable[..., Any], call: Awaitable[Any], seconds: float | None
 ) -> Awaitable[Any]:
-    """Return *call* under the shield of the event loop that runs this, to be awaited."""
+    """Return an awaitable that awaits *call* under the shield of the running event loop."""
     modules = sys.modules
-    # asyncio first: its current task is None while trio runs as a guest in its loop, but trio has
-    # a current task while asyncio runs in trio (trio-asyncio).
+    # asyncio comes first. While trio runs as a guest in its loop, asyncio has no current task. But
+    # while asyncio runs in trio (trio-asyncio), trio has one.
     asyncio = modules.get("asyncio")
     if (
         asyncio is not None
@@ -151,13 +152,13 @@ def _to_the_end(
     trio = modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_task():
         return _on_trio(trio, fn, call, seconds)
-    return call  # driven by hand: nobody there could cancel, and there is no clock
+    return call  # no event loop: no cancellation and no clock
 
 
 async def _on_trio(
     trio: Any, fn: Callable[..., Any], call: Awaitable[Any], seconds: float | None
 ) -> Any:
-    """Await *call* in a scope with a shield, which trio's cancellation does not pass."""
+    """Await *call* in a scope with a shield, which trio's cancellation does not enter."""
     cancelled_before = trio.current_effective_deadline() == _CANCELLED
     with trio.CancelScope(shield=True) as scope:
         if seconds is not None:
