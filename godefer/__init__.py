@@ -1,4 +1,4 @@
-"""Go's defer, panic and recover for Python: clean-up that always runs, next to the acquisition."""
+"""Go's defer, panic and recover for Python: clean-up on the line after the code that needs it."""
 
 from godefer._decorate import with_defers as with_defers
 from godefer._errors import DeferError as DeferError

@@ -390,7 +390,7 @@ def _same_consts(one: CodeType, other: CodeType) -> bool:
 
 
 def _means(sense: Sense, resolved: ResolvedNames) -> bool:
-    """Return whether the *resolved* names mean what an entry says."""
+    """Return whether the *resolved* names have the meaning that an entry has for them."""
     statements, attributes = sense
     modules = dict(resolved[1])
     return statements == resolved[0] and all(

@@ -1,4 +1,4 @@
-"""The decision how a decorated function is run, and where it is kept.
+"""The decision on how a decorated function is run, as a constant of its code.
 
 Go's compiler also decides for each function, and prints the decision with ``-gcflags=-d=defer``.
 

@@ -138,7 +138,7 @@ _DESCRIPTORS = (classmethod, property)  # those that cannot be called
 
 
 def _functools(fn: object) -> str:
-    """Return the name of the functools class of *fn*, if that holds a function; else nothing."""
+    """Return the name of the functools class of *fn*; "" if such objects hold no function."""
     functools = sys.modules.get("functools")  # not imported: *fn* is no such object
     if functools is not None:
         for name in ("partial", "partialmethod", "cached_property"):

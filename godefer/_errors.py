@@ -1,7 +1,7 @@
 """DeferError, and the wording of every error that godefer raises.
 
 The messages are in one module, so that they stay alike. Each names the mistake, its place and the
-remedy. The functions here raise nothing: they return the exception for the caller to raise.
+remedy. No function here raises: most of them return the exception for the caller to raise.
 """
 
 from __future__ import annotations

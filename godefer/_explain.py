@@ -24,7 +24,7 @@ class DeferSite(SimpleNamespace):
         statement: ``defer``, ``errdefer``, ``okdefer``, ``using`` or ``ausing``.
         shape: ``inline``, ``conditional`` or ``list``.
 
-    Only a function that is run open-coded (R1) has such statements to show.
+    Only an explanation of an open-coded function (R1) has them.
 
     Example:
         >>> from godefer import errdefer, explain, with_defers

@@ -67,7 +67,7 @@ class _Waiter(asyncio.Future[None]):
         self._coroutine = self._run(fn, call, seconds, sys.exception())
 
     def cancel(self, msg: Any = None) -> bool:
-        """Note a cancellation of the caller's task. That has counted it already (`cancelling`).
+        """Note a cancellation of the caller's task. The task itself has counted it (`cancelling`).
 
         Returns:
             True, so that the task does not cancel itself in another way.

@@ -129,7 +129,7 @@ class ScopeStatements:
             sp = _getframe()
         d.pc = sp.f_lasti
         d.sp = sp.f_code
-        # From the last test of the state on, no other thread can run and end the block.
+        # After the last test of the state, the GIL lets no other thread run and end the block.
         while self._state > WATCHED:
             self._out_of_block("defer()", d, sp)
         record = self._record
@@ -191,8 +191,8 @@ class ScopeStatements:
             The value that entering it gave.
 
         Raises:
-            DeferError: The block has ended; nothing was entered.
-            TypeError: *cm* is not a context manager, in the words of the ``with`` statement.
+            DeferError: The block has ended. *cm* is not left open.
+            TypeError: *cm* is not a context manager. The message is that of the ``with`` statement.
 
         Example:
             >>> import io
@@ -228,8 +228,10 @@ class ScopeStatements:
             The value that entering it gave.
 
         Raises:
-            DeferError: The block has ended, or is not one of ``async with``. Nothing was entered.
-            TypeError: *acm* is not an asynchronous context manager, in the words of ``async with``.
+            DeferError: The block has ended, or is not one of ``async with``. *acm* is not left
+                open.
+            TypeError: *acm* is not an asynchronous context manager. The message is that of
+                ``async with``.
 
         Example:
             >>> import asyncio
@@ -250,7 +252,7 @@ class ScopeStatements:
         leave, value = await aenter(acm)
         sp = _getframe()
         sp = sp.f_back or sp
-        if self._state in {ENDED, ENTERED}:  # another task has done so meanwhile
+        if self._state in {ENDED, ENTERED}:  # another task has ended or entered the block meanwhile
             error = (
                 _errors.scope_ended("defer.ausing()", sp)
                 if self._state == ENDED

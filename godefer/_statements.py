@@ -97,8 +97,8 @@ def errdefer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None
     """Run ``fn(*args, **kwargs)`` when the decorated function exits by an exception, and only then.
 
     Every BaseException counts, so a cancelled task and a closed generator are failures, too (D10).
-    The state of the function when the turn of the call comes decides. If a deferred call that ran
-    earlier has recovered, the function is returning; if one has raised, it is failing. In the call,
+    Whether the call runs is decided when its turn comes. If a deferred call that ran earlier has
+    recovered, the function is returning; if one has raised, it is failing. In the call,
     `sys.exception()` is the exception in flight. All else is as for `defer`.
 
     Args:
@@ -135,8 +135,8 @@ def errdefer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None
 def okdefer(fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
     """Run ``fn(*args, **kwargs)`` when the decorated function returns, and only then.
 
-    The state of the function when the turn of the call comes decides (D10), as for `errdefer`. All
-    else is as for `defer`.
+    Whether the call runs is decided when its turn comes (D10), as for `errdefer`. All else is as
+    for `defer`.
 
     Args:
         fn: The function to call.
@@ -178,7 +178,7 @@ def using(cm: AbstractContextManager[T, bool | None]) -> T:
     Raises:
         DeferError: This is not the body of a function decorated with `with_defers` (D3). Nothing
             was entered.
-        TypeError: *cm* is not a context manager, in the words of the ``with`` statement.
+        TypeError: *cm* is not a context manager. The message is that of the ``with`` statement.
 
     After ``using`` of C# and JavaScript; PEP 343 defines the protocol.
 
@@ -232,9 +232,9 @@ def ausing(acm: AbstractAsyncContextManager[T, bool | None]) -> Awaitable[T]:
 
     Raises:
         DeferError: This is not the body of an async function decorated with `with_defers` (D3), or
-            the awaitable was awaited after the function had exited. The context manager is not
-            left open then.
-        TypeError: *acm* is not an asynchronous context manager, in the words of ``async with``.
+            the awaitable was awaited after the function had exited. *acm* is not left open.
+        TypeError: *acm* is not an asynchronous context manager. The message is that of
+            ``async with``.
 
     After `using`, with the prefix of ``contextlib.aclosing``; PEP 492 defines the protocol.
 

@@ -74,7 +74,7 @@ OBJECTS: dict[str, Any] = {
 
 
 def fill(code: CodeType, decision: Decision) -> CodeType:
-    """Return lowered code with objects in place of their marks, and with *decision* as the last."""
+    """Return lowered code with objects in place of marks, and *decision* as its last constant."""
     consts = (
         OBJECTS.get(const, const) if type(const) is str else const for const in code.co_consts
     )

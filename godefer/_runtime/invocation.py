@@ -86,7 +86,7 @@ def find_record(statement: str, caller: FrameType | None) -> tuple[Record, Frame
             raise _errors.deferred_statement(statement, _where_deferred(making))
     known = record.calls if record is not None else None
     try:
-        # Imported here, since a program whose functions are all open-coded does not need it.
+        # Not needed if all functions are open-coded.
         from godefer._runtime.call_sites import calls_statement  # noqa: PLC0415
     except ImportError:  # the interpreter is shutting down
         pass

@@ -22,8 +22,8 @@ The fields of Go's `_defer`:
   context manager (D11).
 
 The free list is a deque with a `maxlen` (R5). Its `pop` and `append` are atomic, with the GIL and
-without. Rejected: a list whose length is checked, which each thread may exceed by a node; a linked
-list, as in Go, which needs a lock here.
+without. Rejected: a list with a check of its length, which each thread may exceed by a node; a
+linked list, as in Go, which needs a lock here.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ _pop = pool.pop
 def refill() -> _defer:
     """Put a batch of fresh nodes into the empty pool, and return one more.
 
-    An empty pool costs more than a new node: `pop` raises an exception. Go's ``newdefer`` also
+    To find the pool empty costs more than a new node, since `pop` raises. Go's ``newdefer`` also
     takes a batch, from a list that the whole program shares.
     """
     pool.extend([_defer() for _ in range(BATCH)])

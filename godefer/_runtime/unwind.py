@@ -323,7 +323,7 @@ def _recovery(record: Record) -> None:
     record.running = None
     freedefer(d)  # type: ignore[arg-type]
     aborted = aborted_exit(exc)  # type: ignore[arg-type]
-    # PyPy keeps the frames that have handled it in its traceback, even if that was assigned since.
+    # PyPy keeps the frames that handled the exit in its traceback, even if that was assigned since.
     record.error = None if suppressed or aborted is None else strip(aborted)
 
 

@@ -452,7 +452,7 @@ finally:
 
 @coroutine
 def suspend(item: object) -> Generator[object, Any, Any]:
-    """Suspend the coroutine that awaits this, with the *item* with which its body has suspended."""
+    """Suspend the coroutine that awaits this, with *item*: its body has suspended with that."""
     return (yield item)
 
 
