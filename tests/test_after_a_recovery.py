@@ -73,6 +73,50 @@ def test_the_value_after_a_recovery(way, kind):
     assert seen.values() == ["body", "deferred call", "finally"]
 
 
+FIRST = {
+    "nothing": "pass",
+    "defer": "defer(nothing)",
+    "okdefer": "okdefer(nothing)",
+    "errdefer": "errdefer(nothing)",
+    "using": "using(contextlib.nullcontext())",
+    "in an if": "if True: defer(nothing)",
+    "in a loop": "for _ in range(2): defer(nothing)",
+}
+RETURNS = {
+    "plain": "return value()",
+    "try": "try: return value()\n    finally: pass",
+    "with": "with contextlib.nullcontext(): return value()",
+    "except": "try: raise KeyError\n    except KeyError: return value()",
+}
+RECOVERING = {
+    "middle": "defer(recover_it)\n    defer(fail)",
+    "middle, in an if": "if True: defer(recover_it)\n    defer(fail)",
+    "middle, in a loop": "for call in (recover_it, fail): defer(call)",
+    "suppressing": "using(contextlib.suppress(ValueError))\n    defer(fail)",
+    "twice": "defer(recover_it)\n    defer(fail)\n    defer(recover_it)\n    defer(fail)",
+}
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize("recovering", RECOVERING)
+@pytest.mark.parametrize("first", FIRST)
+def test_the_value_outlives_the_calls_that_remain(load, way, kind, first, recovering):
+    """A call that is made after the recovery does not discard the evaluated value (P4)."""
+    text = "import contextlib\ndef nothing(): pass\ndef fail(): raise ValueError\n"
+    text += "def recover_it(): recover()\nclass Value: pass\ndef value(): return Value()\n"
+    for number, returning in enumerate(RETURNS.values()):
+        body = "\n    ".join([FIRST[first], RECOVERING[recovering], returning])
+        text += f"@decorate\n{kind} f{number}():\n    {body}\n"
+    module = load(text, decorate=way)
+    for number, name in enumerate(RETURNS):
+        result = getattr(module, f"f{number}")()
+        if kind == "async def":
+            result = asyncio.run(result)
+        assert type(result) is module.Value, name
+        # Nothing else refers to it (D9).
+        assert sys.implementation.name != "cpython" or sys.getrefcount(result) == 2
+
+
 @pytest.mark.parametrize("kind", ["function", "generator", "coroutine", "async generator"])
 @pytest.mark.parametrize("inside_except", [False, True], ids=["", "inside an except of the caller"])
 def test_the_remaining_calls_run_as_on_a_normal_return(way, kind, inside_except):

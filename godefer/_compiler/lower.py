@@ -119,7 +119,7 @@ class _Lowering:
         nesting: The number of slots that may still be nested.
         keeps_value: Whether each `return` keeps its value in ``@value``.
         catches: Whether the body can catch an exception and go on. The traceback may keep this
-            frame, so the slots are cleared at a return, too (D9).
+            frame, so the slots and ``@value`` are cleared at a return, too (D9).
     """
 
     def __init__(
@@ -136,6 +136,7 @@ class _Lowering:
         self.nesting = nesting
         self.keeps_value = keeps_value
         self.catches = catches
+        self.forgets_value = keeps_value and catches
         self.number = 0  # the number of the next slot or list
         self.hidden: dict[str, None] = {}  # the hidden locals: an ordered set
         # About the next region:
@@ -191,13 +192,16 @@ class _Lowering:
         if falls_off:
             region = [*region, ast.Return(None, **at)]
         if self.breaks:
-            region = [*shapes.LEAVING.fill(at, GUARD=region), *self.end(at)]
+            end = self.end(at, "@given" if self.forgets_value else "@value")
+            region = [*shapes.LEAVING.fill(at, GUARD=region), *end]
         return [*nodes.clear(start, at), *region]
 
-    def end(self, at: nodes.Position) -> list[ast.stmt]:
+    def end(self, at: nodes.Position, value: str = "@value") -> list[ast.stmt]:
         """Return the end of a function that has recovered and has no pending call."""
-        give = shapes.GIVE.fill(at) if self.keeps_value else []
-        return [*nodes.unbind(self.hidden, at), *give]
+        give = shapes.GIVE.fill(at, VALUE=value) if self.keeps_value else []
+        hidden = {**self.hidden, "@value": None} if self.keeps_value else {**self.hidden}
+        hidden.pop(value, None)
+        return [*nodes.unbind(hidden, at), *give]
 
     def block(self, body: Statements) -> list[ast.stmt]:
         """Return *body*; its first statement with a site begins the region of that site."""
@@ -308,8 +312,13 @@ class _Lowering:
     def recovered(self, at: nodes.Position, *, reset: bool = True) -> list[ast.stmt]:
         """Return the statements that leave the function after a recovery."""
         self.breaks = True
-        reset = reset and "@failing" in self.hidden
-        return shapes.RECOVERED.fill(at) if reset else [ast.Break(**at)]
+        leave: list[ast.stmt] = [ast.Break(**at)]
+        if reset and "@failing" in self.hidden:
+            leave = shapes.RECOVERED.fill(at)
+        if self.forgets_value:
+            self.hide("@given")
+            return [*shapes.KEEP_VALUE.fill(at), *leave]
+        return leave
 
     def hide(self, *names: str) -> None:
         """Add hidden locals."""
@@ -335,8 +344,8 @@ class _Region:
         self.conditional = start is not None
         self.start = start or self.site.at
         self.ends = ends  # its `finally` is the last to run
-        # A caught exception may keep this frame. So the last exit of a return clears `@value`.
-        self.forgets_value = ends and lowering.keeps_value and lowering.catches
+        # Only the last exit of a return clears `@value`.
+        self.forgets_value = ends and lowering.forgets_value
         always = self.site.statement == "defer" and not lowering.asynchronous
         # OUTERMOST_DEFER has no `except`, so its `finally` cannot tell a failure from a return.
         self.first = outermost and always and not self.forgets_value

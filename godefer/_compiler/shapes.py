@@ -153,6 +153,9 @@ _failing = None
 break
 """)
 
+# Before that, if the last exit clears `_value` (D9): a recovery passes that exit, too.
+KEEP_VALUE = Shape("_given = _value")
+
 # The whole function
 # ==================
 
@@ -187,9 +190,9 @@ while True:
 # After a recovery: return the value that a `return` has evaluated (P4).
 GIVE = Shape("""\
 try:
-    return _value
+    return VALUE
 finally:
-    del _value
+    del VALUE
 """)
 
 # Named results (N): they are read after the last call.
