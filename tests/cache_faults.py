@@ -1,7 +1,7 @@
 """python -m tests.cache_faults: damage cache files, and kill processes while they write.
 
-The tests do the same with fewer faults. After every fault real programs start: each must do the
-same as ever, say nothing, and leave a whole file (C2, C3).
+The tests do the same with fewer faults. After each fault a real program starts. It must give its
+usual output, report nothing, and leave a complete cache file (C2, C3).
 """
 
 import argparse
@@ -20,7 +20,7 @@ from godefer import _cache
 
 PARENT = str(Path(godefer.__file__).resolve().parent.parent)
 
-# Its functions do different things for each WORD.
+# WORD is replaced by a word that the functions use, so that two texts give different output.
 MODULE = """\
 import godefer
 from godefer import defer, with_defers
@@ -127,7 +127,7 @@ class Project:
         (self.folder / "module.py").write_text(MODULE.replace("WORD", word))
 
     def start(self, program="main.py", *options, before=(), **more):
-        """Begin to run a program; *before* has words to put before its command."""
+        """Start a program; *before* is a command to run it under."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "GODEFER"))}
         return subprocess.Popen(
             [*before, sys.executable, "-S", *options, program],
@@ -148,20 +148,20 @@ class Project:
         return ""
 
     def is_warm(self, **more):
-        """Run a program; return whether it did without the compiler."""
+        """Run a program; return whether it ran without the compiler."""
         out, err = self.start("warm.py", **more).communicate(timeout=120)
         return (out, err) == ("False\n", "")
 
     def is_whole(self):
-        """Return whether the file is there, and holds an entry for each function."""
+        """Return whether the cache file exists and has an entry for each function."""
         return self.file.is_file() and len(_cache._parse(self.file.read_bytes())[1]) == ENTRIES
 
     def left_over(self):
-        """Return the files beside the cache's that a process has left."""
+        """Return the temporary files that a process has left beside the cache file."""
         return list(self.pycache.glob("*.godefer.*"))
 
     def problems(self, fault):
-        """Start the program; return its faults, and those of the file that it leaves."""
+        """Run the program; yield its fault, or that of the files that it leaves."""
         wrong = self.wrong()
         if wrong:
             yield f"{fault}: {wrong}"
@@ -206,7 +206,7 @@ DAMAGES = [_flip, _cut, _cut_at_the_beginning, _insert, _blank, _twice, _noise]
 
 
 def damaged(folder, count, seed):
-    """Damage the file at random, with a start after each time; return the faults."""
+    """Damage the file at random, run the program after each damage, and return the faults."""
     project = Project(folder)
     wrong = list(project.problems("at first"))
     whole = project.file.read_bytes()
@@ -214,16 +214,17 @@ def damaged(folder, count, seed):
     for n in range(count):
         damage = DAMAGES[n % len(DAMAGES)]
         data = damage(whole, rng)
-        if data != whole:  # the damaged part may be blank already
+        if data != whole:  # a part that was blank stays the same
             project.file.write_bytes(data)
             wrong += project.problems(f"{damage.__name__}, number {n}")
     return wrong
 
 
 def killed(folder, count, seed):
-    """Kill processes that only write, at random moments; return the faults and the kills.
+    """Kill processes that only write, at random moments.
 
-    There are more kills than asked for, until one process has died while it wrote.
+    Return the faults, and the number of processes that died while they wrote. If that is 0 after
+    *count* kills, go on until a process has died while it wrote.
     """
     project = Project(folder)
     wrong = list(project.problems("at first"))
@@ -249,7 +250,7 @@ def killed(folder, count, seed):
 
 
 def killed_starts(folder, count, seed):
-    """Kill programs at random moments of a start with an empty cache; return the faults."""
+    """Kill programs that start with an empty cache, at random moments; return the faults."""
     project = Project(folder)
     wrong = list(project.problems("at first"))
     rng = random.Random(seed)
@@ -272,14 +273,15 @@ def killed_starts(folder, count, seed):
 def writers(folder, processes, starts):
     """Start many programs of two trees that share one cache folder; return the faults.
 
-    Each finds the file of the other tree, or of its own, and writes it again.
+    A program that finds the file of the other tree replaces it.
     """
     shared = folder / "shared"
     shared.mkdir()
     trees = [Project(folder / "a", "body"), Project(folder / "b", "rest")]
     for age, tree in enumerate(trees):
         tree.pycache.symlink_to(shared)
-        os.utime(tree.folder / "module.py", (10**9 + age, 10**9 + age))  # for the .pyc
+        # The times differ, so that no tree uses the .pyc of the other.
+        os.utime(tree.folder / "module.py", (10**9 + age, 10**9 + age))
     wrong = []
 
     def work(tree):
@@ -305,12 +307,12 @@ def writers(folder, processes, starts):
 
 
 class NotAllowedError(Exception):
-    """This process may not mount."""
+    """Raised where this process may not mount a file system."""
 
 
 @contextlib.contextmanager
 def mounted(folder, *options):
-    """Mount something at *folder*, and unmount it in the end."""
+    """Mount something at *folder*, and unmount it at the end."""
     try:
         done = subprocess.run(
             ["mount", *options, str(folder)], capture_output=True, text=True, check=False

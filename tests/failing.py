@@ -15,7 +15,7 @@ OPTIONS = {}  # of the decorator, by the function's name
 
 
 def shape(fn=None, /, **options):
-    """Note a function, and leave it as it is."""
+    """Register a function, and return it unchanged."""
     if fn is None:
         return lambda fn: shape(fn, **options)
     SHAPES[fn.__name__] = fn
@@ -24,13 +24,13 @@ def shape(fn=None, /, **options):
 
 
 class Exit:
-    """The exit of a function: an argument of it and of its deferred calls."""
+    """Selects how a function exits: the function and its deferred calls get it as argument."""
 
     def __init__(self, *, fails=False, raises=False, recovers=False):
         self.divisor = 0 if fails else 1
         self.raises = raises
         self.recovers = recovers
-        self.look = None  # is called by each deferred call
+        self.look = None  # if not None, each deferred call calls it
 
     def __repr__(self):
         return "<exit>"
@@ -47,11 +47,11 @@ EXITS = {
 
 
 class Cleanup(Exception):
-    """The failure of a deferred call."""
+    """The exception that a deferred call raises."""
 
 
 def call(x, *_, **__):
-    """The deferred call."""
+    """Recover, fail, or do nothing, as *x* says; to be deferred."""
     if x.look is not None:
         x.look()
     if x.recovers:
@@ -61,7 +61,7 @@ def call(x, *_, **__):
 
 
 async def later(x, *_, **__):
-    """Do as `deferred`, for an async function."""
+    """Do the same as `call` after a pause; to be deferred by async functions."""
     await pause()
     if x.look is not None:
         x.look()
@@ -77,7 +77,7 @@ def pause():
 
 
 class Managed:
-    """A context manager that exits as a deferred call does."""
+    """A context manager whose exit fails or suppresses as *x* says."""
 
     def __init__(self, x):
         self.x = x
@@ -516,7 +516,7 @@ def drive(coroutine):
 
 
 async def exhaust(async_generator):
-    """Return the last item."""
+    """Run an async generator to its end; return the last item."""
     item = None
     async for item in async_generator:
         pass
@@ -561,7 +561,7 @@ def main(shapes, exits):
     decorated = {name: with_defers(SHAPES[name], **OPTIONS[name]) for name in shapes.split(",")}
     every_exit(decorated, exits.split(","))
     print("the end", flush=True)
-    os._exit(0)  # pdb would begin again
+    os._exit(0)  # otherwise pdb would restart the program
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Helpers of tests in several files."""
+"""Helpers that several test files share."""
 
 import asyncio
 import functools
@@ -34,8 +34,8 @@ def drive(coroutine):
 def python(*arguments, way=None, cwd=None, stdin=None, stderr=subprocess.PIPE, **environment):
     """Run Python in another process, with the tested library; return the ended process.
 
-    All of its functions are run in that way, or as they would be anyway. No setting of Python or
-    godefer comes from here but those of *environment*.
+    With a *way*, all of its functions are run in that way. The process does not inherit the
+    settings of Python, coverage and godefer in this environment; it gets *environment* instead.
     """
     env = {
         name: value
@@ -70,7 +70,7 @@ async def pause(value=None):
 
 
 async def later():
-    """Be a coroutine that nobody may run."""
+    """Fail: tests use this coroutine function where the body must not run."""
     raise AssertionError("the coroutine of somebody else has run")
 
 
@@ -105,7 +105,7 @@ def chain(error):
 
 
 async def until(condition):
-    """Wait, on asyncio, for a condition to become true."""
+    """Wait on asyncio until *condition* returns true."""
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.001)
@@ -143,7 +143,7 @@ class Seen(list):
 
 
 class CleanUp:
-    """A clean-up that waits until it is told to end, and notes whether it got there."""
+    """A clean-up that waits for `go_on`, and notes whether it finished or was interrupted."""
 
     def __init__(self, events):
         self.events = events
@@ -167,7 +167,7 @@ numbers = itertools.count()
 
 
 def made(text, name="f", **names):
-    """Return the object named *name* in *text*; keep the text where its source can be found."""
+    """Run *text* and return its object *name*; `linecache` gets the text as the source."""
     filename = f"<text {next(numbers)}>"
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     exec(compile(text, filename, "exec"), names)

@@ -11,7 +11,7 @@ from tests.faults.interrupts import FILES, _outside_of_every_try
 from tests.faults.ledger import CALLEES, Ledger
 from tests.faults.shapes import SHAPES
 
-SHORTEST, LONGEST = 2e-6, 300e-6  # until the next signal, in seconds
+SHORTEST, LONGEST = 2e-6, 300e-6  # seconds until the next signal
 
 # The code that runs generators and coroutines, and closes them after an interrupt. A second
 # interrupt in there says nothing about godefer.
@@ -19,14 +19,14 @@ DRIVERS = {"exhaust", "abandon", "drive", "aexhaust", "finish"}
 
 
 class Timer:
-    """Lets signals come at random times."""
+    """Sends signals at random times."""
 
     def __init__(self, seed, again):
         self.again = again
         self.draw = random.Random(seed)
         self.handled = 0
         self.armed = False
-        self.struck = []  # in this invocation: where
+        self.struck = []  # the places of the signals in this invocation
 
     def start(self, longest=LONGEST):
         self.armed = True
@@ -39,14 +39,14 @@ class Timer:
             running = running.f_back
         if running is None or (
             self.struck and frame.f_code.co_name in DRIVERS
-        ):  # between two invocations, or again in a driver
+        ):  # between two invocations, or a second one in a driver
             return
         self.handled += 1
         code = frame.f_code
         self.struck.append((code.co_filename, code.co_name, frame.f_lineno, frame.f_lasti))
         if (
             self.draw.random() < self.again
-        ):  # a second one soon after, which can come while the first is being dealt with
+        ):  # a second one soon after, perhaps while the first is still being handled
             self.start(10 * SHORTEST)
         raise KeyboardInterrupt
 
@@ -79,7 +79,7 @@ def main(way, signals, seed, again):
 
 
 def judge(shape, fn, ledger, struck, result, examples):
-    """Add one invocation to the result."""
+    """Add the figures of one invocation to *result*."""
     names = {where[1] for where in struck} & {*CALLEES, "__aexit__"}
     result["invocations"] += 1
     result["struck"] += sum(where[0] in FILES for where in struck)

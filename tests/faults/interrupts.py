@@ -1,12 +1,12 @@
 """A pending interrupt at a given instruction, so that the interpreter itself handles it.
 
-The interpreter looks for signals at a few places only (when a function is entered, at a backward
-jump, after a call of C), and these differ between versions. So nothing is guessed: a trace function
-written in C, `PyErr_SetInterruptEx` itself, marks the signal as arrived just before an instruction,
-as the C part of a signal handler does. It runs no bytecode of its own after that.
+The interpreter looks for signals only at a few places (when a function is entered, at a backward
+jump, after a call of C), and these differ between versions. The tests do not guess these places.
+A trace function written in C, `PyErr_SetInterruptEx` itself, marks the signal as arrived just
+before an instruction, as the C part of a signal handler does. It runs no bytecode after that.
 
-Where the interpreter then calls the Python handler, KeyboardInterrupt is raised. Doing so before
-every instruction finds every place where a signal can land, rare ones too.
+The interpreter then calls the Python handler at the next of its places, and the handler raises
+KeyboardInterrupt. Marking a signal before every instruction finds every such place, rare ones too.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ _CHECKING = (
     "INSTRUMENTED",
     "ENTER_EXECUTOR",
 )
-_TURNS = 2  # of a loop: an instruction is only counted so often
+_TURNS = 2  # count an instruction in a loop at most so many times
 _codes = {}
 
 
@@ -49,16 +49,16 @@ def _may_check(frame):
 
 
 class Interrupts:
-    """Runs functions while signals are pending at given instructions of theirs and of godefer's."""
+    """Runs functions, and makes a signal pending at given instructions of them or of godefer."""
 
     def __init__(self, files, *, every=False):
         self.files = set(files)
-        self.every = every  # or only where signals are handled
-        self.count = 0  # Instructions so far.
-        self.turns = {}  # How often each instruction has run.
-        self.at = ()  # Numbers of the instructions that follow a signal.
-        self.landed = []  # where it was handled: (file, function, line, instruction)
-        self.postponed = False  # a signal was handled in this file, and has to arrive again
+        self.every = every  # count every instruction, or only those at which signals may be handled
+        self.count = 0  # instructions counted so far
+        self.turns = {}  # the number of runs of each instruction
+        self.at = ()  # numbers of the instructions before which a signal arrives
+        self.landed = []  # where signals were handled: (file, function, line, instruction)
+        self.postponed = False  # a signal that was handled in this file has to arrive again
         watched = self
 
         class Instruction:
@@ -71,20 +71,20 @@ class Interrupts:
                 if arrives or watched.postponed:
                     watched.postponed = False
                     return ctypes.c_int(SIGNAL)
-                return ctypes.c_int(0)  # no signal's number: nothing happens
+                return ctypes.c_int(0)  # not the number of a signal, so nothing happens
 
         class Ignored:
             @staticmethod
             def from_param(_):
                 return ctypes.c_int(0)
 
-        # A prototype of its own: all users of pythonapi share the one in there.
+        # Not an attribute of pythonapi: all users of that share one object with its argtypes.
         prototype = ctypes.PYFUNCTYPE(None, ctypes.c_int, ctypes.c_int, ctypes.c_int)
         self.interrupt = prototype(("PyErr_SetInterruptEx", ctypes.pythonapi))
         self.interrupt.argtypes = [Instruction, Ignored, Ignored]
 
     def turn(self, frame):
-        """Return whether the instruction runs for one of the first times."""
+        """Count a run of the instruction; return whether it is one of the first `_TURNS` runs."""
         key = frame.f_code, frame.f_lasti
         self.turns[key] = self.turns.get(key, 0) + 1
         return self.turns[key] <= _TURNS
@@ -103,20 +103,18 @@ class Interrupts:
             return
         self.landed.append((where.co_filename, where.co_name, frame.f_lineno, frame.f_lasti))
         if self.count >= max(self.at):
-            sys.settrace(None)  # nothing else is to come
+            sys.settrace(None)  # the last signal has been handled
         raise KeyboardInterrupt
 
     def warm_up(self, fn, arguments):
-        """Run *fn* twice: since 3.12, instruction events of a code object
-        begin with its second run.
-        """
+        """Run *fn* twice: since 3.12, a code object has instruction events from its second run."""
         for _ in range(2):
             self.run((), fn, *arguments())
 
     def run(self, at, fn, *args):
-        """Run *fn* with signals arriving before those instructions, and return its exception.
+        """Run *fn* with signals before the instructions *at*, and return its exception.
 
-        `landed` tells where the signals were handled.
+        Afterwards `landed` has the places where the signals were handled.
         """
         self.count, self.at, self.landed, self.postponed, self.turns = (
             0,
@@ -200,8 +198,8 @@ def pairs(shape, way, count, seed):
 def _outside_of_every_try(fn, where):
     """Return whether CPython 3.13 or 3.14 left this backward jump out of the handler table.
 
-    A loop whose last statement is a condition has such a jump, without the handlers of the `try`
-    around it. There an interrupt skips a hand-written `finally`, too.
+    The jump is in a loop whose last statement is a condition. The `try` around the loop does not
+    cover it, so an interrupt there skips a hand-written `finally` as well.
     """
     file, name, _, instruction = where
     if (

@@ -1,14 +1,14 @@
-"""The notes of an invocation, and the judgement on them."""
+"""The notes that an invocation leaves, and the check that no deferred call was lost."""
 
 import threading
 from collections import deque
 
 SIZE = 16
 
-# Index in *done*: the body is over, only the exit is left.
+# Index in *done*: the body has ended and the exit begins.
 BODY_ENDED = SIZE - 1
 
-# The kinds of statement by their name in a shape's *calls*.
+# The kinds of statement, as named in the *calls* of a shape.
 ALWAYS, FAILING, RETURNING = "defer", "errdefer", "okdefer"
 
 
@@ -21,7 +21,7 @@ CALLEES = {"__init__": 1}
 
 
 class Ledger:
-    """The notes of one invocation, and the judgement on them."""
+    """The notes of one invocation: *done* has finished statements, *ran* the calls that ran."""
 
     def __init__(self, shape):
         self.shape = shape
@@ -32,13 +32,13 @@ class Ledger:
     def problems(self, struck=None):
         """Return the problems of a finished invocation, as sentences.
 
-        *struck* is the name of the function that the fault struck. If that is one of CALLEES, its
-        call had begun: it ran, though it left no note.
+        *struck* is the name of the function in which the fault was raised. If that is one of
+        CALLEES, its call had begun: the call counts as run, though it left no note.
 
         A call must have run exactly once if its statement had ended, and at most once if its
-        statement had only begun. Calls run last in, first out. An `okdefer` and an
-        `errdefer` may each be left out, but if the fault struck before the exit began, every
-        `errdefer` ran and no `okdefer`.
+        statement had only begun. Calls run last in, first out. A call of `okdefer` or `errdefer`
+        may be missing. But if the fault came before the exit began, every `errdefer` call must
+        have run, and no `okdefer` call.
         """
         wrong = []
         ran, done = list(self.ran), self.done

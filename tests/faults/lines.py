@@ -8,7 +8,7 @@ from tests.faults.ledger import Fault, Ledger, Sweep
 
 
 class Lines:
-    """Runs functions, with a fault at the n-th line that they execute."""
+    """Runs functions, and raises a fault at the n-th line that they execute."""
 
     def __init__(self, codes):
         self.codes = codes
@@ -30,7 +30,7 @@ class Lines:
         return self._line
 
     def run(self, at, fn, *args):
-        """Run *fn* with a fault at that line event, and return its exception."""
+        """Run *fn* with a fault at line event number *at*, and return its exception."""
         self.count, self.at, self.where, self.lines = 0, at, None, []
         sys.settrace(self._called)
         try:
@@ -53,10 +53,10 @@ def _watched(decorated):
 def sweep(shape, way):
     """Inject a fault at each line that the function executes, one at a time.
 
-    `as_by_hand` collects two kinds of line event, of open-coded functions only. At the exit the
-    line of a `defer` statement is executed again, and that *is* the deferred call: a fault there
-    replaces the call. And at the line ``try:`` itself the interpreter looks for handlers as if
-    there were no `try` around it at all.
+    `as_by_hand` collects two kinds of line event, which only open-coded functions have. At the
+    exit the line of a `defer` statement is executed again: that is the deferred call, and a fault
+    there replaces the call. At the line ``try:`` the block has not begun, so its handlers do not
+    catch a fault there.
     """
     result = Sweep()
     fn = shape.decorated(way)

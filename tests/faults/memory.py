@@ -10,9 +10,9 @@ import sys
 from tests.faults import shapes
 from tests.faults.ledger import Ledger
 
-ENOUGH = 30  # allocations without a visible failure: none were left, or a call has recovered it
+ENOUGH = 30  # so many starts in a row without a MemoryError end the loop
 
-# Calls that need memory themselves, for an object or a coroutine, may fail.
+# These calls need memory themselves, for an object or a coroutine, so they may fail.
 OWN = {
     "coroutine": ["call 1 (defer) is lost"],
     "async_generator": ["call 1 (defer) is lost"],
@@ -25,7 +25,7 @@ CRASHING = {"recovering", "recovering_in_a_loop"}
 
 
 def main(way):
-    """Let one allocation after another fail, while each function runs."""
+    """Run each function many times, and let a later allocation fail each time."""
     failures = 0
     wrong = []
     for shape in shapes.SHAPES:
@@ -58,14 +58,14 @@ def main(way):
             if problems and problems != OWN.get(shape.name):
                 wrong.append(f"{shape}, allocation {start}, in {name}: {problems}, {error!r}")
             error = None
-            after = shape_run(shape, fn)  # all is as before
+            after = shape_run(shape, fn)  # no allocation fails here
             if after:
                 wrong.append(f"{shape}, allocation {start}: afterwards {after}")
     print(json.dumps({"failures": failures, "wrong": wrong}))
 
 
 def shape_run(shape, fn):
-    """Run it undisturbed, and return the problems."""
+    """Run the shape without a failing allocation, and return the problems."""
     ledger = Ledger(shape)
     try:
         shape.run(fn, ledger)
@@ -82,7 +82,7 @@ def out_of_memory(error):
 
 
 def innermost(error):
-    """Return the name of the function in which it was raised."""
+    """Return the name of the function that raised *error*."""
     tb = error and error.__traceback__
     while tb is not None and tb.tb_next is not None:
         tb = tb.tb_next

@@ -50,7 +50,7 @@ class Shape:
 
     @property
     def ways(self):
-        """Return the ways in which it can run: named results need the source."""
+        """Return the ways in which the function can run: named results need the source."""
         return WAYS[:1] if self.options else WAYS
 
     def decorated(self, way):
@@ -67,7 +67,7 @@ def call(fn, ledger, *more):
 
 
 def exhaust(fn, ledger):
-    """Run a generator to its end; close it if something comes between."""
+    """Run a generator to its end; close it if an exception comes first."""
     generator = fn(ledger, ledger.done, ledger.ran)
     try:
         for _ in generator:
@@ -86,7 +86,7 @@ def abandon(fn, ledger):
 
 
 def drive(fn, ledger):
-    """Run a coroutine to its end, as an event loop would; close it if something comes between."""
+    """Run a coroutine to its end, as an event loop would; close it if an exception comes first."""
     coroutine = fn(ledger, ledger.done, ledger.ran)
     try:
         while True:
@@ -98,7 +98,7 @@ def drive(fn, ledger):
 
 
 def aexhaust(fn, ledger):
-    """Run an async generator to its end; close it, as a loop would, if something comes between."""
+    """Run an async generator to its end; close it, as a loop would, if an exception comes first."""
     generator = fn(ledger, ledger.done, ledger.ran)
     try:
         while True:
@@ -110,7 +110,7 @@ def aexhaust(fn, ledger):
 
 
 def finish(awaitable):
-    """Run a step of an async generator to its end; throw every interruption into it."""
+    """Run a step of an async generator to its end; after an interrupt, close it."""
     try:
         while True:
             awaitable.send(None)
@@ -125,7 +125,7 @@ def finish(awaitable):
 
 
 def shape(*calls, run=call, locks=False, **options):
-    """Enter a function into SHAPES."""
+    """Decorate a function that is to be added to SHAPES."""
 
     def enter(fn):
         SHAPES.append(Shape(fn, calls, run, locks=locks, options=options))
@@ -142,7 +142,7 @@ class Pause:
 
 
 class Awaited:
-    """An awaitable that suspends once; *ran* gets *number* first."""
+    """An awaitable that suspends once; creating it appends *number* to *ran*."""
 
     def __init__(self, ran, number):
         ran.append(number)

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 class Result:
     """The figures of one run."""
 
-    signals: int  # that were handled
-    struck: int  # of them, while a decorated function was running
+    signals: int  # the handled ones
+    struck: int  # those handled in a file of godefer or of the functions
     invocations: int
     registered: int  # calls with a finished statement
     unfinished: int  # calls that ran though an interrupt kept their statement from ending
@@ -32,7 +32,10 @@ class Result:
 
 
 def run(way, signals, seed, again=0.0):
-    """Send that many signals, and another one right after each with that probability."""
+    """Run a process that gets *signals* signals.
+
+    *again* is the probability of another signal right after one.
+    """
     command = [
         sys.executable,
         "-W",

@@ -1,4 +1,4 @@
-"""Run functions where the stack ends: ``python -m tests.faults.stack WAY``.
+"""Run functions near the end of the stack: ``python -m tests.faults.stack WAY``.
 
 The process prints its figures as JSON.
 """
@@ -10,7 +10,7 @@ from tests.faults import shapes
 from tests.faults.ledger import BODY_ENDED, Ledger
 
 DEPTH = 300
-FRAMES = range(1, 70)  # left for the function and all that it calls
+FRAMES = range(1, 70)  # the numbers of frames left for the function and its callees
 
 
 def main(way):
@@ -34,7 +34,7 @@ def main(way):
                 sys.setrecursionlimit(limit)
             overflows += isinstance(error, RecursionError)
             if isinstance(error, RecursionError) and lost_by_hand(shape, left):
-                continue  # there is no room for a call of C either
+                continue  # even a call of a C function finds no room
             # A deferred Python call may find no room and fail; C calls need none.
             problems = ledger.problems(
                 "__init__" if shape.name in {"coroutine", "async_generator"} else None
@@ -92,9 +92,7 @@ BY_HAND = {
 
 
 def lost_by_hand(shape, left):
-    """Return whether a hand-written function of this kind loses its
-    clean-up with so few frames left.
-    """
+    """Return whether a hand-written function loses its clean-up with so few frames left."""
     ledger = Ledger(shape)
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(DEPTH + left)
@@ -108,7 +106,7 @@ def lost_by_hand(shape, left):
 
 
 def depth():
-    """Return the caller's depth."""
+    """Return the number of frames down to the caller."""
     frame, n = sys._getframe(1), 0
     while frame is not None:
         frame, n = frame.f_back, n + 1

@@ -82,7 +82,7 @@ def function_deferring(wait):
 
 
 def of(kind, way):
-    """Return a function of that kind."""
+    """Return the function of that kind, written by hand or decorated."""
     if way == "by hand":
         return globals()[f"{kind}_by_hand"]
     return shapes.decorate(globals()[f"{kind}_deferring"], way)
