@@ -22,7 +22,7 @@ MODULES = {
 
 
 def imports(name):
-    """Return the modules of godefer that a module imports: at its top, in a function, for types."""
+    """Return the modules of godefer that a module imports anywhere, in functions too."""
     found = set()
     for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):

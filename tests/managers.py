@@ -53,7 +53,7 @@ def names(events):
 
 
 class Answering:
-    """A context manager, sync and async, that notes its exit and returns *answer* from it."""
+    """A context manager, sync and async, that notes its exit; the exit returns *answer*."""
 
     def __init__(self, events, answer=None):
         self.events = events

@@ -52,7 +52,7 @@ def all_rules():
 
 RULES = all_rules()
 SECTIONS = sorted({rule[0] for rule in RULES})
-# Found in the text, so that the tests need no import of the checker.
+# Read from the page, so that the tests need not import the checker.
 CODES = set(re.findall(r"GDF\d{3}", PAGE.with_name("checker.md").read_text(encoding="utf-8")))
 LONG_FILES = {path for pattern in LONG for path in TESTS.glob(pattern)}
 

@@ -4,12 +4,12 @@ from godefer import Panic, recover
 
 
 def value(exception):
-    """Return the value of a recovered panic, or any other exception, and None, as it is."""
+    """Return the value of a Panic; return any other exception, or None, unchanged."""
     return exception.value if isinstance(exception, Panic) else exception
 
 
 def sub_call():
-    """Recover in a call below a deferred function: too far down."""
+    """Call `recover` one call below the deferred function, where it must return None."""
     return recover()
 
 

@@ -1,4 +1,4 @@
-"""Places where a function may be called: in a handler of its caller, resumed there, awaited there.
+"""Places where a function may be called, resumed or awaited: many are in a caller's handler.
 
 A place takes the function, calls it, and returns its result. `PLACES` has them by the kind of the
 function: a plain one, a generator, a coroutine function, an async generator.
@@ -11,11 +11,11 @@ from tests.helpers import chain
 
 
 class OfTheCaller(Exception):
-    """Return the exception that the caller is handling."""
+    """The exception that the caller is handling."""
 
 
 def _handling():
-    """Raise it in a function, so that linters do not call the handlers useless."""
+    """Raise OfTheCaller. A plain `raise` in the `try` would look useless to linters."""
     raise OfTheCaller
 
 
@@ -136,7 +136,7 @@ PLACES = {
     "coroutine": [awaited_in_a_handler, a_task_of_a_handler, cancelled_in_a_handler],
     "async generator": [iterated_in_a_handler, aclosed_in_a_handler],
 }
-# The keyword of a function of each kind, and a statement half way through.
+# For each kind of function: its keyword, and a statement in the middle of its body.
 FORMS = {
     "function": ("def", "pass"),
     "generator": ("def", "yield 'item'"),
@@ -146,7 +146,7 @@ FORMS = {
 
 
 def outcome(place, run):
-    """Return the result, or the exceptions of the chain, the last one first."""
+    """Return the result as text, or the exceptions of the chain, the last one first."""
     try:
         return repr(place(run))
     except BaseException as error:

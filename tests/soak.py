@@ -69,7 +69,7 @@ def soak(way, seconds, threads):
         counted = 0
         while (
             now := time.monotonic() - began
-        ) < seconds or counted < SAMPLES:  # on a busy machine a thread runs seldom
+        ) < seconds or counted < SAMPLES:  # on a busy machine this thread may get few turns
             memory.append((now, rss()))
             counted += now >= WARM_UP * seconds
             time.sleep(INTERVAL)
@@ -101,7 +101,7 @@ class Worker(threading.Thread):
         self.stop = threading.Event()
         self.calls = 0
         self.wrong = []
-        self.pool = 0  # the most nodes seen in it
+        self.pool = 0  # the greatest number of nodes seen in the pool
 
     def note(self, job, result):
         """Note the result or exception of a job."""
@@ -201,7 +201,7 @@ class Report:
 def made_to_run(way):
     """Return a `with_defers` that raises if a function does not run the intended way."""
 
-    asked = set()  # `explain` takes much longer than decorating a nested function anew
+    asked = set()  # `explain` is slow, so it is called once for each code object
 
     def decorate(fn):
         decorated = with_defers(fn)

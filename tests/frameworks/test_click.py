@@ -117,8 +117,8 @@ def test_group(way, invoke, events):
     ],
 )
 def test_every_way_to_end(way, invoke, events, leave, code):
-    """Deferred calls run however a command ends the program; every way but
-    a return fails (D2, D10).
+    """Deferred calls run in each way a command can end the program by an exception, and
+    `errdefer` counts each as a failure (D2, D10).
     """
 
     @click.command

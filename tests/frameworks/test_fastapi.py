@@ -203,8 +203,8 @@ def test_above_other_decorators_of_the_application(app, client, events, kind):
 
 @pytest.mark.parametrize("error", [HTTPException(404, "no such thing"), ValueError("broken")])
 def test_an_endpoint_that_fails(way, app, events, error):
-    """`errdefer` runs for an HTTPException, as for any other, before the
-    client has its response (D10).
+    """`errdefer` runs for an HTTPException, as for any other exception, before the client has
+    its response (D10).
     """
 
     @app.get("/sync")
@@ -640,8 +640,8 @@ def test_starlette_endpoints(way, events):
 
 
 def test_middleware_and_exception_handler(way, app, client, events):
-    """A middleware's deferred calls run when the response passes, a handler's
-    when it has made one (A, D2).
+    """The deferred calls of a middleware run when it returns the response, those of an exception
+    handler when it has made the response (A, D2).
     """
 
     @app.middleware("http")
@@ -690,7 +690,7 @@ def test_a_middleware_that_recovers(way, events):
         raise LookupError("nothing")
 
     app = Starlette(routes=[Route("/", endpoint)], middleware=[Middleware(Rescuing)])
-    with pytest.raises(TypeError, match="NoneType"):  # it has recovered, and returned no response
+    with pytest.raises(TypeError, match="NoneType"):  # it recovered and returned None
         TestClient(app).get("/")
     assert events == ["endpoint fails", "rescued nothing"]
 

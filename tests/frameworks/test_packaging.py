@@ -103,17 +103,17 @@ def test_pyinstaller(frozen, elsewhere):
 
 
 def test_pyinstaller_in_another_place(frozen, elsewhere):
-    """The folder may be moved (C2)."""
+    """The program does the same after its folder has been moved (C2)."""
     moved = shutil.copytree(frozen, elsewhere / "moved", symlinks=True)
     assert run(elsewhere, str(moved / "program"), PYTHONPATH="") == EXPECTED
 
 
 def copied(project, folder):
-    """Return the contents of the archives, which are unpacked when they start."""
+    """Copy the contents of an archive, which unpacks itself when it starts, into *folder*."""
     for name in ("shop", "__pycache__"):
         shutil.copytree(project / name, folder / name)
     shutil.copy(project / "program.py", folder)
-    # They may find another godefer before that of PYTHONPATH.
+    # An archive may find an installed godefer before the one on PYTHONPATH.
     shutil.copytree(Path(godefer.__file__).parent, folder / "godefer")
     return folder
 

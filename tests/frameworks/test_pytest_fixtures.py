@@ -248,8 +248,8 @@ def test_after():
 
 
 def test_pytest_raises_and_monkeypatch(run):
-    """`pytest.raises` and `monkeypatch` work around and in a decorated function; a deferred
-    call undoes at its end (D2).
+    """`pytest.raises` works around a decorated function and `monkeypatch` in it; a deferred
+    `undo` restores the environment when the function exits (D2).
     """
     result = run(
         """

@@ -136,7 +136,7 @@ def test_above_register(events):
 
 
 def test_singledispatchmethod(way, events):
-    """`singledispatchmethod` stands above, with `classmethod` below it or without (A)."""
+    """`singledispatchmethod` works above `classmethod` and @with_defers (A)."""
 
     class Thing:
         @functools.singledispatchmethod
@@ -277,8 +277,8 @@ def test_an_async_context_manager_as_a_decorator(put, events):
 
 
 def test_callbacks_of_an_exit_stack(way, events):
-    """An ExitStack can call decorated functions, by `callback` and by `push`,
-    used as decorators above (A).
+    """`callback` and `push` of an ExitStack, used as decorators above @with_defers, register the
+    decorated function (A).
     """
     with contextlib.ExitStack() as stack:
 
@@ -392,7 +392,7 @@ def test_super_in_a_dataclass_with_slots(way, decorator):
                 defer(str)
             return f"{super().shown()} y={self.y}"
 
-    if sys.version_info >= (3, 14):  # which mends the methods that it finds
+    if sys.version_info >= (3, 14):  # `dataclass` corrects the class in the methods there
         assert Derived(1, 2).shown() == "x=1 y=2"
     else:
         with pytest.raises(TypeError, match=r"super\(type, obj\)"):
@@ -482,7 +482,9 @@ def test_protocol(way, events):
 
 
 def test_decorators_of_typing(put, events):
-    """Decorators that only mark a function mark the decorated one, in either order (A)."""
+    """Decorators that only mark a function mark the decorated function, above @with_defers and
+    below (A).
+    """
 
     class Thing:
         def method(self):
@@ -656,8 +658,8 @@ def wrong():
 
 
 def test_atexit(way, tmp_path):
-    """`atexit.register` returns its argument, so it goes above; below it, the error at the
-    program's end says so (A, D3).
+    """`atexit.register` works above @with_defers; below it, the function fails at the program's
+    end with an error that says so (A, D3).
     """
     assert atexit.register  # names that the program below uses
     (tmp_path / "program.py").write_text(AT_EXIT)

@@ -79,7 +79,7 @@ BODY = """
 
 @pytest.fixture(params=["1", "0"], ids=["open-coded", "runtime"])
 def load(request, monkeypatch, tmp_path):
-    """Import a source as a module of its own, in each way."""
+    """Return a function that imports a source as a module, in each way."""
     monkeypatch.setenv("GODEFER_OPEN_CODED", request.param)
     monkeypatch.setenv("GODEFER_CACHE", "0")
 
@@ -90,7 +90,7 @@ def load(request, monkeypatch, tmp_path):
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, name, module)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # typeguard's, of functions that it leaves alone
+            warnings.simplefilter("ignore")  # typeguard warns of functions that it leaves alone
             spec.loader.exec_module(module)
         return module
 

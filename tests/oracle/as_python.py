@@ -70,7 +70,7 @@ class _Writer:
         own = {function.parameter, function.variable, *function.results}
         assigned = {s.name for s in own_statements(function.body) if type(s).__name__ == "Assign"}
         body = [f"nonlocal {name}" for name in sorted(assigned - own)]
-        # A named result is a local variable because the body assigns it; Go's begin as nil, too.
+        # A named result must be assigned in the body; it begins as None, like Go's nil.
         body += [f"{name} = None" for name in function.results if name not in assigned]
         if function.variable in names_used(function):
             body.append(f"{function.variable} = {function.parameter}")
@@ -91,7 +91,7 @@ class _Writer:
                 DeferClosure,
                 DeferFunction,
                 DeferResult,
-            }  # before that, others' lines or a guard
+            }  # their own line is the last; before it are lines of a function, or a guard
             lines[-last] += f"  # {', '.join(self.labels[statement])}"
         return lines
 

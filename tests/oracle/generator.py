@@ -33,17 +33,17 @@ from tests.oracle.model import (
     Switch,
 )
 
-DEPTH = 5  # functions inside of functions
+DEPTH = 5  # of nested functions
 RESULTS = {"none": 0, "one": 1, "named": 1, "pair": 2}
 
 
 def program(seed, number):
-    """Return the program of that number in the series of *seed*."""
+    """Return program *number* of the series that *seed* defines."""
     return _Generator(random.Random(f"{seed}/{number}")).program()
 
 
 class _Scope:
-    """The names that are known at some place."""
+    """The names that can be used at one place of the program."""
 
     def __init__(self, function, around=None, *, deferred=False):
         self.function = function
@@ -52,7 +52,7 @@ class _Scope:
         self.results = [*(around.results if around else ()), *function.results]
         self.recovered = []
         self.functions = list(around.functions) if around else []  # those that can be called
-        self.around = [*(around.around if around else ())]  # those that would call this one again
+        self.around = [*(around.around if around else ())]  # those around: calling one recurs
         self.loops = []
         self.breakable = False
         self.deferred = deferred
@@ -72,8 +72,8 @@ class _Generator:
         self.rng = rng
         self.number = 0
         self.left = rng.choice((8, 14, 20, 28, 40))  # statements
-        # Named results are always open-coded. So some programs have none, and can run wholly at
-        # runtime.
+        # Named results are always open-coded. Some programs have none, so that all of their
+        # functions can run the runtime way.
         self.kinds = {"none": 4, "one": 4, "named": rng.choice((0, 3)), "pair": 0}
         self.kinds["pair"] = self.kinds["named"] // 2
 
@@ -125,7 +125,7 @@ class _Generator:
         return block or [Event(self.next())]
 
     def room(self, scope):
-        """Return whether one more function may be written inside of this one."""
+        """Return whether the scope can get one more nested function."""
         return scope.depth < DEPTH and self.left > 1
 
     def block(self, scope, most):
@@ -169,7 +169,7 @@ class _Generator:
             return If(self.rng.choice(scope.numbers), self.rng.randint(0, 1), [statement], [])
         return statement
 
-    # --- one statement of each sort
+    # --- a method for each kind of statement
 
     def value(self, scope):
         """Return a number."""
@@ -237,7 +237,7 @@ class _Generator:
         )
 
     def guarded(self, scope, callee):
-        """Return whether a call might otherwise go on for ever, or very long."""
+        """Return whether the call needs a limit, as it may recur or is in a loop."""
         return callee in scope.around or bool(scope.loops)
 
     def defer_closure(self, scope):

@@ -26,7 +26,7 @@ class Log:
         self.events = 0
         self.budget = MOST_CALLS
         self.ways = {}  # how each function is run, and why
-        self.known = {}  # code objects with a known way: closures are decorated again and again
+        self.known = {}  # code objects in `ways`; a closure is decorated many times
 
 
 log = Log()
@@ -38,8 +38,8 @@ def with_defers(fn=None, /, **options):
     code = fn.__code__
     decorated = godefer.with_defers(fn, **options)
     if id(code) not in log.known:
-        # `explain` adds the lowered source to the decision, at a higher cost than the rest of a
-        # program's life. So each program calls it only once.
+        # `explain` also makes the lowered source, which takes longer than the rest of the program.
+        # So each program calls it only for its first function.
         told = _decision if log.known else godefer.explain
         log.known[id(code)] = code
         answer = told(decorated)

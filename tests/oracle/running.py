@@ -44,7 +44,7 @@ class Difference:
         self.python_log = python_log
 
     def __str__(self):
-        """Return both logs side by side, from a little before they part."""
+        """Return both logs side by side, from a few lines before the first difference."""
         logs = list(zip_longest(self.go_log, self.python_log, fillvalue="-"))
         first = next(i for i, (left, right) in enumerate(logs) if left != right)
         shown = logs[max(0, first - 10) : first + 10]
@@ -60,8 +60,8 @@ class Runner:
     """Run programs below a directory, which keeps the compiler's cache between the batches.
 
     Args:
-        directory: A temporary one.
-        python: Writes a program in Python.
+        directory: A temporary directory.
+        python: A function that writes a program in Python.
         coroutines: Run one program of so many with coroutine functions, too.
     """
 
@@ -69,13 +69,13 @@ class Runner:
         self.directory = Path(directory)
         self.python = python
         self.coroutines = coroutines
-        self.runs = 0  # runs of a program, in one version and one way
+        self.runs = 0  # each version and way of a program counts as one run
         self.functions = dict.fromkeys(WAYS, 0)
 
     def differences(self, programs, only=None):
         """Return the differences between Go and Python of each program, by name.
 
-        *only* restricts them to one version and one way of Python's.
+        *only* is one version and one way, if the others need not run.
         """
         versions, ways = (VERSIONS, WAYS) if only is None else ([each] for each in only)
         with (
@@ -175,7 +175,7 @@ class Runner:
                 continue
             way, reason = ways[f"f{function.number}"]
             self.functions[way] += 1
-            # Without the source named results are impossible (R3).
+            # Named results are open-coded in each way (R3).
             if way != wanted and not function.results:
                 yield f"f{function.number} is run {way}: {reason}"
 

@@ -1,4 +1,4 @@
-"""The reference of a random program: nested statements with calls by the interpreter.
+"""The reference of a random program: the interpreter runs its calls at the exits of nested blocks.
 
 Only `recover` is modelled here.
 """
@@ -151,7 +151,7 @@ class ByIdentity(dict):
         return super().pop(id(key), (None, default))[1]
 
 
-ABORTED = ByIdentity()  # exception -> the exit that was aborted by it
+ABORTED = ByIdentity()  # exception -> the exit that it has aborted
 UNKNOWN = []  # invocations that defer more calls than the reference has levels
 
 

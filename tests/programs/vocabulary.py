@@ -51,7 +51,7 @@ def pause(value):
 
 
 def show(value):
-    if isinstance(value, TypeError):  # the reference does not know the whole message
+    if isinstance(value, TypeError):  # the messages of the reference differ after the colon
         return ("TypeError", *(arg.partition(":")[0] for arg in value.args))
     return (type(value).__name__, *value.args) if isinstance(value, BaseException) else value
 

@@ -88,7 +88,7 @@ class Writer:
             kinds += ["await", "await", "ausing"]
         if loop:
             kinds.append("leave")
-        if depth < 2:  # at the top level a body would seldom go on after them
+        if depth < 2:  # at the top level they would end most bodies early
             kinds += ["raise", "return"]
         if depth:
             kinds += ["if", "for", "try", "finally", "with", "match", "while", "try"]
@@ -129,7 +129,8 @@ class Writer:
                 "raise E3({n}) from None",
             ]
             forms += ["raise SystemExit({n})", "raise Stop({n})"]
-            # No StopIteration passes through a coroutine, and the reference has other coroutines.
+            # A coroutine turns a StopIteration into a RuntimeError, and the coroutines of the
+            # reference are not those of the program.
             if not self.program_is_async:
                 forms.append("raise StopIteration({n})")
             return self.choose([*forms, *["raise"] * 5 * handler]).format(n=n)
