@@ -95,8 +95,8 @@ def test_cancelled_when_the_call_has_just_ended(run, events):
 
 
 def test_cancelled_by_the_call_itself(run, events):
-    """Cancelling the caller's task spares the call, cancelling the call's own interrupts it,
-    whichever code cancels (X).
+    """A call that cancels the task of its caller goes on; a call that cancels its own task is
+    interrupted (X).
     """
 
     async def main():
@@ -562,7 +562,7 @@ def test_time_limit_in_a_cancelled_task(run, events):
 
 
 def core(used, seconds):
-    """Return the share of a core."""
+    """Return *used* CPU time as a share of one core."""
     return used / seconds
 
 

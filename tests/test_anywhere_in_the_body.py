@@ -240,9 +240,7 @@ def test_a_million_pending_calls(way, kind, error):
     every kind and exit (D8).
     """
     run = _pending(way)[kind]
-    n = (
-        1_000_000 if kind == "function" and not error else 50_000
-    )  # no recursion is that deep either
+    n = 1_000_000 if kind == "function" and not error else 50_000  # also too many for a recursion
     seen = []
     with pytest.raises(ValueError) if error else contextlib.nullcontext():
         run(n, seen.append, error)
@@ -251,8 +249,8 @@ def test_a_million_pending_calls(way, kind, error):
 
 @pytest.mark.parametrize("error", [False, True], ids=["returns", "raises"])
 def test_time_is_linear_in_the_pending_calls(way, error):
-    """Ten times the pending calls take about ten times as long, not the
-    hundred of quadratic time (D8).
+    """Ten times the pending calls take less than fifty times as long; in quadratic time it would
+    be a hundred (D8).
     """
     run = _pending(way)["function"]
 
@@ -262,8 +260,8 @@ def test_time_is_linear_in_the_pending_calls(way, error):
             run(n, int, error)
         return time.process_time() - started
 
-    # Enough calls that neither a cache nor PyPy's nursery holds them all; and the collector off,
-    # since it would walk all objects of the tests.
+    # The numbers are large, so that neither a cache nor PyPy's nursery holds all calls. The
+    # collector is off, since it would walk all objects of the tests.
     gc.collect()
     gc.disable()
     try:
@@ -281,7 +279,7 @@ def test_memory_is_flat_per_pending_call(way, error):
     run = _pending(way)["function"]
 
     def traced(n):
-        """Return the bytes at the peak, and after."""
+        """Return the bytes in use at the peak, and afterwards."""
         tracemalloc.start()
         try:
             before, _ = tracemalloc.get_traced_memory()
@@ -292,7 +290,7 @@ def test_memory_is_flat_per_pending_call(way, error):
         finally:
             tracemalloc.stop()
 
-    traced(5_000)  # the pool is filled
+    traced(5_000)  # fills the pool
     small, _ = traced(10_000)
     large, left = traced(50_000)
     assert large < 5 * small * 1.25

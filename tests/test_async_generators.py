@@ -270,8 +270,8 @@ def test_dropped_half_way(agen, events):
 
 
 def test_dropped_without_an_event_loop(way, events):
-    """Without an event loop a dropped async generator is closed at once, as far
-    as it need not wait (D2).
+    """Without an event loop, a dropped async generator runs its calls at once if none of them
+    waits (D2).
     """
 
     @way

@@ -208,7 +208,7 @@ def test_another_optimization(project):
 
 
 def test_two_checkouts_take_turns(project, tmp_path_factory):
-    """Two texts that take turns at one path each work, whatever their times are (C2)."""
+    """Two source texts that take turns at one path both work, even with equal file times (C2)."""
     other = MODULE.replace('"begins"', '"other"')
     stat = (project / "module.py").stat()
     for text, word in [(MODULE, "begins"), (other, "other")] * 2:
@@ -487,7 +487,7 @@ def test_a_fork_while_the_cache_is_locked(project):
 
 
 def test_a_file_does_not_grow(project):
-    """A module that is edited again and again has a file of the size of one text (C2)."""
+    """The cache file of a module does not grow when the module is edited again and again (C2)."""
     run(project)
     size = caches(project)[0].stat().st_size
     for n in range(5):
@@ -505,7 +505,7 @@ def test_the_mode_of_a_file(project):
 
 
 def test_a_tree_that_is_gone(project):
-    """A folder that the program has deleted does not come back at its end (C1)."""
+    """A folder that the program has deleted is not made again at the program's end (C1)."""
     (project / "gone").mkdir()
     shutil.copy(project / "module.py", project / "gone")
     (project / "main.py").write_text(
@@ -516,7 +516,7 @@ def test_a_tree_that_is_gone(project):
 
 
 def test_another_folder_at_the_end(project):
-    """The file is beside its module, wherever the program has changed directory since (C1)."""
+    """The cache file is beside its module, although the program has changed directory (C1)."""
     (project / "to").mkdir()
     (project / "script.py").write_text(MODULE + "import os\nos.chdir('to')\n")
     run(project, program="script.py")
@@ -525,7 +525,7 @@ def test_another_folder_at_the_end(project):
 
 
 def test_open_is_replaced(project):
-    """A program that replaces `open` does not meet the cache there (C1)."""
+    """The cache does not call the built-in `open`, which a program may replace (C1)."""
     run(project)
     (project / "main.py").write_text(
         "from unittest import mock\n"
@@ -544,7 +544,7 @@ def test_a_script_in_safe_mode(project):
 
 
 def test_a_result_that_cannot_be_kept(project):
-    """A named result of a user's class is compiled each time, in silence (C2)."""
+    """A `result` of a user's class, which cannot be cached, is compiled without a message (C2)."""
     text = MODULE.replace('result="found"', "result=Names('found')").replace(
         "import godefer\n",
         "import godefer, collections\nNames = collections.namedtuple('Names', 'one')\n",
@@ -554,8 +554,9 @@ def test_a_result_that_cannot_be_kept(project):
 
 
 def test_the_digest_of_the_compiler():
-    """The file is for this very compiler: after changing it, write its digest
-    to `_cache.COMPILER` (C2).
+    """`_cache.COMPILER` is the digest of the compiler's source (C2).
+
+    After a change of the compiler, write the new digest there.
     """
     package = Path(godefer.__file__).parent
     texts = [path.read_bytes() for path in sorted((package / "_compiler").glob("*.py"))]

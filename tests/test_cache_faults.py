@@ -1,6 +1,7 @@
 """The cache on a full disk, in a read-only folder, damaged, or after a crash (C1, C2, C3).
 
-Every start must do the same as ever and say nothing; and once a file can be written, it is whole.
+Each start must give the usual output and no message. Where a cache file can be written, it must be
+complete.
 """
 
 import contextlib
@@ -55,9 +56,9 @@ def pages(path):
 
 
 def test_a_disk_of_any_size(project, mount):
-    """On a disk of any size nothing is said, and a file that does not fit is ignored (C1, C3)."""
+    """On a disk of any size there is no message; the cache file is complete or absent (C1, C3)."""
     assert not project.wrong()
-    # The interpreter leaves a broken .pyc where there is room for a part of it, so it is there.
+    # The interpreter would leave a broken .pyc where part of it fits. The test writes it.
     (pyc,) = project.pycache.glob("module.*.pyc")
     data = pyc.read_bytes()
     room, needed = pages(pyc), pages(pyc) + pages(project.file)
@@ -78,7 +79,7 @@ def test_a_disk_of_any_size(project, mount):
 
 
 def test_a_disk_without_room_for_names(project, mount):
-    """On a disk that takes no further file nothing is said, and nothing is left (C1)."""
+    """On a disk that takes no further file there is no message, and nothing is left (C1)."""
     project.pycache.mkdir()
     with contextlib.ExitStack() as stack:
         mount(stack, project.pycache, *tmpfs("1m", "nr_inodes=1"))
@@ -134,7 +135,7 @@ def test_a_file_may_not_grow(project):
 
 @pytest.fixture(params=["mode", "mount"])
 def read_only(request, project, mount):
-    """Make a folder read-only for the time of a `with`; yield words to put before a command."""
+    """Return a context manager that makes a folder read-only; it yields a prefix for commands."""
 
     @contextlib.contextmanager
     def read_only(folder):
@@ -194,7 +195,7 @@ def test_damage(tmp_path):
     assert cache_faults.damaged(tmp_path / "project", 21, SEED) == []
 
 
-# It writes no `.pyc` meanwhile: a `.pyc` of the standard library would have that number, too.
+# No `.pyc` is written meanwhile: those of the standard library would get the wrong number.
 AS_ANOTHER = """\
 import sys
 import _frozen_importlib_external as external
@@ -206,8 +207,8 @@ exec(compile(open("main.py").read(), "main.py", "exec"))
 """
 
 
-# Those of another Python or godefer are written for a module of the same text, so that nothing but
-# the version tells them from one of its own.
+# The files of another Python or godefer are for a module of the same text. So they differ from the
+# module's own file in nothing but the version.
 
 
 def of_another_python(project, tmp_path):
@@ -251,7 +252,7 @@ def _written_by_a_changed(name, text, tmp_path):
 
 def of_another_module(project, tmp_path):
     """Return the file of another module with functions of the same names."""
-    other = Project(tmp_path / "other", "rest")  # as long, so that lines and columns are equal
+    other = Project(tmp_path / "other", "rest")  # of equal length, for equal columns
     assert not other.wrong()
     return other.file.read_bytes()
 
@@ -305,7 +306,7 @@ def test_something_else_in_its_place(project, what):
     elif what == "a socket":
         with socket.socket(socket.AF_UNIX) as there:
             here = Path.cwd()
-            os.chdir(project.pycache)  # its whole path may be too long for a socket
+            os.chdir(project.pycache)  # the whole path may be too long for a socket
             try:
                 there.bind(project.file.name)
             finally:
@@ -344,7 +345,7 @@ def test_processes_that_write_at_once(tmp_path):
 
 @slow
 def test_processes_that_are_killed_while_they_write(tmp_path):
-    """A process killed while it writes leaves the file as it was, or as it was to be (C3)."""
+    """A process killed while it writes leaves the old file or the new one, complete (C3)."""
     wrong, writing = cache_faults.killed(tmp_path / "project", 30, SEED)
     assert wrong == []
     assert writing
@@ -352,12 +353,12 @@ def test_processes_that_are_killed_while_they_write(tmp_path):
 
 @slow
 def test_starts_that_are_killed(tmp_path):
-    """A program killed at any moment of its start leaves nothing that disturbs a later one (C3)."""
+    """After a program is killed at any moment of its start, the next start works (C3)."""
     assert cache_faults.killed_starts(tmp_path / "project", 10, SEED) == []
 
 
 def test_half_written_files_are_not_in_the_way(project):
-    """Half-written files of killed processes disturb nobody (C3)."""
+    """A half-written file of a killed process does not keep a start from writing its own (C3)."""
     assert not project.wrong()
     data = project.file.read_bytes()
     project.file.unlink()

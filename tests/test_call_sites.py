@@ -73,7 +73,7 @@ def test_names_of_calls(module):
             if not name.startswith("CALL") or "INTRINSIC" in name or len(here) != 1:
                 continue
             [call] = here
-            # Their results are called as well, at the same place.
+            # The results of decorators and `with` are called at the same place as the call itself.
             if id(call) in decorators or any(isinstance(a, ast.GeneratorExp) for a in call.args):
                 continue
             found, expected = instructions.callee(offset), dotted(call.func)

@@ -10,8 +10,6 @@ import pytest
 from godefer import defer, errdefer
 from tests.helpers import chain, fail
 
-# Clean-ups. Each takes the Recorder of its run, and its own number.
-
 
 def arguments(error):
     return [e.args[0] for e in chain(error)]
@@ -26,6 +24,9 @@ class Recorder:
     def __call__(self, error):
         self.made.append(error)
         return error
+
+
+# Clean-ups. Each takes the Recorder of its run, and its own number.
 
 
 def fine(new, i):
@@ -193,9 +194,7 @@ def deferred(way, flavor):
 
 
 def call(flavor, function, *args):
-    """Run *function* to its end in this very context: chains end at the
-    caller's handled exception.
-    """
+    """Run *function* to its end; chains end at the exception that the caller handles."""
     if flavor == "function":
         function(*args)
     elif flavor == "generator":
@@ -211,7 +210,7 @@ def call(flavor, function, *args):
 
 
 def run(flavor, function, cleanups, raises, inside_except):
-    """Return the exception that left, and all exceptions there were."""
+    """Return the exception that left, and all exceptions of the run."""
     new = Recorder()
     error = raises("body") if raises else None
     left = None
@@ -252,7 +251,7 @@ def shape(left, made):
     rows = ["left", number(left)]
     for error in made:
         number(error)
-    for error in met:  # it grows meanwhile
+    for error in met:  # `number` appends to it
         rows.append(
             (
                 type(error),
@@ -306,9 +305,9 @@ def test_ten_calls_that_fail_differently(way, flavor, inside_except, raises):
     choose = random.Random(10)
     cleanups = CLEANUPS
     if sys.implementation.name == "pypy" and way.name == "runtime" and flavor != "function":
-        # Once a `__context__` was assigned None, PyPy sets none there any more. The runtime way has
-        # to assign it to a StopIteration that it takes back from PEP 479's RuntimeError; the
-        # difference shows if a later clean-up raises that very object again.
+        # PyPy sets no `__context__` on an exception after None was assigned to it. The runtime way
+        # assigns None to a StopIteration that it gets back from PEP 479's RuntimeError. A later
+        # clean-up that raises the same object again shows the difference.
         cleanups = [
             cleanup
             for cleanup in CLEANUPS
@@ -332,7 +331,7 @@ def test_all_ways_in_which_three_calls_can_fail(way, inside_except, raises):
 @WHERE
 @BODY
 def test_calls_that_cut_a_chain(way, inside_except, raises):
-    """Only the clean-ups change a `__context__`, also where they have cut a chain in two (D5)."""
+    """The chain is also that of nested `finally` blocks if a clean-up has cut it in two (D5)."""
     deferring, hand = deferred(way, "function"), by_hand("function", 3)
     for cleanups in itertools.product([*CLEANUPS, cuts_the_context_of_the_one_in_flight], repeat=3):
         if cuts_the_context_of_the_one_in_flight in cleanups:
@@ -351,8 +350,8 @@ async def stopping_coroutine():
 @pytest.mark.parametrize("flavor", ["generator", "coroutine"])
 @pytest.mark.parametrize("where", ["its own", "of what it waits for"])
 def test_a_stop_iteration_that_leaves_a_body(way, flavor, where):
-    """Deferred calls see the exception that a `finally` sees: the body's own StopIteration, or
-    another's as RuntimeError (D5).
+    """Deferred calls see the same exception as a `finally`: the body's own StopIteration, or the
+    RuntimeError for that of an inner generator or coroutine (D5).
     """
 
     def note(seen):

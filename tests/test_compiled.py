@@ -219,8 +219,8 @@ def test_refused_inside_of_the_compiled_module(module):
 
 
 def test_a_python_function_may_have_a_compiled_one_for_its_name(module, way):
-    """A decorated function that defers itself may have a compiled
-    function's name, and call it (A).
+    """A decorated Python function with `functools.wraps` of a compiled function may call that,
+    and has its own deferred calls (A).
     """
     log = []
 

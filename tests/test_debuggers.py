@@ -42,7 +42,7 @@ def fn(request, way):
 
 @pytest.fixture(params=EXITS)
 def x(request):
-    """Each way to leave a function."""
+    """An Exit for each way to leave a function."""
     return Exit(**EXITS[request.param])
 
 
@@ -125,7 +125,7 @@ def test_pdb(way, command, tmp_path):
     assert [stop for stop in stops if stop[1] == "None"] == []
     stopped = {(name, line) for _, line, name in stops}
     assert {str(leaves(name)) for name in names} <= {line for _, line in stopped}
-    if command != "return":  # which goes on to the end of the caller
+    if command != "return":  # `return` goes on to the end of the caller
         assert {("outcome", str(line)) for line in lines_with("# it failed")} <= stopped
 
 
@@ -227,7 +227,7 @@ def test_pytest_pdb(way, tmp_path):
 
 
 def suspends(fn):
-    """Return whether *function* is a generator, a coroutine function or an async generator."""
+    """Return whether *fn* is a generator, a coroutine function or an async generator."""
     kinds = inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction
     return any(is_kind(fn) for is_kind in kinds)
 

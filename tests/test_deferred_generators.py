@@ -209,7 +209,7 @@ def test_a_nested_generator_function_under_defer(way):
 
 
 def test_generators_from_elsewhere(way):
-    """A generator that has begun, or is not from the callee's own body, is dropped (D6)."""
+    """A generator that has begun, or that another function made, is dropped (D6)."""
     ran = []
 
     def numbers():
@@ -247,7 +247,7 @@ def test_generators_from_elsewhere(way):
 
 
 def test_a_chain_of_decorators_that_is_a_circle(way):
-    """A circle of `__wrapped__` attributes does no harm (D6)."""
+    """A deferred function whose `__wrapped__` leads back to itself runs like any other (D6)."""
 
     def make():
         return (n for n in ())

@@ -1,7 +1,7 @@
 """The documentation's code does the same in a caller's handler, a generator and a coroutine.
 
-First all blocks of the pages run there. Then code with godefer is compared there with the code
-by hand that it replaces.
+Each block of the pages runs in these places. Then code with godefer is compared with the
+hand-written code that it replaces.
 """
 
 import importlib.util
@@ -129,7 +129,7 @@ async def amanager():
     finally:
         await anote("leave")
 """
-# By hand, and with godefer. BODY stands for the work, which may fail.
+# Hand-written code, and the same with godefer. BODY is replaced by work that may fail.
 PAIRS = {
     "a clean-up": (
         """
@@ -326,7 +326,7 @@ def definition(name, text, kind, fails):
         for kind, places in PLACES.items()
         for place in places
         if "await" not in by_hand and "async" not in by_hand or FORMS[kind][0] == "async def"
-        if "return" not in by_hand or kind != "async generator"  # which has no result
+        if "return" not in by_hand or kind != "async generator"  # an async generator has no result
     ],
 )
 def test_a_pair(way, tmp_path, pair, kind, place, fails):
@@ -348,7 +348,7 @@ def test_a_pair(way, tmp_path, pair, kind, place, fails):
     spec = importlib.util.spec_from_file_location("pairs", path)
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
-    if pair == "a named result":  # the same in both ways: it is compiled
+    if pair == "a named result":  # named results are always compiled
         made.deferring = with_defers(made.deferring, result="error")
     else:
         made.deferring = way(made.deferring)

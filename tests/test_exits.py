@@ -1,5 +1,6 @@
-"""KeyboardInterrupt, SystemExit, GeneratorExit and CancelledError, raised by bodies and
-deferred calls (D2, D5, D10, P3).
+"""Exits, raised by bodies and deferred calls (D2, D5, D10, P3).
+
+An *exit* here is a KeyboardInterrupt, SystemExit, GeneratorExit or CancelledError.
 """
 
 import asyncio
@@ -68,8 +69,8 @@ def _runner(way, kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("error", EXITS)
 def test_in_the_body(way, kind, error):
-    """Every call runs and sees such an exit of the body, none recovers it, and it
-    leaves unchanged (D2, P3).
+    """Every call runs and sees an exit of the body, none recovers it, and it leaves
+    unchanged (D2, P3).
     """
     events = []
     raised = error("body")
@@ -94,7 +95,7 @@ def test_in_the_body(way, kind, error):
 @pytest.mark.parametrize("error", EXITS)
 @pytest.mark.parametrize("body_fails", [False, True], ids=["returns", "raises"])
 def test_in_a_deferred_call(way, kind, error, body_fails):
-    """Such an exit of a deferred call replaces the exception in flight; the others run and
+    """An exit in a deferred call replaces the exception in flight; the others run and
     do not recover it (D5, P3).
     """
     events = []
@@ -458,8 +459,8 @@ def test_a_closed_coroutine(way):
 
 
 def test_a_deferred_call_that_waits_while_the_coroutine_is_closed(way):
-    """A call that tries to wait there fails like a hand-written `finally`: `close()`
-    raises RuntimeError (D2).
+    """A call that waits while the coroutine is closed fails like a hand-written `finally`:
+    `close()` raises RuntimeError (D2).
     """
     ran = []
 

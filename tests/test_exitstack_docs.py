@@ -80,7 +80,8 @@ def stop():
 async def astop():
     events.append(("stopped", repr(recover())))
 """
-# The function `exit` for a line, by its replacement. Any other exit sees a success, too.
+# The function `exit` of a line, by the function that replaces it in the line with a scope. Only the
+# last of them, for all other lines, notes successful exits too.
 EXITS = {
     "look": """\
 def exit(kind, error, traceback):
@@ -109,7 +110,7 @@ async def aexit(kind, error, traceback):
 
 
 def pushed():
-    """Return the page's class of that name."""
+    """Return the source of the class Pushed on the page."""
     return re.search(
         r"^class Pushed:\n.*?(?=\n\nclass )",
         PAGE.read_text(encoding="utf-8"),
@@ -130,7 +131,7 @@ def module(tmp_path, right, *functions):
 
 
 def block(name, kind, header, lines, fails):
-    """Return the source of a function with a block of those lines; close a kept scope later."""
+    """Return the source of a function with a block of *lines*; it closes a kept scope at last."""
     begin, half_way = FORMS[kind]
     close = "await kept.aclose()" if "async" in header else "kept.close()"
     body = [
@@ -157,7 +158,7 @@ def block(name, kind, header, lines, fails):
 
 
 def function(name, kind, lines, fails):
-    """Return the source of a function with those lines as its body, in the block's place."""
+    """Return the source of a function with the same lines as its body, without a block."""
     begin, half_way = FORMS[kind]
     end = "raise KeyError('x')" if fails else "events.append('block ends')"
     body = [*lines, "events.append('block')", half_way, end]

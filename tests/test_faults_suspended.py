@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def outcome(way, program):
-    """Return the output, the complaints and the exit status of a program."""
+    """Return the lines on stdout, the stderr, and the exit status of a program."""
     command = [sys.executable, "-m", "tests.faults.suspended", way, program]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
@@ -30,7 +30,7 @@ def by_hand():
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("way", shapes.WAYS)
 def test_suspended_functions_end_as_if_written_by_hand(way, program, by_hand):
-    """The calls run, and nothing is printed, exactly as with `try` and `finally` (D2)."""
+    """The calls, the messages and the exit status are those of `try` and `finally` (D2)."""
     assert outcome(way, program) == by_hand[program]
 
 

@@ -529,7 +529,7 @@ def test_types_coroutine(way, events):
     and has its own defers (A).
     """
 
-    # types.coroutine changes the function's code, so this test leaves the way open.
+    # types.coroutine changes the function's code, so the function may run either way.
     @with_defers
     @types.coroutine
     def below():

@@ -60,14 +60,14 @@ def test_a_circle_has_no_picture():
 PARTS = {
     "_runtime": {"_runtime", "_decision", "_errors", "_function"},
     "_compiler": {"_compiler", "_runtime", "_decision", "_errors", "_resolve"},
-    "lint": {"lint", ""},  # its version is that of godefer
+    "lint": {"lint", ""},  # it imports godefer for the version
 }
 
 
 @pytest.mark.parametrize("part", sorted(PARTS))
 def test_parts_import_one_way(part):
-    """The runtime does not import the compiler, neither imports public names, and
-    lint imports only itself.
+    """The runtime does not import the compiler, neither of them imports the public names, and
+    lint imports only itself and the version.
     """
     for name in MODULES:
         if name.startswith(f"godefer.{part}."):

@@ -17,7 +17,7 @@ from godefer._runtime.record import _defer, pool
 from tests.keeping import functions, suspended  # they fill CASES
 from tests.keeping.arguments import CASES, arguments, kept
 
-NAMED = ("named", "named_return_bad")  # named results are open-coded, or not at all
+NAMED = ("named", "named_return_bad")  # named results are always open-coded
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def fn(request, way):
 
 @pytest.fixture(params=EXITS)
 def x(request):
-    """Each way to leave a function."""
+    """An Exit for each way to leave a function."""
     return Exit(**EXITS[request.param])
 
 
@@ -61,7 +61,7 @@ def failure_of(function, *args):
 
 
 def failure(fn, x):
-    """The exception of a decorated function."""
+    """Return the exception of a decorated function, or None."""
     return failure_of(leave, fn, x)
 
 
@@ -304,7 +304,7 @@ def suspended(coroutine):
     return frames
 
 
-# At a jump backwards and at RESUME the interpreter runs signal handlers and switches threads.
+# At backward jumps and at RESUME the interpreter runs signal handlers and switches threads.
 SEEN = ("JUMP_BACKWARD", "POP_JUMP_BACKWARD", "RESUME")
 CALLS = ("CALL", "PRECALL", "SEND", "YIELD", "WITH_", "BEFORE_")
 # The compiler itself gives no line to these, nor to the jump after an `await` that was thrown into.
@@ -350,8 +350,9 @@ def test_locals(fn, x):
             assert not [name for name in names if name.startswith("@")]
         if is_body_of(tb.tb_frame, fn):
             assert names <= own_names(fn)
-            # The runtime way shows the line of a `defer` statement in a frame that never ran.
-            assert "x" in names or x.divisor or PYPY  # of the runtime way, on PyPy: never
+            # The runtime way shows the line of a `defer` statement by a frame that never ran, which
+            # has no x. On PyPy no frame of the runtime way has it.
+            assert "x" in names or x.divisor or PYPY
 
 
 def test_captured_locals(fn, x):

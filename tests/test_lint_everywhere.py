@@ -15,7 +15,7 @@ PACKAGE = Path(godefer.__file__).resolve().parent
 ROOT = Path(__file__).parent.parent
 LIBRARY = Path(sysconfig.get_path("stdlib"))
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
-EVERY = 12  # one file of so many has every node visited; parsing them all takes half a minute
+EVERY = 12  # visit one file in so many: parsing all takes half a minute
 
 
 def library():
@@ -23,7 +23,7 @@ def library():
 
 
 def largest_packages():
-    """Return the Python files of the ten packages in site-packages with most files."""
+    """Return the Python files of the ten largest packages in site-packages."""
     packages = [p for p in SITE_PACKAGES.iterdir() if p.is_dir() and p.name != "godefer"]
     files = {p.name: sorted(p.rglob("*.py")) for p in packages}
     sizes = {name: sum(f.stat().st_size for f in found) for name, found in files.items()}
@@ -108,14 +108,14 @@ class Deferred(ast.NodeTransformer):
 
 
 def test_it_never_crashes():
-    """Every rule answers on modules rewritten to defer at random, mostly wrongly."""
+    """Every rule copes with modules rewritten to defer all calls, mostly wrongly."""
     codes = set()
     for path in library()[:: 3 * EVERY]:
         tree = parsed(path)
         if tree is None:
             continue
         tree.body.insert(0, ast.ImportFrom("godefer", [ast.alias("*")], 0))
-        for node in ast.walk(tree):  # existing places, so that a message can name them
+        for node in ast.walk(tree):  # messages need the places of existing nodes
             if isinstance(node, (ast.expr, ast.stmt)) and not hasattr(node, "lineno"):
                 node.lineno, node.col_offset = 1, 0
         tree = ast.fix_missing_locations(Deferred().visit(tree))

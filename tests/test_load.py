@@ -27,7 +27,7 @@ SOAK_SECONDS = 2.5  # for each way
 
 
 def in_threads(target):
-    """Run it in every thread, begun together; raise an exception that any of them raised."""
+    """Run *target* in threads that start together; raise the first exception of any of them."""
     start = threading.Barrier(THREADS, timeout=60)
     failures = []
 
@@ -49,7 +49,7 @@ def in_threads(target):
 
 @pytest.fixture
 def quick_switches():
-    """Threads that the interpreter switches as often as it can."""
+    """Let the interpreter switch threads as often as it can."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -84,7 +84,7 @@ def test_threads(way):
 
 
 def test_threads_that_exit_in_every_way(way, quick_switches, monkeypatch):
-    """Eight quickly switched threads mix every kind of exit, and no calls (D4, D5, R5)."""
+    """Eight threads that exit in every way, switched often, do not mix up calls (D4, D5, R5)."""
     # Set for the whole test: one of the jobs decorates a function each time, and all threads share
     # the environment.
     monkeypatch.setenv("GODEFER_OPEN_CODED", "1" if way.name == "open-coded" else "0")

@@ -92,8 +92,7 @@ def test_somebody_else_s_defer(statement):
 def test_positions():
     """Calls at exits have the position of their statement; tests of pending calls have none (P6).
 
-
-    Only the test after a loop's call has a position.
+    An exception is the test after a call of a loop: it has a position.
     """
     node = parsed(
         """
@@ -126,7 +125,7 @@ def test_every_added_node_can_be_compiled():
     node = parsed("async def f(x):\n    for y in x:\n        defer(g, *y, k=1)\n    return x")
     lower(node, MEANINGS)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a string is not callable
+        warnings.simplefilter("ignore")  # the compiler warns that a string is not callable
         assert compile(ast.Module([node], []), "<lowered>", "exec")
 
 

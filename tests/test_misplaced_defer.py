@@ -733,7 +733,7 @@ def test_one_call_in_a_body_vouches_for_no_other(way):
 
 
 def test_one_closure_vouches_for_no_other():
-    """A function that has called a statement says nothing about another one of its code (D3)."""
+    """After one closure has called a statement, another of the same code still may not (D3)."""
     ran = []
 
     def make(call):

@@ -442,7 +442,7 @@ def test_a_finally_that_returns():
 
 
 def test_a_return_that_is_given_up():
-    """A `return` that a `finally` undoes has assigned, as any assignment (N)."""
+    """A `return` that a `finally` undoes has still assigned the variable (N)."""
 
     @with_defers(result="n")
     def f():

@@ -18,7 +18,7 @@ COUNTS_REFERENCES = sys.implementation.name == "cpython"
 
 
 class Argument:
-    """An argument for a deferred call; `kept` is told of each."""
+    """An argument for a deferred call; `kept` has a weak reference to each."""
 
     kept = []
 
@@ -530,8 +530,8 @@ def call(function):
 
 
 # CPython frees unreferenced objects at once, and its collector counts the objects in cycles. PyPy
-# frees both alike when it collects, and counts nothing; there the tests require only that godefer
-# keeps nothing longer.
+# frees both only when it collects, and counts nothing. So the tests there require only that the
+# objects are gone after a collection.
 
 
 def alive():
@@ -565,10 +565,9 @@ def collector_disabled():
 @pytest.mark.parametrize("make", EXITS, ids=lambda make: make.__name__)
 def test_a_thousand_exits_leave_nothing(way, make):
     """A thousand exits leave no garbage, free their arguments and empty their nodes (D9)."""
-    # Empty, except for coroutines that other tests have dropped and PyPy never closes.
-    before = dict(live)
     function = make(way)
-    before = dict(live)  # threads of other tests may wait for ever
+    # Other tests leave entries: threads that never end, and coroutines that PyPy never closes.
+    before = dict(live)
     call(function)
     Argument.kept.clear()
     with collector_disabled():

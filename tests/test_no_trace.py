@@ -33,7 +33,7 @@ def run(*arguments, **environment):
 
 
 def global_state():
-    """Return the state of the settings that all of a program shares."""
+    """Return the state of the process that decorating must not change."""
     return {
         "filters": (id(warnings.filters), list(warnings.filters)),
         "hooks": (warnings.showwarning, warnings.formatwarning, sys.excepthook, sys.displayhook),

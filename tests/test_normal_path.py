@@ -32,8 +32,8 @@ def is_none(instructions, i):
 def normal_paths(fn):
     """Return the texts of the calls on each path through *fn* without an exception.
 
-    Deferred calls are taken to return None, and the function not to fail. At other branches both
-    ways are walked, each at most once.
+    The walk assumes that deferred calls return None and that the function does not fail. At any
+    other branch it goes both ways, each at most once.
     """
     lines = Path(fn.__code__.co_filename).read_text().splitlines()
     instructions = list(dis.get_instructions(fn))

@@ -33,7 +33,7 @@ from tests.programs.vocabulary import (
 )
 from tests.programs.writer import Program
 
-# The number of new examples, instead of always the same few.
+# If set, the number of new examples; otherwise the same hundred run each time.
 EXAMPLES = os.environ.get("GODEFER_EXAMPLES")
 SETTINGS = settings(
     max_examples=int(EXAMPLES or 100),
@@ -53,9 +53,9 @@ class Script:
 
     def next(self, suspended, *, awaiting=False):
         what, how = next(self.actions, ("send", None))
-        # GeneratorExit is not thrown into an awaited object. Python closes that instead, and the
-        # order of the answers depends on the coroutines in between (PEP 380). The reference has
-        # other ones.
+        # Do not throw GeneratorExit while an object is awaited. Python closes that object instead,
+        # and the order of events depends on the coroutines in between (PEP 380), which differ in
+        # the reference.
         if (what == "close" or how is GeneratorExit) and (
             awaiting or awaits_deferred_call(suspended)
         ):
@@ -157,7 +157,7 @@ NUMBERS = count()
 def run_all(directory, kind, program, script, monkeypatch):
     """Run the program as the reference and in the two ways.
 
-    Return the events, outcomes and unraisable exceptions of each.
+    Return the events, outcomes and unraisable exceptions of each run.
     """
     results = {}
     for way in ("reference", "open-coded", "runtime"):

@@ -29,7 +29,7 @@ class Error(Exception):
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """Check that no recovery is left unnoticed when a test ends."""
+    """Check after each test that `recovered` is empty."""
     yield
     assert not recovered
 

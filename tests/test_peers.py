@@ -43,7 +43,7 @@ def installed(distribution):
 
 
 def ours(body):
-    """Return the events of the same *body* with godefer, as the peer should make them."""
+    """Return the events of *body* with godefer, to compare with those of the peer."""
     events = []
     try:
         body(with_defers, defer, events)

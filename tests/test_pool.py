@@ -19,7 +19,7 @@ runtime_way = pytest.mark.parametrize("way", ["runtime"], indirect=True)
 
 @pytest.fixture
 def pool():
-    """Return the pool itself, emptied."""
+    """Empty the pool, and return it."""
     record.pool.clear()
     return record.pool
 

@@ -164,7 +164,7 @@ def test_a_generator_expression_in_a_deferred_function_is_not_direct(way):
 
 
 class Recoverer:
-    """Return callables that call `recover` directly, in every shape."""
+    """Has callables of every shape that call `recover` directly."""
 
     def __init__(self):
         self.seen = []
@@ -689,7 +689,9 @@ def test_a_function_deferred_in_an_async_function_recovers(way):
 
 
 def test_deferring_recover_in_an_async_deferred_function():
-    """`defer(recover)` recovers in a deferred function that is async, and not for itself (P2)."""
+    """`defer(recover)` in an async deferred function recovers; it never stops the panic of its own
+    function (P2).
+    """
 
     @with_defers
     async def deferred():

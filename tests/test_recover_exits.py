@@ -180,7 +180,7 @@ def test_an_exit_goes_on_when_its_replacement_is_recovered(way, error, kind):
 
 
 def test_an_exit_goes_on_through_several_replacements(way):
-    """An exit goes on after two failures, recovered one by one or the last for both (P3)."""
+    """An exit goes on after several replacements, each recovered or itself replaced (P3)."""
     seen = Seen()
 
     @way

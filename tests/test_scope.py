@@ -42,7 +42,9 @@ class Manager:
 
 
 def test_order_and_arguments(events):
-    """The calls run at the block's end, last in, first out, with early arguments (S, D1, D2)."""
+    """The calls run at the block's end, last in, first out, with the arguments of the
+    `defer` (S, D1, D2).
+    """
     x = 1
     with defer_scope() as defer:
         defer(events.append, x)

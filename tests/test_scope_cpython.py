@@ -13,7 +13,7 @@ try:
 except ImportError as missing:
     pytest.skip(f"this Python has no tests of contextlib ({missing})", allow_module_level=True)
 
-# The tests that fail, and their reasons.
+# The tests of CPython that fail, and their reasons.
 EXCEPTIONS = {
     "test_exit_exception_traceback": (
         "it wants the frames of contextlib itself; "
@@ -23,13 +23,13 @@ EXCEPTIONS = {
 
 
 class TestExitStack(theirs.TestExitStack):
-    """Their tests, on a scope."""
+    """CPython's tests of ExitStack, on a scope."""
 
     exit_stack = exit_stack_api.ExitStack
 
 
 class TestAsyncExitStack(theirs_async.TestAsyncExitStack):
-    """Theirs, on a scope, with their own methods for `with` statements on an AsyncExitStack."""
+    """CPython's tests of AsyncExitStack, on a scope, with their methods for `with` statements."""
 
     exit_stack = type(
         "SyncAsyncExitStack",
@@ -57,11 +57,11 @@ CASES = list(cases())
 del TestExitStack, TestAsyncExitStack  # pytest must not find them by itself
 
 
-# Some of their tests never close their stacks.
+# Some of CPython's tests never close their stacks.
 @pytest.mark.filterwarnings("ignore:a scope was dropped:ResourceWarning")
 @pytest.mark.parametrize(("case", "name"), CASES)
 def test_theirs(case, name, monkeypatch):
-    """A scope passes CPython's tests of ExitStack and AsyncExitStack, with named exceptions (S)."""
+    """A scope passes CPython's tests of ExitStack and AsyncExitStack, but for EXCEPTIONS (S)."""
     monkeypatch.setattr(theirs_async, "AsyncExitStack", exit_stack_api.AsyncExitStack)
     result = unittest.TestResult()
     case(name).run(result)
@@ -70,5 +70,5 @@ def test_theirs(case, name, monkeypatch):
 
 
 def test_the_exceptions_are_tests_of_theirs():
-    """Each named exception is the name of a test of theirs (S)."""
+    """Each name in EXCEPTIONS is that of a test of CPython (S)."""
     assert set(EXCEPTIONS) <= {case.values[1] for case in CASES}

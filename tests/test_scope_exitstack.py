@@ -1,6 +1,6 @@
 """CPython's tests of ExitStack and AsyncExitStack, rewritten for defer_scope (section S).
 
-docs/exitstack-tests.md lists each of their tests with ours.
+docs/exitstack-tests.md lists each test of CPython with the test here.
 """
 
 import ast
@@ -536,7 +536,7 @@ def test_generators_as_managers_that_raise(nested):
     """
 
     class Both(Exits):
-        """Return managers made by `contextmanager` that raise, sync and async."""
+        """A manager, sync and async, made by `contextmanager`, whose exit raises."""
 
         def __init__(self, error):
             @contextlib.contextmanager
@@ -707,7 +707,7 @@ def test_stop_iteration_in_a_coroutine(events):
 
 
 def listed():
-    """Return the rows of the page's tables: their test -> the text about ours."""
+    """Return the rows of the page's tables: a test of CPython -> the text about our test."""
     rows = re.findall(
         r"^\| `(test_\w+)` \|.*\| (.+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE
     )

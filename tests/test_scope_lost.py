@@ -23,7 +23,7 @@ def line():
 
 
 def lost(fn):
-    """Return the warnings of *fn*."""
+    """Call *fn*; return its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fn()

@@ -680,7 +680,7 @@ def test_interrupts(function):
 
 
 def not_begun(_file, name, line, instruction):
-    """Return whether the frame enters an exit, or lets an `async with` call it."""
+    """Return whether the exit has not begun: it is being called, by an `async with` perhaps."""
     if name in {"__exit__", "__aexit__"}:
         return line == getattr(defer_scope, name).__code__.co_firstlineno
     return name.startswith("async_") and line == globals()[name].__code__.co_firstlineno + 1

@@ -222,7 +222,7 @@ def test_recursive_closure_is_not_kept_alive(way):
 
 
 def test_declared_global(load):
-    """A function with a misleading qualified name runs in one of the ways (R4)."""
+    """A function with a misleading qualified name runs, open-coded or for a reason not (R4)."""
     module = load(
         "def make():\n    global f\n    @decorate\n"
         "    def f(events):\n        defer(events.append, 1)\n        return 2\n"

@@ -118,5 +118,5 @@ def caught_by_except(events):
     ],
 )
 def test_return_that_did_not_happen(way, function, events):
-    """If a finally or with undoes a `return`, its value is not the result (P4, R3)."""
+    """If a `finally` or `with` undoes a `return`, the value is not the result (P4, R3)."""
     assert way(function)(events) is None

@@ -23,7 +23,7 @@ def section(title):
 
 
 def walks(title):
-    """Return the numbered lists of a section: of each item the file, its names, and the text."""
+    """Return the numbered lists of a section; an item is a file, names in it, and the text."""
     found = []
     for number, text in re.findall(r"^(\d+)\. (.*(?:\n   .*)*)", section(title), re.MULTILINE):
         if number == "1":
@@ -76,7 +76,7 @@ def test_a_walk_is_short(title, most):
         files = [file for file, _, _ in walk]
         assert len(files) <= most
         assert len(set(files)) == len(files)
-        for file, _, text in walk:  # nor does the text send the reader to another file
+        for file, _, text in walk:  # the text names no other file
             assert re.findall(r"`([\w/]+\.py)`", text) == [file]
 
 

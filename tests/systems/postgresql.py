@@ -27,7 +27,7 @@ WHERE_DEBIAN_PUTS_IT = Path("/usr/lib/postgresql")
 
 
 class NotHere(Exception):
-    """The name of a missing program or user, in a line."""
+    """Raised where a program or a user is missing; its message names that."""
 
 
 def programs():
@@ -62,7 +62,7 @@ def free_port():
 
 
 def children(parent):
-    """Return the processes that *parent* has started, in whatever process group."""
+    """Yield the ids of the processes that *parent* has started, in any process group."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             _, ppid = path.read_text().rpartition(")")[2].split()[:2]
@@ -137,7 +137,8 @@ class Server:
         """
         for attempt in range(3):
             self.port = free_port()
-            # Faster, and it survives the death of processes, the only failure in these tests.
+            # Without fsync the server is faster. Its data survives the death of its processes, and
+            # nothing else fails in these tests.
             options = [
                 "-c",
                 "fsync=off",
@@ -184,8 +185,8 @@ class Server:
     def kill(self):
         """Send SIGKILL to each of its processes, as when memory runs out.
 
-        None takes leave of its clients or writes anything more. Killing only the first process
-        would leave time for a commit to those that serve a client.
+        No process can tell its clients or write anything more. If only the first process were
+        killed, those that serve a client would have time for a commit.
         """
         others = list(children(self.process.pid))
         self.process.kill()

@@ -411,7 +411,9 @@ def test_a_timeout_of_the_function(way, run, events, later):
 
 
 def test_a_timeout_that_takes_in_the_clean_up(way, run, events, later):
-    """Calls deferred after a timeout run under it, and it interrupts them too (D11)."""
+    """A timeout entered by `ausing` also interrupts the calls deferred after it; calls deferred
+    earlier run without it (D11).
+    """
 
     @way
     async def work():

@@ -294,8 +294,8 @@ def test_a_group_that_recover_does_not_take(way, events):
 
 
 def test_a_nursery_in_a_cancelled_scope(way, events, shielded):
-    """Cancelled tasks clean up, children first, and nothing is left but the
-    scope's own mark (D2, D11).
+    """In a cancelled scope the tasks of a nursery clean up before the function that opened it,
+    and the scope takes the cancellation (D2, D11).
     """
 
     @way
