@@ -54,8 +54,8 @@ def test_result(run, limit):
 @pytest.mark.parametrize("times", [0, 1, 100])
 @pytest.mark.parametrize("at_once", [False, True])
 def test_cancelled_while_it_waits(run, events, times, at_once):
-    """The call ends however often its task is cancelled; then the task is cancelled, with its count
-    and the first message (X).
+    """The call ends however often its task is cancelled; then the task is cancelled, with the count
+    of all cancellations and the message of the first (X).
     """
 
     async def main():
@@ -442,8 +442,8 @@ def test_chains_of_a_call_that_fails(run, handling, own_context):
 
 @pytest.mark.parametrize("own_context", [False, True])
 def test_a_call_that_fails_in_a_cancelled_task(run, events, own_context):
-    """The error of the call is raised; below its own chain is the cancellation
-    that came meanwhile (X, D5).
+    """The error of the call is raised; in its chain the cancellation that came during the call
+    follows the error's own contexts (X, D5).
     """
 
     async def main():
@@ -610,7 +610,7 @@ def test_cpu_time_under_anyio(backend):
 
 
 def imported(code):
-    """Return the relevant modules that a program has imported in the end."""
+    """Return the relevant modules that a program has imported at its end."""
     script = textwrap.dedent(code) + textwrap.dedent("""
         import sys
         relevant = {"asyncio", "trio", "anyio", "sniffio", "typing", "godefer.aio"}
@@ -654,7 +654,7 @@ def test_imports_nothing_that_the_program_has_not():
 
 
 def test_imports_nothing_on_trio():
-    """On trio it imports nothing but itself (X)."""
+    """On trio, using the module imports nothing but the module (X)."""
     pytest.importorskip("trio", reason="trio is not installed (the extra 'systems' has it)")
     code = """
         import trio

@@ -136,7 +136,7 @@ def test_deferred_in_a_generator(way, run, events):
 
 
 def test_in_a_synchronous_function(way):
-    """A synchronous function cannot await it: the TypeError names it (D6)."""
+    """A deferred `shielded` in a synchronous function is a TypeError that names it (D6)."""
 
     @way
     def work():
@@ -147,7 +147,7 @@ def test_in_a_synchronous_function(way):
 
 
 def test_without_an_event_loop(events):
-    """Driven by hand, the call is simply awaited (X)."""
+    """Without an event loop, the call is simply awaited (X)."""
 
     class Step:
         def __await__(self):

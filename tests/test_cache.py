@@ -180,7 +180,7 @@ def test_a_prefix(project, tmp_path):
 
 
 def test_an_edited_module(project):
-    """A function that was edited is compiled anew, and the file is replaced (C2)."""
+    """A function that was edited is compiled again, and the file is replaced (C2)."""
     run(project)
     text = MODULE.replace('"begins"', '"other"')
     (project / "module.py").write_text(text)
@@ -247,7 +247,7 @@ print(events, explain(module.inline).cached != "")
 
 
 def test_a_module_that_is_reloaded(project):
-    """A module that is reloaded is compiled anew if it was edited, and only then (C2)."""
+    """A module that is reloaded is compiled again if it was edited, and only then (C2)."""
     (project / "reloads.py").write_text(RELOADS)
     assert run(project, program="reloads.py") == "True\n['begins again', 'exits'] False\n"
     with (project / "main.py").open("a") as main:
@@ -368,7 +368,7 @@ def test_each_byte_of_a_file(project):
     "instead", ["empty", "foreign", "folder", "fifo", "link to nothing", "another module's"]
 )
 def test_something_else_in_its_place(project, instead):
-    """Whatever is in the file's place, the functions are right, and nothing is said (C2)."""
+    """Whatever is in the file's place, the functions are right, without a message (C2)."""
     run(project)
     (file,) = caches(project)
     if instead == "another module's":
@@ -416,7 +416,7 @@ def test_processes_that_write_at_once(project):
 
 
 def test_a_folder_that_cannot_be_written(project):
-    """Where there can be no `__pycache__`, nothing is written, and nothing is said (C1)."""
+    """Where there can be no `__pycache__`, nothing is written, without a message (C1)."""
     (project / "__pycache__").write_text("a file")
     assert run(project) == EXPECTED
     assert (project / "__pycache__").read_text() == "a file"

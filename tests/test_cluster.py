@@ -1,8 +1,8 @@
 """Decorated functions on dask.distributed workers run their deferred calls there (A, D2).
 
-When a client cancels a future, its worker is told to forget the task, and does so when the task has
-ended by itself. distributed interrupts no function for it, not even an async one; only a worker
-that closes cancels its running async functions. Each of these is a test here.
+When a client cancels a future, the worker does not interrupt the function, not even an async one.
+It forgets the task when the function has ended. Only a worker that closes cancels its running async
+functions. The tests show each of these cases.
 """
 
 import asyncio

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.project
 
 COMMAND = [sys.executable, "-m", "godefer"]
 
-# The environment of this test run may set these itself.
+# The commands get the environment of this test run without these variables.
 PLAIN = {
     name: value
     for name, value in os.environ.items()
@@ -348,9 +348,7 @@ def package(tmp_path):
 
 
 def explain(package, *arguments, **environment):
-    """Run the subcommand in *package*'s directory, whatever this run's
-    environment says of open coding.
-    """
+    """Run the subcommand in *package*'s directory, without this run's GODEFER_OPEN_CODED."""
     cleaned = {k: v for k, v in PLAIN.items() if k != "GODEFER_OPEN_CODED"}
     done = subprocess.run(
         [*COMMAND, "explain", *arguments],

@@ -1,4 +1,4 @@
-"""Functions defined, and decorated, anew on each call of another function (A, C2)."""
+"""Functions that each call of another function defines and decorates again (A, C2)."""
 
 import gc
 import os

@@ -262,7 +262,7 @@ def test_calls_run_when_a_callee_is_no_callee(way):
 
 
 def deeper(levels, fn):
-    """Call *fn* that many Python calls further down."""
+    """Call *fn*, *levels* Python calls further down."""
     if levels:
         deeper(levels - 1, fn)
     else:

@@ -50,7 +50,7 @@ def test_a_panic_that_wraps_another(way):
 
 
 def test_a_recovery_and_a_new_panic_in_two_calls(way):
-    """One deferred call recovers, the next panics anew, with no trace of the first panic (P4, P5).
+    """One deferred call recovers, the next panics again, with no trace of the first panic (P4, P5).
 
     Mirrors TestRecursivePanic2.
     """
@@ -100,7 +100,7 @@ def test_the_first_panic_goes_on_after_the_second_was_recovered(way):
 
 
 def test_one_call_recovers_and_panics(way):
-    """A deferred function that recovers and raises anew makes the recovered
+    """A deferred function that recovers and raises another exception makes the recovered
     exception the context (P5, D5).
 
     Mirrors TestRecursivePanic4.

@@ -224,7 +224,7 @@ def test_each_panic_is_recovered_where_it_happened(way):
 
 @pytest.mark.parametrize("picky", [True, False])
 def test_one_panic_after_the_other(way, picky):
-    """A deferred function may recover, panic anew and recover that too;
+    """A deferred function may recover, panic again and recover that too;
     nothing is left (P2, P4, P5).
 
     Mirrors recover1.go, test2 and test3.

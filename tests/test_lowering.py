@@ -38,7 +38,7 @@ def parsed(source):
 def test_shapes(name):
     """Each shape is lowered as its file in tests/lowered shows, which begins with the rule (R1).
 
-    REWRITE_LOWERED=1 in the environment writes the files anew. Read them before a commit.
+    REWRITE_LOWERED=1 in the environment writes the files again. Read them before a commit.
     """
     path = DIRECTORY / f"{name}.txt"
     expected = path.read_text()

@@ -1,12 +1,11 @@
-"""A function's own names may be any: none reaches an addition of godefer (A, R3)."""
+"""A function may have any names: none conflicts with the names that godefer adds (A, R3)."""
 
 import builtins
-import itertools
-import linecache
 
 import pytest
 
 from godefer import defer, with_defers
+from tests.helpers import made
 
 NAMES = [
     "BaseException",
@@ -28,34 +27,15 @@ PREFIXED = [
 ]
 
 
-count = itertools.count()
-
-
-def run(text, namespace):
-    """Run a text, and keep its source where open coding can find it."""
-    filename = f"<text {next(count)}>"
-    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    exec(compile(text, filename, "exec"), namespace)
-
-
-def made(way, text, name="f", **names):
-    """Return the function that a text defines."""
-    namespace = {"defer": defer, "way": way, **names}
-    run(text, namespace)
-    return namespace[name]
-
-
 @pytest.mark.parametrize("name", NAMES + PREFIXED)
 def test_a_parameter_of_any_name(way, name):
-    """A parameter may have any name; its call gets the exception and the calls (A, R3)."""
+    """A function with a parameter of any name returns and fails as usual, after its calls (A, R3)."""
     events = []
-    f = made(
-        way,
+    text = (
         f"def f({name}=1, *, fail=False):\n    defer(events.append, {name})\n"
-        f"    if fail: raise LookupError\n    return {name}",
-        events=events,
+        f"    if fail: raise LookupError\n    return {name}"
     )
-    f = way(f)
+    f = way(made(text, defer=defer, events=events))
     assert f() == 1
     assert f(**{name: 2}) == 2
     with pytest.raises(LookupError):
@@ -71,7 +51,7 @@ def test_a_closure_variable_of_any_name(way, name):
         f"def make({name}):\n    def f():\n        defer(events.append, {name})\n"
         f"        raise LookupError({name})\n    return f"
     )
-    f = way(made(way, text, "make", events=events)(5))
+    f = way(made(text, "make", defer=defer, events=events)(5))
     with pytest.raises(LookupError, match="5"):
         f()
     assert events == [5]
@@ -79,15 +59,10 @@ def test_a_closure_variable_of_any_name(way, name):
 
 @pytest.mark.parametrize("name", NAMES + PREFIXED)
 def test_a_generator_with_a_parameter_of_any_name(way, name):
-    """A generator with a parameter of any name ends as without a deferred call (A, R3)."""
+    """A generator with a parameter of any name ends and fails as usual, after its calls (A, R3)."""
     events = []
-    f = way(
-        made(
-            way,
-            f"def f({name}):\n    defer(events.append, {name})\n    yield {name}",
-            events=events,
-        )
-    )
+    text = f"def f({name}):\n    defer(events.append, {name})\n    yield {name}"
+    f = way(made(text, defer=defer, events=events))
     assert list(f(1)) == [1]
     g = f(2)
     assert next(g) == 2
@@ -101,11 +76,11 @@ def test_a_module_whose_globals_hide_builtins(way):
     events = []
     for hidden in ({name: 7 for name in NAMES}, {"__builtins__": {}}):
         namespace = {"defer": defer, "append": events.append, "error": LookupError, **hidden}
-        run("def f(n):\n    defer(append, n)\n    raise error", namespace)
+        f = made("def f(n):\n    defer(append, n)\n    raise error", **namespace)
         with pytest.raises(LookupError):
-            way(namespace["f"])(1)
-        run("def g(n):\n    defer(append, n)\n    yield n", namespace)
-        assert builtins.list(way(namespace["g"])(2)) == [2]
+            way(f)(1)
+        g = made("def g(n):\n    defer(append, n)\n    yield n", "g", **namespace)
+        assert builtins.list(way(g)(2)) == [2]
     assert events == [1, 2, 1, 2]
 
 
@@ -117,14 +92,14 @@ def test_a_coroutine_with_parameters_of_such_names(way):
         events.append(n)
 
     text = f"async def f({', '.join(NAMES)}):\n    defer(later, type)\n    raise LookupError"
-    f = way(made(way, text, later=later))
+    f = way(made(text, defer=defer, later=later))
     with pytest.raises(LookupError):
         f(*range(len(NAMES))).send(None)
     assert events == [NAMES.index("type")]
 
 
 def test_the_decorator_leaves_parameters_as_they_are(way):
-    """A caller may use only the function's own names (A, R3)."""
+    """Decorating keeps the parameters as they are, whatever their names (A, R3)."""
 
     @way
     def f(_godefer_me, /, _godefer_sp, *_godefer_args, _godefer_saved=None, **_godefer_kwargs):

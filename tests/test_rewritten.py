@@ -159,7 +159,7 @@ def test_assertions_that_pytest_has_rewritten(tmp_path):
 
 
 def test_a_plugin_that_is_told_of_assertions(tmp_path):
-    """A plugin for passing assertions is told of these, with their lines (R6)."""
+    """A plugin with pytest's hook for passing assertions gets them, with their lines (R6)."""
     (tmp_path / "pytest.ini").write_text("[pytest]\nenable_assertion_pass_hook = true\n")
     (tmp_path / "conftest.py").write_text(
         "def pytest_assertion_pass(item, lineno, orig, expl):\n"

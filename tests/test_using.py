@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from godefer import ausing, defer, errdefer, okdefer, panic, recover, using
-from tests.helpers import chain
+from tests.helpers import chain, drive
 from tests.managers import Manager, names
 
 
@@ -29,7 +29,7 @@ def outcome(function, *args):
         return "raised", [(type(error), error.args) for error in chain(e)]
 
 
-# The same function with `with` and with `using`. Both are called f, so that tracebacks agree.
+# The same function with `using` and with `with`. Both are called f, so that the frames agree.
 
 
 def fails(error):
@@ -72,16 +72,7 @@ def pair_of_coroutine_functions(way):
             fails(error)
             return "result"
 
-    return lambda *args: run(deferring(*args)), lambda *args: run(f(*args))
-
-
-def run(coroutine):
-    """Run a coroutine that never really waits, in the caller's own context."""
-    try:
-        while True:
-            coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
+    return lambda *args: drive(deferring(*args)), lambda *args: drive(f(*args))
 
 
 PAIRS = pytest.mark.parametrize(

@@ -21,7 +21,7 @@ runtime_way = pytest.mark.parametrize("way", ["runtime"], indirect=True)
 def test_source(way, name):
     """Each kind of function has the wrapper of its file in tests/wrappers (R2).
 
-    REWRITE_LOWERED=1 in the environment writes the files anew. Read them before a commit.
+    REWRITE_LOWERED=1 in the environment writes the files again. Read them before a commit.
     """
     path = DIRECTORY / f"{name}.txt"
     expected = path.read_text()

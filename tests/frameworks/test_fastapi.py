@@ -182,7 +182,7 @@ def test_above_the_route(app, client, events):
 
 @pytest.mark.parametrize("kind", ["middleware", "exception_handler"])
 def test_above_other_decorators_of_the_application(app, client, events, kind):
-    """Above `@app.middleware` or `@app.exception_handler` it comes too late as well (A, D3)."""
+    """Above `@app.middleware` or `@app.exception_handler` @with_defers comes too late (A, D3)."""
 
     @with_defers
     @getattr(app, kind)("http" if kind == "middleware" else LookupError)
@@ -586,7 +586,7 @@ def test_a_client_that_goes_away_from_a_sync_stream(way, app, events):
 
 
 def test_starlette_endpoints(way, events):
-    """Functions and methods of an HTTPEndpoint are decorated next to their `def` (A)."""
+    """Starlette's endpoints may be decorated functions, or have decorated methods (A)."""
 
     @way
     def sync(request):

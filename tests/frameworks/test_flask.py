@@ -114,8 +114,8 @@ def test_above_the_route(app, client, events):
 
 @pytest.mark.parametrize("kind", ["before_request", "errorhandler", "command"])
 def test_above_other_decorators_of_the_application(app, client, events, kind):
-    """Above `@app.before_request`, `@app.errorhandler` or `@app.cli.command` it comes
-    too late as well (A, D3).
+    """Above `@app.before_request`, `@app.errorhandler` or `@app.cli.command` @with_defers
+    comes too late (A, D3).
     """
     register = {
         "before_request": app.before_request,

@@ -35,7 +35,7 @@ def run(pytester, way, monkeypatch):
     monkeypatch.setenv("GODEFER_OPEN_CODED", "1" if way.name == "open-coded" else "0")
     monkeypatch.setenv(
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1"
-    )  # they would be imported anew by every run
+    )  # otherwise every run would import them again
 
     def run(text, *options):
         pytester.makepyfile(HEAD.replace("{way}", way.name) + text)

@@ -126,8 +126,8 @@ def test_typechecked_below(load):
 
 @pytest.mark.parametrize("name", ["above", "class's method", "class's static", "class's property"])
 def test_typechecked_above(load, name):
-    """Above it, `@typechecked` drops the defers of an open-coded function: the error names
-    typeguard and the order (D3).
+    """Above @with_defers, `@typechecked` drops the defers of an open-coded function: the error
+    names typeguard and the right order (D3).
     """
     pytest.importorskip(
         "typeguard", reason="typeguard is not installed (the extra 'frameworks' has it)"
