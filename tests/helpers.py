@@ -111,6 +111,14 @@ async def until(condition):
             await asyncio.sleep(0.001)
 
 
+def cancelling(backend):
+    """Return the number of cancellations that asyncio still holds against the task.
+
+    It is 0 when all scopes have taken theirs.
+    """
+    return asyncio.current_task().cancelling() if backend.name == "asyncio" else 0
+
+
 class Log(list):
     """A list of events in order; each of its methods adds one."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from godefer import defer, errdefer, okdefer, recover
 from godefer.aio import shielded, shielded_for
-from tests.helpers import CleanUp, until
+from tests.helpers import CleanUp, cancelling, until
 from tests.systems.conftest import backend, interruptible, run  # fixtures
 
 # anyio, on each of its backends
@@ -31,14 +31,6 @@ def later(events):
         return name
 
     return later
-
-
-def cancelling(backend):
-    """Return the number of cancellations that asyncio still holds against the task.
-
-    It is 0 when all scopes have taken theirs.
-    """
-    return asyncio.current_task().cancelling() if backend.name == "asyncio" else 0
 
 
 @pytest.mark.parametrize("scopes", [1, 100])

@@ -100,7 +100,7 @@ def test_the_function_makes_its_calls_itself(fn, lines, fails):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_logged_function_name_is_the_function_s(fails):
-    """`defer(log.info, …)` logs under the name of the function that says it, on both exits (P6)."""
+    """`defer(log.info, …)` logs under the name of the function that defers it, on both exits (P6)."""
     out = io.StringIO()
     log = logging.getLogger("godefer.test_own_exits")
     log.propagate = False
@@ -452,7 +452,9 @@ def test_an_exit_whose_traceback_was_changed(way):
 
 
 def test_an_error_that_was_saved_is_raised_on_a_normal_exit(way):
-    """A deferred call on a normal exit does not recover an exception the body has handled (P2)."""
+    """On a normal exit, a deferred call that raises and catches an exception which the body has
+    handled does not recover it (P2).
+    """
     found = []
 
     @way
@@ -481,7 +483,7 @@ def test_an_error_that_was_saved_is_raised_on_a_normal_exit(way):
 def test_an_exception_that_a_caller_is_handling_too(way):
     """A call on a normal exit recovers nothing that its caller handles (P2).
 
-    This holds even if its function has raised and recovered that exception before.
+    Here the function of the call has just raised the same exception, and recovered it.
     """
     found = []
 

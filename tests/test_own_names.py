@@ -29,7 +29,7 @@ PREFIXED = [
 
 @pytest.mark.parametrize("name", NAMES + PREFIXED)
 def test_a_parameter_of_any_name(way, name):
-    """A function with a parameter of any name returns and fails as usual, after its calls (A, R3)."""
+    """A function with a parameter of any name ends and fails as usual, after its calls (A, R3)."""
     events = []
     text = (
         f"def f({name}=1, *, fail=False):\n    defer(events.append, {name})\n"

@@ -1,12 +1,12 @@
 """anyio on asyncio, uvloop and trio: scopes, task groups, threads and streams behave the same."""
 
-import asyncio
 import contextlib
 import sys
 
 import pytest
 
 from godefer import ausing, defer, errdefer, okdefer, recover, using
+from tests.helpers import cancelling
 
 anyio = pytest.importorskip("anyio", reason="anyio is not installed (the extra 'systems' has it)")
 
@@ -31,14 +31,6 @@ def shielded(later):
             await later(name)
 
     return shielded
-
-
-def cancelling(backend):
-    """Return the number of cancellations that asyncio still holds against the task.
-
-    It is 0 when all scopes have taken theirs.
-    """
-    return asyncio.current_task().cancelling() if backend.name == "asyncio" else 0
 
 
 def test_cancelled_in_the_body(way, backend, events, later, shielded):
