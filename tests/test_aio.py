@@ -170,8 +170,8 @@ def test_a_timeout_around_it(run, events, way_of_limit):
 
 @pytest.mark.parametrize("cancelled", [False, True])
 def test_a_timeout_in_the_call(run, events, cancelled):
-    """The call's own timeouts work as without a shield, also if the task
-    was cancelled meanwhile (X).
+    """The call's own timeouts work as without a shield, also if its task was cancelled before
+    they expire (X).
     """
 
     async def close():
@@ -537,8 +537,8 @@ def test_time_limit(run, events):
 
 
 def test_time_limit_in_a_cancelled_task(run, events):
-    """If the task was cancelled meanwhile, the cancellation is the
-    context of the TimeoutError (X).
+    """If the task was cancelled during the call, the cancellation is in the chain of the
+    TimeoutError (X).
     """
 
     async def main():
@@ -654,7 +654,7 @@ def test_imports_nothing_that_the_program_has_not():
 
 
 def test_imports_nothing_on_trio():
-    """On trio, using the module imports nothing but the module (X)."""
+    """On trio, using the module imports neither asyncio nor anyio (X)."""
     pytest.importorskip("trio", reason="trio is not installed (the extra 'systems' has it)")
     code = """
         import trio

@@ -93,7 +93,9 @@ def test_time_limit_that_is_recovered(way, run, events):
 
 
 def test_deferred_in_a_scope(run, events):
-    """The same holds in `async with defer_scope()` (X, S)."""
+    """A shielded call deferred on a scope finishes in its turn, though its task is cancelled
+    (X, S).
+    """
 
     async def work(clean_up):
         async with defer_scope() as scope:

@@ -236,8 +236,8 @@ def _pending(way):
 @pytest.mark.parametrize("kind", ["function", "generator", "coroutine"])
 @pytest.mark.parametrize("error", [False, True], ids=["returns", "raises"])
 def test_a_million_pending_calls(way, kind, error):
-    """A million pending calls in one invocation run in order, without recursion, for
-    every kind and exit (D8).
+    """A million pending calls of one invocation run in order, without recursion; so do 50,000 at
+    each exit of the other kinds of function (D8).
     """
     run = _pending(way)[kind]
     n = 1_000_000 if kind == "function" and not error else 50_000  # also too many for a recursion

@@ -220,7 +220,7 @@ def test_two_checkouts_take_turns(project, tmp_path_factory):
 
 
 def test_a_tree_that_has_moved(project, tmp_path):
-    """A tree that was moved has the new paths in its tracebacks (C2)."""
+    """After a tree was moved, the code from the cache has the new paths (C2)."""
     run(project)
     moved = tmp_path / "moved"
     moved.mkdir()
@@ -437,7 +437,7 @@ os.wait()
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_process_that_is_killed_while_it_writes(project):
-    """A process that is killed while it writes leaves a file that is whole, or none (C3)."""
+    """A process that is killed while it writes leaves the cache file whole (C3)."""
     run(project)
     (project / "storm.py").write_text(STORM)
     env = {**os.environ, "PYTHONPATH": PARENT, "PYTHONDONTWRITEBYTECODE": ""}
@@ -525,7 +525,7 @@ def test_another_folder_at_the_end(project):
 
 
 def test_open_is_replaced(project):
-    """The cache does not call the built-in `open`, which a program may replace (C1)."""
+    """A warm start does not call the built-in `open`, which a program may replace (C1)."""
     run(project)
     (project / "main.py").write_text(
         "from unittest import mock\n"

@@ -58,9 +58,7 @@ def test_callable_object_in_every_other_use(way):
 
 
 def test_callable_object_called_on_itself(way):
-    """In `__call__`, `self` is the object itself: `is` finds it
-    identical to other references (A).
-    """
+    """In `__call__`, `self` is the original object, by `is` as well (A)."""
 
     class Self:
         def __call__(self):

@@ -53,7 +53,7 @@ def run_on_terminal(*arguments, cwd=None, **environment):
     while select.select([leader], [], [], 120)[0]:
         try:
             piece = os.read(leader, 65536)
-        except OSError:  # Linux says so when the other end is closed
+        except OSError:  # Linux raises it when the other end is closed
             break
         if not piece:
             break
@@ -73,7 +73,7 @@ def test_demo_in_a_pipe_is_plain_text_and_succeeds(open_coded):
 
 
 def test_demo_prints_its_code_and_the_events_in_order():
-    """Each step shows its function's source, and the deferred calls last in, first out."""
+    """The first step shows its function's source, then the events in the order they happen."""
     lines = run_command("demo").stdout.splitlines()
     source = [
         "    @with_defers",
@@ -154,7 +154,7 @@ def test_demo_notices_a_lock_that_stays_locked(monkeypatch):
     out = io.StringIO()
     assert not demo.run(out)
     assert "step 3: the lock is released\n" in out.getvalue()
-    while set(threading.enumerate()) - before:  # of the demo, waiting for the lock
+    while set(threading.enumerate()) - before:  # threads of the demo that wait for the lock
         with contextlib.suppress(RuntimeError):
             locks[-1].release()
         time.sleep(0.001)
@@ -217,7 +217,7 @@ def test_version(monkeypatch, capsys):
 
 
 def test_help_names_the_subcommands(capsys):
-    """`--help` lists the subcommands, and `demo --help` describes the demo."""
+    """`--help` names the demo; `demo --help` and `explain --help` describe these commands."""
     for arguments, text in (
         (["--help"], "demo"),
         (["demo", "--help"], "SQLite"),
@@ -517,7 +517,7 @@ def test_explain_on_a_terminal_has_colours(package):
 
 
 def test_explain_shows_a_class_as_it_does_a_module(package):
-    """A class is shown as a list of its own and its nested classes' decorated functions, in
+    """A class is shown as a list of its decorated functions and those of nested classes, in
     full with `--lowered` (R4).
     """
     listing = LISTING.format(file=package / "pkg" / "mod.py").splitlines(keepends=True)
@@ -526,11 +526,11 @@ def test_explain_shows_a_class_as_it_does_a_module(package):
     assert explain(package, "pkg.mod:Store", "--lowered")[1].count("lowered source") == 4
     assert explain(package, "pkg.other:Store")[1] == "".join(
         listing[:6]
-    )  # imported from where it is defined
+    )  # the class is imported from the module that defines it
 
 
 def test_explain_shows_tabs_as_they_look(package):
-    """In source that is indented by tabs, the shapes stand in one column too (R4)."""
+    """In source that is indented by tabs, the shapes are in one column too (R4)."""
     (package / "pkg" / "tabs.py").write_text(
         "from godefer import defer, with_defers\n"
         "@with_defers\ndef f(x):\n\tdefer(print)\n\tif x:\n\t\tdefer(print)\n"

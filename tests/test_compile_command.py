@@ -164,9 +164,7 @@ def test_an_archive(project):
 
 
 def test_an_archive_that_is_named_otherwise(project):
-    """An archive starts warm by whatever path it is run, in spite of
-    `sys.pycache_prefix` (C1, C4).
-    """
+    """An archive starts warm by any path to it, also with `sys.pycache_prefix` set (C1, C4)."""
     compile_(project, ".")
     archive_of(project, MAIN.replace("module.__file__", repr(str(project / "main.py"))))
     (project / "inner").mkdir()
@@ -190,8 +188,8 @@ def test_an_archive_that_is_damaged(project):
 
 
 def test_without_sources_a_prefix_leads_nowhere(project):
-    """Beside a `.pyc` without a source a cache file is found in spite of
-    `sys.pycache_prefix` (C1, C5).
+    """The cache file beside a `.pyc` without a source is found, also with `sys.pycache_prefix`
+    set (C1, C5).
     """
     compile_(project, ".")
     py_compile.compile(str(project / "module.py"), str(project / "module.pyc"), doraise=True)
@@ -269,7 +267,7 @@ def test_dont_write_bytecode(project):
 
 
 def test_optimized(project):
-    """The interpreter that compiles writes the files for its own options (C2, C4)."""
+    """`python -O -m godefer compile` writes the files for `-O`, and no others (C2, C4)."""
     run(project, "-O", "-m", "godefer", "compile", ".")
     assert run(project, "-O", "main.py") == EXPECTED
     assert compile_(project, ".") == "compiled: 7, fresh: 0, problems: 0\n"
@@ -335,8 +333,8 @@ def test_a_path_that_is_not_there(tmp_path):
 
 
 def test_a_name_that_turns_out_otherwise(tmp_path):
-    """If its names mean something else at run time, a function is compiled
-    then, correctly (C2, C4).
+    """A function whose names mean something else at run time is compiled again then, for this
+    meaning (C2, C4).
     """
     (tmp_path / "names.py").write_text("from godefer import defer as later\n")
     (tmp_path / "module.py").write_text(

@@ -213,7 +213,7 @@ def test_lowered_of_a_function_whose_source_is_gone(tmp_path):
 
 
 def test_explaining_changes_nothing():
-    """Explaining a function, often, does not change it (R4)."""
+    """Explaining a function, more than once, does not change it (R4)."""
     code = every_shape.__code__
     first, second = explain(every_shape), explain(every_shape)
     assert first == second

@@ -97,7 +97,7 @@ def test_attributes(pair, attribute):
 
 
 def test_attributes_of_the_very_same_function(way):
-    """Defaults and globals are the function's own objects, not copies; annotations are equal (A)."""
+    """Defaults and globals are the function's own objects, not copies; annotations equal (A)."""
 
     def f(a=[], *, b={}) -> list:
         defer(print)

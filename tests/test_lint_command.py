@@ -310,7 +310,7 @@ def test_deep_expressions(project, check):
     )
     assert re.findall(r"a\.py:(\d+)", check("a.py")[1]) == ["2", "3", "4", "4"]
     (project / "a.py").write_text(f"import godefer\n{' + '.join(['x'] * 3000)}\n")
-    # The parser may be unable to go as deep.
+    # The parser may fail at such a depth.
     assert re.search("invalid-syntax: |All checks passed!", check("a.py")[1])
 
 

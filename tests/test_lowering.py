@@ -54,7 +54,7 @@ def test_shapes(name):
 
 
 def test_there_are_shapes():
-    """Each file in tests/lowered belongs to a test (R1)."""
+    """The files that are the cases of test_shapes are found (R1)."""
     assert len(list(DIRECTORY.glob("*.txt"))) >= 30
 
 

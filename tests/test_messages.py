@@ -114,7 +114,7 @@ def test_above_several_decorators():
 
 
 def test_above_with_results():
-    """`@with_defers(result=…)` is known as well, and a method in a class (D3, N)."""
+    """The error also knows `@with_defers(result=…)`, and methods of a class (D3, N)."""
 
     class Thing:
         @with_defers(result="x")
@@ -150,7 +150,7 @@ def test_the_undecorated_body():
 
 
 def test_made_anew_by_a_decorator_above():
-    """A decorator above `@with_defers` that calls another function of the source is named (D3)."""
+    """A decorator above that replaces the decorated function by another of its source is named (D3)."""
 
     def undecorating(fn):
         return fn.__wrapped__
@@ -271,7 +271,7 @@ def test_a_coroutine_object_as_callee(way, kind):
 
 
 def test_only_the_callee_is_told(way):
-    """A TypeError from inside of a deferred function gets no such note (D7)."""
+    """A TypeError from inside of a deferred function gets no note about its callee (D7)."""
 
     async def aclose():
         pass

@@ -30,7 +30,7 @@ def statement_ids(statement):
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=statement_ids)
 def test_in_a_helper(statement):
-    """In an undecorated helper it raises, and nothing is attached to the decorated caller (D3)."""
+    """In an undecorated helper a statement raises, and attaches nothing to its caller (D3)."""
     ran, place = [], []
 
     def helper():
@@ -73,7 +73,7 @@ def test_the_caller_goes_on_when_it_handles_the_error(way):
 
 
 def test_without_any_decorated_function_around():
-    """In an undecorated function without decorated callers it raises, too (D3)."""
+    """In an undecorated function without decorated callers a statement raises, too (D3)."""
 
     def f():
         defer(print)

@@ -94,7 +94,9 @@ def test_a_warning_that_was_shown(tmp_path):
     sys.implementation.name == "pypy", reason="its compiler imports the module in order to warn"
 )
 def test_without_the_module_warnings(tmp_path):
-    """A program without `warnings` imported gets its SyntaxWarnings only once (R1)."""
+    """Decorating repeats no SyntaxWarning, and imports no `warnings`, where that is not imported
+    yet (R1).
+    """
     (tmp_path / "module.py").write_text(
         "import sys\nfrom godefer import defer, with_defers, explain\n"
         "before = 'warnings' in sys.modules\n@with_defers\n"

@@ -100,7 +100,7 @@ def test_the_function_makes_its_calls_itself(fn, lines, fails):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_logged_function_name_is_the_function_s(fails):
-    """`defer(log.info, …)` logs under the name of the function that defers it, on both exits (P6)."""
+    """`defer(log.info, …)` logs the name of the function that defers it, on both exits (P6)."""
     out = io.StringIO()
     log = logging.getLogger("godefer.test_own_exits")
     log.propagate = False

@@ -400,8 +400,8 @@ def test_the_own_deferred_calls_of_a_deferred_function_get_none(way):
     assert seen == [None]
 
 
-def test_an_undecorated_function_inside_a_decorated_deferred_function(way):
-    """A decorated deferred function recovers after its helpers got None (P2)."""
+def test_a_decorated_deferred_function_recovers_after_its_helper(way):
+    """A decorated deferred function recovers, also after a panic of its helper was recovered (P2)."""
     seen = Seen()
 
     @way

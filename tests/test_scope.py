@@ -423,7 +423,7 @@ def test_close_that_fails(events):
 
 
 def test_aclose(events):
-    """`await aclose()` runs them as at the end of an `async with` block (S)."""
+    """`await aclose()` runs the calls as an `async with` block does; `close` refuses to (S)."""
 
     async def main():
         scope = defer_scope()
@@ -460,7 +460,7 @@ def test_abandoned(events):
 
 
 def test_use_after_the_end():
-    """After its block a scope raises a DeferError that names the place (S)."""
+    """After its block each use of a scope is a DeferError; a statement's names its place (S)."""
     with defer_scope() as defer:
         pass
     for use in (
@@ -481,7 +481,7 @@ def test_use_after_the_end():
 
 
 def test_entered_twice():
-    """A scope is for one block (S)."""
+    """A scope can be entered only once (S)."""
     with defer_scope() as defer:
         with pytest.raises(DeferError, match="entered a second time"):
             defer.__enter__()
@@ -539,7 +539,7 @@ def test_nothing_is_kept(leave):
 
 
 def test_a_million_calls():
-    """A million pending calls run in a loop, even if all of them fail (S, D8)."""
+    """A million pending calls run in a loop, without recursion (S, D8)."""
     count = 0
 
     def step():

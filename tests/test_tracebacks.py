@@ -72,7 +72,7 @@ def test_a_failing_body(way):
 
 
 def test_a_failing_body_that_deferred_nothing(way):
-    """A decorated function that defers nothing shows the same traceback (P6)."""
+    """An invocation that has deferred nothing shows the same traceback (P6)."""
 
     @way
     def f(deferring):

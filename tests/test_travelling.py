@@ -312,7 +312,9 @@ with open(sys.argv[2], "wb") as file:
 
 
 def test_there_and_back(way, sent, tmp_path, capsys):
-    """A function received by value can be sent on, and a closure made there works here (A)."""
+    """A function that another process received can be sent back, and a closure made there works
+    here (A).
+    """
     (tmp_path / "back.py").write_text(BACK)
     run(tmp_path / "back.py", sent, tmp_path / "back", way=way)
     functions = pickle.loads((tmp_path / "back").read_bytes())
@@ -337,7 +339,7 @@ def by_value(fn):
 
 
 def test_recursion_by_its_own_name(way):
-    """A function that refers to itself does so after pickling, too (A, D4)."""
+    """A function that calls itself also does so after pickling by value (A, D4)."""
 
     def make(events):
         @way
@@ -353,7 +355,7 @@ def test_recursion_by_its_own_name(way):
 
 
 def test_recover_and_panic(way):
-    """In another process `recover` knows a deferred call, and exceptions go on (P2, P4)."""
+    """After pickling by value, `recover` knows a deferred call, and exceptions go on (P2, P4)."""
 
     @way
     def f(wanted, events):
@@ -373,7 +375,7 @@ def test_recover_and_panic(way):
 
 @pytest.mark.parametrize("value", ["text", None, 3, ("a", "b")])
 def test_a_panic_is_pickled_with_its_value(value):
-    """A Panic comes back from another process as itself, with its value (P1, A)."""
+    """A Panic is pickled with its value (P1, A)."""
     with pytest.raises(Panic) as caught:
         panic(value)
     again = pickle.loads(pickle.dumps(caught.value))

@@ -94,7 +94,7 @@ def test_a_function_that_another_decorator_kept(way, events):
 
 @pytest.mark.parametrize("cache", [functools.cache, functools.lru_cache(maxsize=2)])
 def test_cache(way, events, cache):
-    """A cache may be below or above: calls run with the body, and it keeps its methods (A)."""
+    """A cache may be below or above: it has its methods, and a hit runs no deferred call (A)."""
 
     @way
     @cache

@@ -37,7 +37,7 @@ def test_source(way, name):
 
 
 def test_there_are_wrappers():
-    """Each file in tests/wrappers belongs to a test (R2)."""
+    """The files that are the cases of test_source are found (R2)."""
     assert len(list(DIRECTORY.glob("*.txt"))) >= 6
 
 
