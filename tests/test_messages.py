@@ -150,7 +150,7 @@ def test_the_undecorated_body():
 
 
 def test_made_anew_by_a_decorator_above():
-    """A decorator above that replaces the decorated function by another of its source is named (D3)."""
+    """A decorator above that passes on another function of the same source is named (D3)."""
 
     def undecorating(fn):
         return fn.__wrapped__

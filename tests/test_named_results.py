@@ -379,7 +379,7 @@ def test_conditional_defers():
 
 
 def test_return_in_a_loop_a_with_and_a_try():
-    """A `return` assigns in any place (N)."""
+    """A `return` in any block assigns the variable (N)."""
     events = []
 
     @with_defers(result="n")
@@ -423,7 +423,7 @@ def test_return_in_a_loop_a_with_and_a_try():
 
 
 def test_a_finally_that_returns():
-    """Of two `return` statements on the way out the last assigns last (N)."""
+    """If a `finally` returns another value, its `return` assigns last (N)."""
 
     @with_defers(result="n")
     def f():

@@ -189,7 +189,9 @@ def test_calls_after_a_recovery_change_the_result():
 
 
 def test_errdefer_and_okdefer():
-    """An `okdefer` call changes the result, an `errdefer` call that of a recovery (N, D10)."""
+    """An `okdefer` call changes the result of a return, an `errdefer` call that of a recovery
+    (N, D10).
+    """
 
     @with_defers(result="n")
     def f(error):
@@ -255,7 +257,7 @@ def test_a_suppressing_context_manager_among_defers():
 
 
 def test_a_suppressing_context_manager_in_a_loop():
-    """Suppressing managers entered in a loop do the same (N, D8, D11)."""
+    """With suppressing managers entered in a loop, the caller gets the current value (N, D8, D11)."""
     events = []
 
     @with_defers(result="n")

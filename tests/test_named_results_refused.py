@@ -150,7 +150,7 @@ def test_a_source_that_was_edited(tmp_path):
 
 
 def test_a_function_that_cannot_be_open_coded():
-    """Decorating refuses a function that passes `defer` as a value, and says why (N, R3)."""
+    """Decorating refuses a function that uses `defer` as a value (N, R3)."""
 
     def f():
         n = 1

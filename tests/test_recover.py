@@ -401,7 +401,7 @@ def test_the_own_deferred_calls_of_a_deferred_function_get_none(way):
 
 
 def test_a_decorated_deferred_function_recovers_after_its_helper(way):
-    """A decorated deferred function recovers, also after a panic of its helper was recovered (P2)."""
+    """A decorated deferred function recovers after a panic of its helper was recovered (P2)."""
     seen = Seen()
 
     @way

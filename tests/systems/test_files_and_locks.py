@@ -48,8 +48,8 @@ def test_a_chain_of_files(way, tmp_path):
 
 
 def test_replace_or_leave_alone(way, tmp_path):
-    """A file is replaced as a whole; if writing or renaming fails, it is left alone
-    and no debris stays (D10).
+    """A file is replaced as a whole; if writing or renaming fails, it stays as it was, and no
+    temporary file is left (D10).
     """
     target = tmp_path / "target"
     target.write_text("old")
@@ -101,7 +101,7 @@ def test_a_disk_that_is_full(way, tmp_path):
 
 
 def test_the_state_of_the_process(way, tmp_path, monkeypatch):
-    """Working directory, mask and environment are restored after every exit (D2)."""
+    """Working directory, mask and environment are restored when the function fails (D2)."""
     monkeypatch.setenv("GODEFER_STATE", "outside")
 
     @way
@@ -150,7 +150,7 @@ def test_temporary_directories(way):
 
 
 def test_memory_that_maps_a_file(way, tmp_path):
-    """A map is closed before its file, and the file has every byte written through the map (D2)."""
+    """A map and its file are closed, and the file has every byte written through the map (D2)."""
     path = tmp_path / "mapped"
     path.write_bytes(b"....")
 

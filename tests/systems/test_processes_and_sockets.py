@@ -24,8 +24,8 @@ FOREVER = [sys.executable, "-c", "import time\nprint('up', flush=True)\ntime.sle
 
 
 def test_a_process_that_is_asked(way):
-    """A process's input is closed, it is waited for, and its output is closed: the
-    statements in reverse (D2).
+    """The input of a process is closed, then the process is waited for, then its output is closed:
+    the statements in reverse (D2).
     """
 
     @way
@@ -49,8 +49,8 @@ def test_a_process_that_is_asked(way):
 
 @pytest.mark.parametrize("error", [LookupError, KeyboardInterrupt])
 def test_a_process_is_killed_on_failure_only(way, error):
-    """`errdefer(process.kill)` kills it when the function fails, so that the earlier
-    deferred wait returns (D10).
+    """`errdefer(process.kill)` kills the process when the function fails, so that the exit of the
+    earlier `using(process)`, which waits for it, returns (D10).
     """
 
     @way
@@ -70,8 +70,8 @@ def test_a_process_is_killed_on_failure_only(way, error):
 
 
 def test_a_pipeline(way):
-    """Each process of a pipeline is waited for, though the one in the
-    middle cannot be started (D8).
+    """Each started process of a pipeline is waited for, though a later one cannot be
+    started (D8).
     """
     started = []
 
@@ -254,8 +254,8 @@ def test_a_pair_of_sockets(way):
 
 
 def test_sockets_of_tasks(way):
-    """Streams are closed, and the closing is awaited, on both sides: after an answer, an error, and
-    a cancellation of either (D2, D6).
+    """Streams are closed, and the closing is awaited, after a conversation and after a
+    cancellation of either side (D2, D6).
     """
     ended = []
 

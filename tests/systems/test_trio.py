@@ -414,7 +414,7 @@ def test_async_generators_that_nobody_closes(way, events, later, shielded, kept)
 
 
 def test_an_async_generator_that_is_closed(way, events, later):
-    """`aclosing` closes it at the consumer's place, outside of any cancelled scope (D2, D11)."""
+    """`aclosing` closes a generator in its consumer, outside of any cancelled scope (D2, D11)."""
 
     @way
     async def numbers():
