@@ -406,8 +406,8 @@ def test_close_when_a_deferred_call_has_to_wait(way, events):
 
 
 def test_close_while_a_deferred_call_waits(way, events):
-    """If one deferred call of a loop waits when it is closed, the others run, and `close()` raises
-    their exceptions (D2, D5).
+    """If the coroutine is closed while one deferred call of a loop waits, the others run, and
+    `close()` raises their exception (D2, D5).
     """
 
     async def waits():

@@ -146,8 +146,8 @@ def test_recover_in_a_helper_of_it(way):
 
 
 def test_a_panic_in_it(way):
-    """An exception of the deferred function replaces the one in flight,
-    its context (D5, P5, D12).
+    """An exception of the deferred function replaces the one in flight, which becomes its
+    context (D5, P5, D12).
     """
     log = []
 
@@ -269,7 +269,7 @@ def test_the_traceback_in_an_async_function(way):
 
 
 def test_the_line_of_an_uncallable_function(way):
-    """A call that fails for want of arguments shows the decorator's line (D7, P6, D12)."""
+    """A call that fails for lack of arguments shows the decorator's line (D7, P6, D12)."""
 
     @way
     def f():
@@ -346,7 +346,7 @@ def test_an_exception_from_the_body_shows_no_decorator(way):
 
 
 def test_with_arguments(way):
-    """`@defer(fn)` defers fn, and its None cannot decorate: a TypeError at its line (D12)."""
+    """`@defer(fn)` defers fn and gives None, which cannot decorate: a TypeError there (D12)."""
     log = []
 
     def f():

@@ -257,7 +257,7 @@ def test_a_suppressing_context_manager_among_defers():
 
 
 def test_a_suppressing_context_manager_in_a_loop():
-    """With suppressing managers entered in a loop, the caller gets the current value (N, D8, D11)."""
+    """If managers entered in a loop suppress, the caller gets the current value (N, D8, D11)."""
     events = []
 
     @with_defers(result="n")

@@ -522,7 +522,7 @@ EXPECTED = (ValueError, KeyError, TypeError, RuntimeError, SystemExit, asyncio.C
 
 
 def call(function):
-    """Call it with a new Argument, and keep nothing of its exception."""
+    """Call *function* with a new Argument, and keep nothing of its exception."""
     try:
         function(Argument())
     except EXPECTED:
@@ -629,7 +629,7 @@ def test_a_thousand_cancelled_tasks_leave_no_cycle(way):
 
 
 def test_a_normal_exit_leaves_no_cycle(way):
-    """A normal exit leaves nothing either, in functions, generators and coroutines (D9)."""
+    """A normal exit of a function, generator or coroutine leaves no garbage either (D9)."""
 
     @way
     def f(argument):
@@ -739,7 +739,7 @@ def test_a_returned_exception(way):
 
 
 def test_a_misplaced_statement_keeps_nothing():
-    """A DeferError outside of decorated functions frees its arguments with itself (D9, D3)."""
+    """A statement that is a DeferError outside of decorated functions keeps no argument (D9, D3)."""
     before = dict(live)
     with contextlib.suppress(DeferError):
         helper(Argument())

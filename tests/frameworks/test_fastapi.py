@@ -254,9 +254,7 @@ def test_an_endpoint_that_recovers(app, client):
 
 
 def test_background_tasks_run_after_the_deferred_calls(way, app, client, events):
-    """A background task runs after the endpoint has exited and the response is sent;
-    it may be decorated (D2).
-    """
+    """A background task runs after the endpoint has exited; it may be decorated (D2)."""
 
     @way
     def task():

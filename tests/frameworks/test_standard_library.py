@@ -259,7 +259,9 @@ def test_context_managers_as_decorators(put, events):
 
 
 def test_an_async_context_manager_as_a_decorator(put, events):
-    """An async context manager does the same on a coroutine function (A, D2)."""
+    """An async context manager above or below @with_defers exits after the deferred calls of a
+    coroutine function (A, D2).
+    """
 
     @contextlib.asynccontextmanager
     async def logged():

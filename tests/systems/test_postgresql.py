@@ -29,7 +29,7 @@ EACH = 100
 def server(postgresql):
     """Start a server with accounts of 100 each. The commit checks that a payment's taker exists."""
     if postgresql.process.poll() is not None:
-        postgresql.start()  # a test that failed has left it dead
+        postgresql.start()  # a failed test may have left it dead
     with psycopg.connect(postgresql.conninfo) as db:
         db.execute("DROP TABLE IF EXISTS payment, account")
         db.execute(
@@ -55,7 +55,10 @@ def balances(server):
 
 
 def connections(server):
-    """Return the number of other connections; the server notices a closed one a moment later."""
+    """Return the number of other connections that are not idle.
+
+    A connection that was just closed still counts as idle for a moment.
+    """
     [(count,)] = ask(
         server,
         "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
@@ -99,7 +102,7 @@ def transfer(way, server):
 
 @pytest.fixture
 def atransfer(way, server):
-    """Do the same, asynchronously."""
+    """Move an amount, in a coroutine function; `seen` notes how the transaction ends."""
 
     @way
     async def atransfer(giver, taker, amount, seen, between=asyncio.sleep):
@@ -386,12 +389,12 @@ def test_a_pool(way, server, entered):
         errors = [LookupError() if n % 3 == 2 else None for n in range(18)]
         done = [threads.submit(transfer, pool, 0, 1, error) for error in errors]
         seen = [future.exception(30) for future in done]
-        for _ in range(2):  # both are there
+        for _ in range(2):  # both connections are back
             db = pool.getconn()
             defer(pool.putconn, db)
         return seen == errors
 
-    # Of connections that are given back. The pool itself would roll back an open transaction.
+    # The states of connections that are given back. The pool would roll back an open transaction.
     states = set()
     assert work() is True
     assert states == (set() if entered else {"IDLE"})
@@ -486,7 +489,7 @@ def test_the_server_is_killed_half_way(transfer, server):
     with pytest.raises(psycopg.OperationalError) as caught:
         transfer(0, 1, 30, seen, server.kill)
     assert seen == ["rollback", "closed"]
-    # The rollback's own error, with the one of the body as its context.
+    # The error of the rollback, with the error of the body as its context.
     assert isinstance(caught.value.__context__, psycopg.OperationalError)
     server.start()
     assert balances(server) == [100] * 4
@@ -495,7 +498,9 @@ def test_the_server_is_killed_half_way(transfer, server):
 
 
 def test_the_server_is_killed_half_way_of_an_async_transfer(atransfer, server):
-    """The same holds where rollback and close are awaited (D5, D6)."""
+    """An async transfer whose server dies half-way loses no money either; rollback and close are
+    awaited (D5, D6).
+    """
 
     async def kill(_):
         server.kill()
