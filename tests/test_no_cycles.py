@@ -739,7 +739,7 @@ def test_a_returned_exception(way):
 
 
 def test_a_misplaced_statement_keeps_nothing():
-    """A statement that is a DeferError outside of decorated functions keeps no argument (D9, D3)."""
+    """A statement that fails outside of decorated functions keeps no argument alive (D9, D3)."""
     before = dict(live)
     with contextlib.suppress(DeferError):
         helper(Argument())
