@@ -464,7 +464,7 @@ def test_a_decorator_above_gets_none():
 
 
 def test_above_a_class():
-    """A class below `@defer` is called at the exit; the host is run the runtime way (R4, D12)."""
+    """A class below `@defer` is called when the host exits (R4, D12)."""
     log = []
 
     @with_defers

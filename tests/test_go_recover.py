@@ -1,8 +1,7 @@
 """Go's own tests of `recover` (test/recover.go to recover5.go), in Python: rules P2 to P5 and N.
 
 docs/go-cases.md lists Go's files, and those without a counterpart here. Functions with named
-results are always compiled (R3), so they use `with_defers` itself; their deferred functions run the
-way that the fixture says.
+results are always compiled (R3), so they use `with_defers` itself.
 """
 
 import pytest

@@ -28,10 +28,7 @@ assert explain(probe).way == "{way}"
 
 @pytest.fixture
 def run(pytester, way, monkeypatch):
-    """Run pytest on a file, with all of its functions run in that way.
-
-    Return the lines that the file printed, and the result.
-    """
+    """Return a function that runs pytest on a text, with the functions run in each way."""
     monkeypatch.setenv("GODEFER_OPEN_CODED", "1" if way.name == "open-coded" else "0")
     monkeypatch.setenv(
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1"
@@ -228,8 +225,8 @@ def test_after():
 
 @pytest.mark.parametrize("outcome", ["skip", "xfail", "fail"])
 def test_an_outcome_that_is_raised(run, outcome):
-    """`pytest.skip`, `xfail` and `fail` raise: `errdefer` runs, and only `recover()` with their
-    type stops them (D10, P3).
+    """`pytest.skip`, `xfail` and `fail` raise: `errdefer` runs, and `recover()` does not stop
+    them (D10, P3).
     """
     result = run(
         f"""
@@ -276,8 +273,8 @@ def test_it(monkeypatch):
 
 
 def test_usefixtures_plugins_and_reports(run):
-    """`--fixtures`, `--collect-only` and `--setup-show` list decorated fixtures with
-    their lines and docs (A).
+    """`--fixtures` and `--setup-show` list a decorated fixture, the first with its line and doc;
+    `--collect-only` lists a decorated test (A).
     """
     text = """
 @pytest.fixture
@@ -294,7 +291,7 @@ def test_it():
 """
     line = (HEAD + text).strip().splitlines().index("@pytest.fixture") + 1
     name = "test_usefixtures_plugins_and_reports.py"
-    # Of the two lines of decorators, older versions of pytest name the second.
+    # Older versions of pytest give the line of the second decorator.
     shown = run(text, "--fixtures").stdout.str()
     assert re.search(
         rf"^server -- {name}:({line}|{line + 1})\n    A server that is stopped\.$",
