@@ -104,18 +104,44 @@ def test_none_gets_a_note_that_asks_whether_it_was_called(way, kind):
     assert "defer(f.close())" in note
 
 
-def test_none_gets_the_note_under_a_condition_too(way):
-    """A conditional `defer(None)` fails as any other, with the note (D7, D8)."""
+@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize("end", ["pass", "raise LookupError"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "if close: defer(close())",
+        "for _ in range(1): defer(close())",
+        "for _ in range(2): defer(close())",
+        "for _ in range(1): defer(len, [1]); defer(close(), 1); defer(len, [2])",
+        "for _ in range(1): using(contextlib.nullcontext()); errdefer(len, []); defer(close())",
+    ],
+)
+def test_the_note_comes_wherever_the_statement_is(load, way, kind, end, statement):
+    """`defer(None)` under a condition or in a loop gets the note, on every exit (D7, D8)."""
+    module = load(
+        f"import contextlib\n@decorate\n{kind} f(close):\n    {statement}\n    {end}\n", way
+    )
+    with pytest.raises(TypeError, match="'NoneType' object is not callable") as caught:
+        result = module.f(lambda: None)
+        asyncio.run(result)
+    assert [note for note in hints(caught.value) if "called instead of passed" in note]
+
+
+@pytest.mark.parametrize("where", ["body", "iterable"])
+def test_an_error_of_the_body_gets_no_note(way, where):
+    """A TypeError of the body is not that of a callee, with calls in a list or without (D7)."""
 
     @way
-    def f(close):
-        if close is not None:
-            defer(close())
+    def f(items, nothing=None):
+        for item in items:
+            defer(len, item)
+        return nothing() if where == "body" else 1
 
-    f(None)
-    with pytest.raises(TypeError, match="'NoneType' object is not callable") as caught:
-        f(lambda: None)
-    assert "called instead of passed" in hints(caught.value)[0]
+    for items in [[], ["a"], None]:
+        if where == "body" or items is None:
+            with pytest.raises(TypeError) as caught:
+                f(items)
+            assert hints(caught.value) == []
 
 
 def test_the_note_comes_with_the_other_statements_too(way):

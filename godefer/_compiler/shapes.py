@@ -224,7 +224,8 @@ except:
 
 # Pending calls are linked tuples. On a normal exit, DRAIN makes them. After an exception, HELD
 # hides the calls that are left from the `finally`. UNWIND puts them on a record, and the loops of
-# the runtime make them. The outermost `try` is for an interrupt that comes while calls are left.
+# the runtime make them. `_taken` is None unless a call of DRAIN has failed. The outermost `try` is
+# for an interrupt that comes while calls are left.
 LIST = Shape("""\
 START
 try:
@@ -238,7 +239,9 @@ try:
         finally:
             DRAIN
     except:
-        if HELD is not None:
+        if _taken is not None:
+            note_callee(CALLEE)
+        elif HELD is not None:
             PENDING = HELD
             HELD = None
         if PENDING is None:

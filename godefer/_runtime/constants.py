@@ -24,6 +24,7 @@ from godefer._runtime.exits import (
     list_record,
     none,
     noop,
+    note_callee,
     raised,
     run_remaining,
 )
@@ -63,6 +64,7 @@ OBJECTS: dict[str, Any] = {
     "@method": MethodType,
     "@none": none,
     "@noop": noop,
+    "@note_callee": note_callee,
     "@raise_again": raise_again,
     "@raised": raised,
     "@recoveries": recoveries,

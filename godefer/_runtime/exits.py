@@ -60,6 +60,16 @@ def raised(callee: Any = None) -> None:
         was = in_flight(frame, tb.tb_lasti, exc.__context__, deferred)  # type: ignore[union-attr]
     if was is not None:
         remember_exit(was, exc, recovered=recovered)  # type: ignore[arg-type]
+    note_callee(callee)
+
+
+def note_callee(callee: Any) -> None:
+    """If the handled exception is that *callee* cannot be called, note the likely mistake (D7).
+
+    The callee may be None or a coroutine object: the call was made at the `defer` already.
+    """
+    exc = _exception()
+    tb = exc.__traceback__  # type: ignore[union-attr]
     uncalled = tb is not None and tb.tb_next is None  # the call itself failed
     if uncalled and isinstance(exc, TypeError):
         _errors.add_called_not_passed(exc, None if callee is none else callee)
