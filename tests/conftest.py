@@ -88,8 +88,9 @@ def pytest_itemcollected(item):
             item.add_marker(name)
 
 
-def pytest_collection_finish():
-    """Keep all objects that exist before the first test out of garbage collection.
+@pytest.fixture(autouse=True, scope="module")
+def frozen_heap():
+    """Keep all objects that exist before a file's first test out of garbage collection.
 
     They are never garbage, and many tests call the collector.
     """

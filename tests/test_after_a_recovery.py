@@ -73,6 +73,22 @@ def test_the_value_after_a_recovery(way, kind):
     assert seen.values() == ["body", "deferred call", "finally"]
 
 
+@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize("inner", ["for _ in range(1): defer(fail)", "defer(fail)"])
+def test_no_call_sees_the_recovered_exception_of_an_inner_list(load, way, kind, inner):
+    """A call of a loop that is made after the recovery is made as on a return (P4, D8)."""
+    module = load(
+        "import sys\nseen = []\ndef fail(): raise ValueError\n"
+        "def rec(): seen.append((type(recover()), type(sys.exception())))\n"
+        f"@decorate\n{kind} f():\n    for _ in range(2): defer(rec)\n    {inner}\n",
+        way,
+    )
+    result = module.f()
+    if kind == "async def":
+        asyncio.run(result)
+    assert module.seen == [(ValueError, ValueError), (type(None), type(None))]
+
+
 FIRST = {
     "nothing": "pass",
     "defer": "defer(nothing)",

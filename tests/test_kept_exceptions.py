@@ -26,7 +26,6 @@ def collector_disabled():
     gc.disable()
     gc.freeze()
     yield
-    gc.unfreeze()
     gc.enable()
     kept.clear()
     arguments.clear()

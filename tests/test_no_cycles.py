@@ -558,7 +558,6 @@ def collector_disabled():
     try:
         yield
     finally:
-        gc.unfreeze()
         gc.enable()
 
 

@@ -224,8 +224,8 @@ except:
 
 # Pending calls are linked tuples. On a normal exit, DRAIN makes them. After an exception, HELD
 # hides the calls that are left from the `finally`. UNWIND puts them on a record, and the loops of
-# the runtime make them. `_taken` is None unless a call of DRAIN has failed. The outermost `try` is
-# for an interrupt that comes while calls are left.
+# the runtime make them. `_taken`, which nested lists share, is None unless a call of DRAIN has
+# failed. The outermost `try` is for an interrupt that comes while calls are left.
 LIST = Shape("""\
 START
 try:
@@ -239,11 +239,12 @@ try:
         finally:
             DRAIN
     except:
-        if _taken is not None:
-            note_callee(CALLEE)
-        elif HELD is not None:
+        if HELD is not None:
             PENDING = HELD
             HELD = None
+        elif _taken is not None:
+            note_callee(CALLEE)
+            _taken = None
         if PENDING is None:
             raise
         UNWIND

@@ -57,10 +57,19 @@ class Writer:
         lines = ["x = n", "def bump(n):", "    nonlocal x", "    x += n", "    log('bump', x)"]
         for _ in range(self.choose([2, 1, 3, 4, 6, 10])):
             lines += self.statement(2, loop=False, handler=False)
-        lines += self.choose(
-            [[self.simple("return", handler=False)], [self.simple("raise", handler=False)], []]
-        )
+        lines += self.end()
         return [*lines, *(["if False: yield"] if self.kind in GENERATORS else [])]
+
+    def end(self):
+        """Write the end of a body; a `return` may still have clean-ups of other kinds to pass."""
+        leaving = self.choose(["return", "return", "raise", ""])
+        if not leaving:
+            return []
+        last = self.simple(leaving, handler=False)
+        around = self.choose(["", "finally", "with"])
+        if around == "finally":
+            return ["try:", f"    {last}", "finally:", f"    log({self.number()})"]
+        return [f"with {self.manager()}:", f"    {last}"] if around else [last]
 
     def block(self, depth, *, loop, handler):
         lines = []
