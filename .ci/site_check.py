@@ -243,9 +243,11 @@ class Look:
             self.note("the search for errdefer leads here, where the word is not")
 
 
-# Find the longest line of each block of code that is wider than its column.
+# Find the longest line of each block of code that is wider than its column. On a phone, output may
+# be wider, and scrolls.
 TOO_LONG = """article => [...article.querySelectorAll("pre > code")]
     .filter(code => code.scrollWidth > code.clientWidth + 1)
+    .filter(code => innerWidth > 1000 || !code.closest(".language-text"))
     .map(code => code.textContent.split("\\n").reduce((a, b) => a.length > b.length ? a : b))"""
 
 # Measure the brightness of the image's first pixel, and the share of pixels that contrast with it

@@ -134,3 +134,28 @@ def on_page_markdown(
             markdown,
         )
     return markdown
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Tell where a line of code and a cell of a table may be broken."""
+    html = re.sub(
+        r'<span (id="__span-[^"]+")>((?:<span class="[^"]*">)*)( *)',
+        lambda line: (
+            f'<span {line[1]} style="--indent: {len(line[3])}ch">'
+            f"{line[2]}{line[3]}"
+        ),
+        html,
+    )
+    return re.sub(
+        r"<t[dh]\b[^>]*>.*?</t[dh]>", _breakable, html, flags=re.DOTALL
+    )
+
+
+def _breakable(cell: re.Match[str]) -> str:
+    """Keep a number and its unit together, and let names be broken at their parts."""
+    text = re.sub(r"(?<=\d) (?=(?:ns|µs|ms|s)\b)", "\u00a0", cell[0])
+    return re.sub(
+        r"<code>[^<]*</code>",
+        lambda code: re.sub(r"(?<=\w)([_./:])(?=\w)", r"\1<wbr>", code[0]),
+        text,
+    )

@@ -156,7 +156,7 @@ def check_source(
 
     Returns:
         The problems, in the order of the text, without those that a ``# noqa`` suppresses. A source
-        that cannot be parsed has one problem, with the code ``invalid-syntax``.
+            that cannot be parsed has one problem, with the code ``invalid-syntax``.
 
     Example:
         >>> from godefer.lint import check_source
