@@ -25,7 +25,7 @@ import os
 import stat
 import sys
 from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
-from _io import FileIO  # a program may put something else in place of `open`
+from _io import FileIO  # a program may replace `open`
 from _thread import RLock
 
 from godefer._resolve import resolve_attribute
@@ -55,8 +55,9 @@ _MAGIC = int.from_bytes(MAGIC_NUMBER, "little")
 _KEY = int.from_bytes(_imp.source_hash(_MAGIC, _VERSION)[:7], "little")
 _LARGEST = 1 << 28  # bytes; no cache file is so large
 _PYPY = sys.implementation.name == "pypy"
-_locks: dict[int, Any] = {}  # by process, since one may be held when the program forks
-# A program may put something else in place of these, too.
+# By process id: a lock that another thread holds during a fork is never released in the child.
+_locks: dict[int, Any] = {}
+# Kept here because a program may replace these functions, as it may replace `open`.
 _open, _replace, _stat, _unlink, _mkdir = os.open, os.replace, os.stat, os.unlink, os.mkdir
 
 

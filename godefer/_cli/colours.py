@@ -21,7 +21,11 @@ class Paint:
 
 
 def has_colours(out: TextIO) -> bool:
-    """Return whether output to *out* is coloured, by the rules of the interpreter's tracebacks."""
+    """Return whether output to *out* is coloured.
+
+    NO_COLOR turns colours off, and otherwise FORCE_COLOR turns them on. If neither is set, *out*
+    must be a terminal, and TERM must not be ``dumb``.
+    """
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
