@@ -70,8 +70,8 @@ def test_deferred_in_a_cancelled_function(way, run, events):
 
 
 def test_time_limit_that_is_recovered(way, run, events):
-    """The TimeoutError of a deferred call can be recovered, and an earlier
-    cancellation goes on (X, P3).
+    """After a deferred call's TimeoutError is recovered, the task is still cancelled by the
+    earlier cancellation (X, P3).
     """
 
     @way

@@ -316,7 +316,9 @@ def test_the_lines_that_a_tracer_sees_at_the_exit(way, fails):
 
 
 def test_an_exception_from_the_body_shows_no_decorator(way):
-    """An exception of the body keeps its line, and its frame has no hidden name (P6, D12)."""
+    """An exception raised in the body is shown at its `raise`, not at a decorator, and the
+    function's frame holds no hidden variable (P6, D12).
+    """
 
     @way
     def f(log):
@@ -425,7 +427,7 @@ def test_in_a_class_body(way):
 
 
 def test_in_a_nested_function_that_is_not_decorated(way):
-    """An undecorated nested function has no defers of its host (D3, D12)."""
+    """`@defer` in an undecorated nested function is a DeferError (D3, D12)."""
     log = []
 
     @way

@@ -245,8 +245,8 @@ def test_the_calls_of_every_function_on_the_way_run(way):
     assert ran == ["inner 2", "inner 1", "middle 1", "outer 2", "outer 1"]
 
 
-def test_calls_run_when_a_callee_is_no_callee(way):
-    """A call that cannot even be made does not keep the others from running (D5, D7)."""
+def test_calls_run_when_a_callee_is_not_callable(way):
+    """The other calls run if a callee is not callable or does not take its arguments (D5, D7)."""
     ran = []
 
     @way

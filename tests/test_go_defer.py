@@ -103,7 +103,7 @@ def test_a_nil_function_panics_when_it_is_called(way, where):
 
 @pytest.mark.skipif(
     sys.implementation.name == "pypy",
-    reason="PyPy has no reference counts: when a thing dies is the collector's",
+    reason="PyPy has no reference counts: its collector decides when an object dies",
 )
 def test_deferred_calls_keep_nothing_alive(way):
     """Objects that a deferred closure refers to can be collected after the

@@ -174,7 +174,7 @@ def test_a_function_of_a_c_library(way):
 
 @pytest.mark.skipif(
     sys.implementation.name == "pypy",
-    reason="PyPy has no reference counts: when a thing dies is the collector's",
+    reason="PyPy has no reference counts: its collector decides when an object dies",
 )
 @pytest.mark.parametrize("error", [None, ValueError])
 @pytest.mark.parametrize("kind", ["function", "loop", "method", "method in a loop"])

@@ -52,19 +52,21 @@ def check(function):
 
 @pytest.mark.skipif(
     sys.implementation.name == "pypy",
-    reason="PyPy has no reference counts: when a thing dies is the collector's",
+    reason="PyPy has no reference counts: its collector decides when an object dies",
 )
 @pytest.mark.parametrize("name", [name for name in CASES if name not in NAMED])
 def test_a_kept_exception_keeps_no_argument(way, name, collector_disabled):
-    """A kept exception keeps no argument of deferred calls, raised, recovered or caught (D9)."""
+    """An exception that is kept, whether it was raised, recovered or caught, keeps no argument
+    of a deferred call alive (D9).
+    """
     check(CASES[name](way))
 
 
 @pytest.mark.skipif(
     sys.implementation.name == "pypy",
-    reason="PyPy has no reference counts: when a thing dies is the collector's",
+    reason="PyPy has no reference counts: its collector decides when an object dies",
 )
 @pytest.mark.parametrize("name", NAMED)
 def test_a_kept_exception_keeps_no_argument_with_named_results(name, collector_disabled):
-    """Named results keep no argument either (D9, N)."""
+    """Nor does an exception that is kept after a function with named results (D9, N)."""
     check(CASES[name](with_defers))

@@ -108,7 +108,9 @@ def test_return_none_assigns_none():
 
 
 def test_without_a_defer():
-    """A function that names its result and defers nothing has the result, too (N)."""
+    """A named result works without any deferred call: the function returns the variable's
+    value (N).
+    """
 
     @with_defers(result="n")
     def f(stop):

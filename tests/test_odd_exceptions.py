@@ -213,7 +213,7 @@ def test_an_exit_that_was_suppressed_does_not_come_back(way):
 
 at_once = pytest.mark.skipif(
     sys.implementation.name == "pypy",
-    reason="PyPy has no reference counts: when a thing dies is the collector's",
+    reason="PyPy has no reference counts: its collector decides when an object dies",
 )
 
 

@@ -359,7 +359,7 @@ def test_a_decorated_method_recovers(way):
 
 
 def test_a_helper_of_a_decorated_deferred_function_gets_none(way):
-    """A decorated helper recovers nothing: godefer's frames do not count, its own does (P2)."""
+    """A decorated helper recovers nothing: its own frame counts, although godefer's do not (P2)."""
     seen = Seen()
 
     @way
@@ -383,7 +383,7 @@ def test_a_helper_of_a_decorated_deferred_function_gets_none(way):
 
 
 def test_the_own_deferred_calls_of_a_deferred_function_get_none(way):
-    """When a deferred function returns, its own calls recover nothing of the outer panic (P2)."""
+    """A call deferred by a deferred function that returns does not recover the outer panic (P2)."""
     seen = Seen()
 
     @way
@@ -401,7 +401,9 @@ def test_the_own_deferred_calls_of_a_deferred_function_get_none(way):
 
 
 def test_a_decorated_deferred_function_recovers_after_its_helper(way):
-    """A decorated deferred function recovers after a panic of its helper was recovered (P2)."""
+    """A decorated deferred function can still recover the outer panic after its helper has
+    recovered one of the helper's own (P2).
+    """
     seen = Seen()
 
     @way
@@ -443,7 +445,9 @@ def test_a_deferred_function_that_recovers_and_then_fails(way):
 
 
 def test_a_deferred_function_that_recovers_fails_and_recovers_that(way):
-    """A deferred function that recovers, fails and recovers that itself has recovered (P2)."""
+    """If a deferred function recovers, then fails and recovers its own failure, the first
+    recovery holds (P2).
+    """
     seen = Seen()
 
     @way

@@ -37,8 +37,8 @@ def test_an_exit_goes_on(way, error, kind):
     assert seen == [None, "middle", None]
 
 
-def test_a_group_of_exceptions_that_are_not_goes_on(way):
-    """A BaseExceptionGroup is no Exception, an ExceptionGroup is (P3)."""
+def test_a_base_exception_group_goes_on(way):
+    """`recover()` takes an ExceptionGroup, but not a BaseExceptionGroup (P3)."""
     seen = Seen()
 
     @way
@@ -74,7 +74,9 @@ def test_naming_a_type_takes_it(way, error):
 
 
 def test_another_type_is_not_stopped(way):
-    """`recover(Type)` leaves another exception in flight, for another `recover` to take (P3)."""
+    """`recover(Type)` does not stop an exception of a different type; a later `recover` can
+    still take it (P3).
+    """
     seen = []
     error = ValueError("body")
 
@@ -268,9 +270,8 @@ def test_an_exit_that_a_deferred_call_raises_again_ends_when_it_is_named(way):
 
 
 def test_an_exit_that_is_named_ends_although_its_taker_fails(way):
-    """An exit taken by `recover(Type)` is over, although the taker then panics (P3).
-
-    An outer call recovers that panic.
+    """An exit that `recover(Type)` has taken is over, although the same deferred function then
+    panics, and a later call recovers that panic (P3).
     """
     seen = Seen()
 

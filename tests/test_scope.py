@@ -506,7 +506,7 @@ def test_ausing_on_a_with_block(events):
 
 @pytest.mark.skipif(
     sys.implementation.name == "pypy",
-    reason="PyPy has no reference counts: when a thing dies is the collector's",
+    reason="PyPy has no reference counts: its collector decides when an object dies",
 )
 @pytest.mark.parametrize("leave", ["return", "raise", "fail", "recover"])
 def test_nothing_is_kept(leave):

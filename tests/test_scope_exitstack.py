@@ -90,7 +90,9 @@ def block(request):
 
 @pytest.fixture(params=["using", "ausing", "with", "async with"])
 def nested(request):
-    """Run a function below context managers, entered by `with` statements or by a scope."""
+    """Return a function that runs a body inside the given context managers, entered by nested
+    `with` statements or by a scope.
+    """
 
     def with_statements(managers, body):
         if not managers:

@@ -485,7 +485,7 @@ def test_detached_twice_and_closed_twice(events):
 
 @pytest.mark.skipif(
     sys.implementation.name == "pypy",
-    reason="PyPy has no reference counts: when a thing dies is the collector's",
+    reason="PyPy has no reference counts: its collector decides when an object dies",
 )
 def test_a_long_abandoned_scope_is_let_go_of():
     """A dropped scope with many calls runs none of them, and needs no deep stack (S, D8, D9)."""

@@ -21,7 +21,11 @@ CALLEES = {"__init__": 1}
 
 
 class Ledger:
-    """The notes of one invocation: *done* has finished statements, *ran* the calls that ran."""
+    """The notes of one invocation.
+
+    *done* flags, by index, the statements that have finished (also lock acquisitions and the end
+    of the body). *ran* lists the numbers of the calls that ran, in order.
+    """
 
     def __init__(self, shape):
         self.shape = shape

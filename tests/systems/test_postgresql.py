@@ -206,8 +206,9 @@ def test_a_cancelled_transfer(atransfer, server):
 
 
 def test_context_managers(way, server):
-    """A connection and its transaction are context managers: suppressing an exception ends the
-    function, as in a `with` (D11, P4).
+    """`using` works for a connection and its transaction. If the transaction suppresses an
+    exception (`Rollback`), the function returns None: the block of the `with` would be the
+    rest of the function (D11, P4).
     """
 
     @way
