@@ -118,15 +118,22 @@ def in_flight(
         handled = handled.__context__
     # No traceback begins with *frame*: the exception was raised again elsewhere, or its traceback
     # was changed. On the chain, it comes after the exceptions that *caller* has caught, and before
-    # those that a caller of *frame* is handling.
-    found = None
+    # those that a caller of *frame* is handling. It may be missing: an exception that `throw` of a
+    # generator has raised has no context.
     for exc, head in chain:
         if head is not None and _is_below(head, frame):
-            break
-        found = exc
-        if head is not caller:
-            break
-    return found
+            return None
+        if head is None or head is not caller or _has_left(exc, frame):
+            return exc
+    return None
+
+
+def _has_left(exc: BaseException, frame: FrameType) -> bool:
+    """Return whether *exc* has been raised in *frame*, or has passed it."""
+    tb = exc.__traceback__
+    while tb is not None and tb.tb_frame is not frame:
+        tb = tb.tb_next
+    return tb is not None
 
 
 def _is_below(frame: FrameType, other: FrameType | None) -> bool:
