@@ -11,10 +11,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from godefer.lint._module import Module
 
+# Functions and classes whose objects have no `with` of their own.
+_WITHOUT_WITH = frozenset(
+    {
+        "asyncio.open_connection",
+        "asyncpg.connect",
+        "http.client.HTTPConnection",
+        "http.client.HTTPSConnection",
+        "os.open",
+        "tempfile.mkdtemp",
+    }
+)
 # Functions and classes of libraries that make a context manager for `with`.
 SYNC = frozenset(
     {
-        *OPENING_FUNCTIONS - {"asyncio.open_connection", "os.open", "tempfile.mkdtemp"},
+        *OPENING_FUNCTIONS - _WITHOUT_WITH - {"aiofiles.open"},
         *(
             f"contextlib.{name}"
             for name in (
@@ -95,7 +106,7 @@ def manager(module: Module, node: ast.expr) -> str:
     """Return the kind of the context manager *node*: "sync", "async", or "" if it is unknown."""
     if isinstance(node, ast.Call):
         return maker(module, node.func)
-    made = made_by(module, node)
+    made = made_by(module, node, itself=True)
     if made in SYNC:
         return "sync"
     if made in ASYNC:

@@ -12,32 +12,35 @@ if TYPE_CHECKING:
 _DEEPEST = 6  # of assignments from variable to variable
 
 
-def made_by(module: Module, node: ast.expr, depth: int = 0) -> str:
+def made_by(module: Module, node: ast.expr, depth: int = 0, *, itself: bool = False) -> str:
     """Return the path of the function, or class, that made the value of *node*; "" if unknown.
 
-    A class of the checked file is returned as a dot and its name.
+    A class of the checked file is returned as a dot and its name. The result of an `await`, and the
+    variable of a `with` or `using`, count as made by the call. With *itself* they are unknown, for
+    the call may have made another object.
     """
     if depth > _DEEPEST:
         return ""
-    if isinstance(node, ast.Await):
+    if isinstance(node, ast.Await) and not itself:
         node = node.value
     if isinstance(node, ast.Call):
         if module.path(node.func) in {"godefer.using", "godefer.ausing"} and node.args:
-            return made_by(module, node.args[0], depth + 1)
+            return "" if itself else made_by(module, node.args[0], depth + 1)
         cls = class_of(module, node.func)
         return f".{cls.name}" if cls is not None else module.path(node.func) or ""
     if isinstance(node, ast.NamedExpr):
-        return made_by(module, node.value, depth + 1)
+        return made_by(module, node.value, depth + 1, itself=itself)
     binding = only_binding(module, node)
     if binding is not None:
         if binding.kind == "parameter":
             return _annotated(module, binding)
-        if binding.kind in {"assign", "with"} and binding.value is not None:
-            return made_by(module, binding.value, depth + 1)
+        kinds = {"assign"} if itself else {"assign", "with"}
+        if binding.kind in kinds and binding.value is not None:
+            return made_by(module, binding.value, depth + 1, itself=itself)
         return ""
     if isinstance(node, ast.Attribute):
         value = _only_store(module, node)
-        return made_by(module, value, depth + 1) if value is not None else ""
+        return made_by(module, value, depth + 1, itself=itself) if value is not None else ""
     return ""
 
 

@@ -1,7 +1,30 @@
 """GDF010: an async context manager, ausing() or aclose() without await."""
 
+import asyncio
+import bz2
+import codecs
+import decimal
+import gzip
+import io
+import lzma
+import os
+import pkgutil
+import shelve
+import socket
+import sqlite3
+import sys
+import tarfile
+import tempfile
+import threading
+import unittest.mock
+import urllib.request
+import warnings
+import wave
+
 import pytest
 
+from godefer.lint._managers import ASYNC, SYNC
+from godefer.lint._resources import OPENING_FUNCTIONS
 from tests.lint.snippets import check_names, check_right, check_wrong
 
 CODE = "GDF010"
@@ -51,7 +74,7 @@ def in_sync(pool):
     return ausing(pool)  #!
 """,
     """
-import contextlib
+import aiofiles, contextlib
 @contextlib.asynccontextmanager
 async def session():
     yield 1
@@ -71,6 +94,9 @@ async def f(lock):
     await using(lock)  #!
     await ausing(cwd())  #!
     await ausing(open("x"))  #!
+    using(aiofiles.open("x"))  #!
+    file = open("x")
+    await ausing(file)  #!
     await defer(print)  #!
 @with_defers
 def g():
@@ -164,7 +190,113 @@ async def f(acm):
     steps = ausing(acm).__await__()
     return list(steps)
 """,
+    """
+import aiofiles, asyncpg, http.client
+from contextlib import aclosing, closing
+class Conn:
+    async def __aenter__(self): ...
+    def __await__(self): ...
+@with_defers
+async def f(path, thing, make):
+    file = await ausing(aiofiles.open(path))
+    await ausing(asyncpg.connect(path))
+    await ausing(http.client.HTTPSConnection(path))
+    opened = await aiofiles.open(path)
+    using(opened)
+    conn = await Conn()
+    using(conn)
+    entered = using(closing(thing))
+    await ausing(entered)
+    with closing(thing) as inner:
+        await ausing(inner)
+    async with aclosing(make()) as steps:
+        using(steps)
+    session = await ausing(Conn())
+    using(session)
+""",
 ]
+
+
+def connection():
+    """Return a connection to a server that stops listening."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return socket.create_connection(server.getsockname())
+
+
+def sound(file):
+    """Write a sound without any samples; return its path."""
+    with wave.open(str(file), "wb") as out:
+        out.setparams((1, 2, 8000, 0, "NONE", ""))
+    return str(file)
+
+
+# Objects that the functions of the standard library make.
+MADE = {
+    "builtins.open": lambda file: open(file, "rb"),
+    "bz2.open": lambda file: bz2.open(file, "wb"),
+    "codecs.open": lambda file: codecs.open(file),
+    "decimal.localcontext": lambda _: decimal.localcontext(),
+    "gzip.open": lambda file: gzip.open(file, "wb"),
+    "io.open": lambda file: io.open(file, "rb"),  # noqa: UP020  # this name
+    "lzma.open": lambda file: lzma.open(file, "wb"),
+    "os.scandir": lambda file: os.scandir(file.parent),
+    "shelve.open": lambda file: shelve.open(str(file.with_name("shelf"))),
+    "socket.create_connection": lambda _: connection(),
+    "sqlite3.connect": lambda _: sqlite3.connect(":memory:"),
+    "tarfile.open": lambda file: tarfile.open(file, "w"),
+    "tempfile.NamedTemporaryFile": lambda _: tempfile.NamedTemporaryFile(),
+    "tempfile.TemporaryFile": lambda _: tempfile.TemporaryFile(),
+    "threading.Lock": lambda _: threading.Lock(),
+    "threading.RLock": lambda _: threading.RLock(),
+    "unittest.mock.patch.object": lambda file: unittest.mock.patch.object(file, "name"),
+    "urllib.request.urlopen": lambda file: urllib.request.urlopen(file.as_uri()),
+    "wave.open": lambda file: wave.open(sound(file)),
+}
+# Their objects were looked at in the libraries' releases of 2025.
+THIRD_PARTY = {
+    "sync": {"psycopg.connect", "psycopg2.connect", "pymysql.connect"},
+    "async": {"aiofiles.open", "aiohttp.ClientSession", "httpx.AsyncClient"},
+}
+
+
+def of_the_library(names):
+    """Return the names that the standard library has."""
+    return sorted(n for n in names if n.partition(".")[0] in sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("name", of_the_library(SYNC | OPENING_FUNCTIONS))
+def test_what_is_a_context_manager(name, tmp_path):
+    """A function or class is in the table for `with` if, and only if, a `with` can enter it."""
+    file = tmp_path / "file"
+    file.write_bytes(b"x")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # codecs.open, on 3.14
+        made = MADE[name](file) if name in MADE else pkgutil.resolve_name(name)
+    entered = hasattr(made, "__enter__") and hasattr(made, "__exit__")
+    if name in MADE and hasattr(made, "close"):
+        made.close()
+    assert entered is (name in SYNC)
+    assert not hasattr(made, "__aenter__")
+
+
+@pytest.mark.parametrize("name", of_the_library(ASYNC))
+def test_what_is_an_async_context_manager(name):
+    """A function or class is in the table for `async with` if only that can enter it."""
+
+    async def make():
+        made = pkgutil.resolve_name(name)
+        return made if isinstance(made, type) else made(1)
+
+    made = asyncio.run(make())
+    assert hasattr(made, "__aenter__")
+    assert not hasattr(made, "__enter__")
+
+
+def test_no_name_is_in_both_tables():
+    """The tables for `with` and `async with` have no name in common."""
+    assert not SYNC & ASYNC
+    assert {*SYNC} - {*of_the_library(SYNC)} == THIRD_PARTY["sync"]
+    assert {*ASYNC} - {*of_the_library(ASYNC)} == THIRD_PARTY["async"]
 
 
 @pytest.mark.parametrize("snippet", WRONG)

@@ -38,12 +38,14 @@ def g(pool):
 
 RIGHT = [
     """
-import subprocess, urllib.request
+import asyncpg, http.client, subprocess, urllib.request
 @with_defers
 def f(path):
     defer(urllib.request.urlopen, "https://example.org/ping")
     defer(subprocess.Popen, ["notify-send", "done"])
     defer(lambda: urllib.request.urlopen("https://example.org/ping"))
+    using(http.client.HTTPConnection)
+    using(asyncpg.connect)
 """,
     """
 import contextlib, tempfile, warnings
