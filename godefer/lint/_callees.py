@@ -101,36 +101,70 @@ _VOID_METHODS = frozenset(
     }
 )
 _NO_FUNCTION = "what it returns, which is no function"
-# The closing method of an object, by its constructor. For any other constructor it is `close`.
-_CLOSES = {
-    "multiprocessing.Lock": "release",
+# The closing method of an object, by its constructor.
+CLOSES = {
+    **dict.fromkeys(
+        (
+            "asyncio.new_event_loop",
+            "asyncio.start_server",
+            "builtins.open",
+            "bz2.open",
+            "codecs.open",
+            "ftplib.FTP",
+            "ftplib.FTP_TLS",
+            "gzip.open",
+            "http.client.HTTPConnection",
+            "http.client.HTTPSConnection",
+            "io.BytesIO",
+            "io.StringIO",
+            "io.open",
+            "logging.FileHandler",
+            "logging.StreamHandler",
+            "lzma.open",
+            "multiprocessing.Pool",
+            "multiprocessing.Queue",
+            "selectors.DefaultSelector",
+            "smtplib.SMTP",
+            "smtplib.SMTP_SSL",
+            "socket.create_connection",
+            "socket.create_server",
+            "socket.socket",
+            "sqlite3.connect",
+            "tarfile.open",
+            "tempfile.NamedTemporaryFile",
+            "tempfile.SpooledTemporaryFile",
+            "tempfile.TemporaryFile",
+            "urllib.request.urlopen",
+            "zipfile.ZipFile",
+        ),
+        "close",
+    ),
+    **dict.fromkeys(
+        (
+            "asyncio.BoundedSemaphore",
+            "asyncio.Condition",
+            "asyncio.Lock",
+            "asyncio.Semaphore",
+            "multiprocessing.Lock",
+            "multiprocessing.RLock",
+            "threading.BoundedSemaphore",
+            "threading.Condition",
+            "threading.Lock",
+            "threading.RLock",
+            "threading.Semaphore",
+        ),
+        "release",
+    ),
+    "concurrent.futures.ProcessPoolExecutor": "shutdown",
+    "concurrent.futures.ThreadPoolExecutor": "shutdown",
+    "imaplib.IMAP4": "logout",
+    "imaplib.IMAP4_SSL": "logout",
     "multiprocessing.Process": "join",
     "subprocess.Popen": "wait",
     "tempfile.TemporaryDirectory": "cleanup",
-    "threading.Condition": "release",
-    "threading.Lock": "release",
-    "threading.RLock": "release",
-    "threading.Semaphore": "release",
     "threading.Thread": "join",
-    "asyncio.Lock": "release",
-    "concurrent.futures.ThreadPoolExecutor": "shutdown",
-    "concurrent.futures.ProcessPoolExecutor": "shutdown",
+    "threading.Timer": "cancel",
 }
-_WITHOUT_CLOSE = frozenset(
-    {
-        *(f"collections.{name}" for name in ("Counter", "OrderedDict", "defaultdict", "deque")),
-        *(
-            f"builtins.{name}"
-            for name in ["dict", "list", "set", "frozenset", "tuple", "str", "bytes"]
-        ),
-        *(f"time.{name}" for name in ("monotonic", "perf_counter", "time")),
-        "logging.getLogger",
-        "pathlib.Path",
-        "queue.Queue",
-        "tempfile.mkdtemp",
-        "threading.Event",
-    }
-)
 
 
 # GDF001
@@ -322,10 +356,11 @@ def _object(module: Module, site: Site, callee: ast.expr) -> Iterator[Finding]:
     elif made in PLAIN_TYPES:
         what = made.rpartition(".")[2]
         message = f"{text(callee)} cannot be called: {what}() made it; "
-        if made in _WITHOUT_CLOSE or isinstance(callee, ast.Call):
+        known = made in CLOSES and made == made_by(module, callee, itself=True)
+        if not known or isinstance(callee, ast.Call):
             yield Finding("GDF021", f"{message}defer the function to call at exit", callee)
             return
-        right = _suggest.attribute(callee, _CLOSES.get(made, "close"))
+        right = _suggest.attribute(callee, CLOSES[made])
         fix = _suggest.replace(callee, right, safe=len(site.arguments) == 1 and not site.keywords)
         shown = _suggest.call(site.node.func, [right])
         yield Finding("GDF021", f"{message}write {text(shown)}", callee, fix)

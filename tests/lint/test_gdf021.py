@@ -1,8 +1,13 @@
 """GDF021: an object is deferred that cannot be called."""
 
+import pkgutil
+
 import pytest
 
-from tests.lint.snippets import check_names, check_right, check_wrong
+from godefer.lint import check_source
+from godefer.lint._callees import CLOSES
+from godefer.lint._types import PLAIN_TYPES
+from tests.lint.snippets import IMPORTS, check_names, check_right, check_wrong
 
 CODE = "GDF021"
 
@@ -95,3 +100,64 @@ def test_right(snippet):
 def test_other_names(snippet):
     """No rule fires on functions of another library that have the names of godefer's."""
     check_names(snippet)
+
+
+# Classes of the objects that functions make.
+CLASSES = {
+    "asyncio.new_event_loop": "asyncio.AbstractEventLoop",
+    "asyncio.start_server": "asyncio.Server",
+    "builtins.open": "io.TextIOWrapper",
+    "bz2.open": "bz2.BZ2File",
+    "codecs.open": "io.TextIOWrapper",
+    "gzip.open": "gzip.GzipFile",
+    "io.open": "io.TextIOWrapper",
+    "lzma.open": "lzma.LZMAFile",
+    "multiprocessing.Pool": "multiprocessing.pool.Pool",
+    "multiprocessing.Queue": "multiprocessing.queues.Queue",
+    "socket.create_connection": "socket.socket",
+    "socket.create_server": "socket.socket",
+    "sqlite3.connect": "sqlite3.Connection",
+    "tarfile.open": "tarfile.TarFile",
+    "tempfile.NamedTemporaryFile": "io.TextIOWrapper",
+    "tempfile.TemporaryFile": "io.TextIOWrapper",
+    "urllib.request.urlopen": "http.client.HTTPResponse",
+}
+
+
+@pytest.mark.parametrize("made", sorted(CLOSES))
+def test_suggested_methods_exist(made):
+    """The closing method that the fix writes is a method of the object."""
+    resolved = pkgutil.resolve_name(CLASSES.get(made, made))
+    if made.endswith(("Lock", "Condition")):
+        resolved = resolved()  # the methods of these belong to the instance
+    assert callable(getattr(resolved, CLOSES[made]))
+    assert made in PLAIN_TYPES
+
+
+@pytest.mark.parametrize("made", sorted(PLAIN_TYPES - {*CLOSES}))
+def test_objects_without_a_closing_method(made):
+    """An object whose closing method is not known is reported without a fix."""
+    module = made.rpartition(".")[0]
+    source = f"import {module}\n{IMPORTS}def f(*args):\n    with defer_scope() as later:\n"
+    source += f"        thing = {made.removeprefix('builtins.')}(*args)\n        later(thing)\n"
+    [problem] = check_source(source)
+    assert problem.code == CODE
+    assert problem.fix is None
+    assert ".close" not in problem.message
+
+
+PARTLY = """
+import tempfile
+@with_defers
+def f():
+    with tempfile.TemporaryDirectory() as name:
+        defer(name)
+        held = using(threading.Lock())
+        defer(held)
+"""
+
+
+def test_an_entered_object_may_be_another():
+    """`with` may bind an object of another type: nothing is suggested for it."""
+    problems = check_source(IMPORTS + PARTLY)
+    assert [(p.code, p.fix) for p in problems] == [(CODE, None)] * 2
