@@ -9,7 +9,8 @@ from godefer.lint import _suggest
 from godefer.lint._resources import LOG_METHODS, is_logger
 from godefer.lint._rules import never_deferred_by_habit
 from godefer.lint._site import Finding
-from godefer.lint._tree import FUNCTIONS, WITHS, text
+from godefer.lint._tree import FUNCTIONS, WITHS, default_values, text
+from godefer.lint._types import only_binding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ _OF_CONTAINERS = frozenset(
         "all",
     ]
 )
+# Functions without effects, and with results that depend on the value of the arguments alone.
+_PURE = frozenset(f"builtins.{name}" for name in ("abs", "float", "int", "repr", "round", "str"))
 _EMPTY = frozenset(
     {
         "builtins.dict",
@@ -98,14 +101,98 @@ def _finding(module: Module, site: Site, node: ast.expr, why: str) -> Finding:
         return Finding("GDF005", message + otherwise, place)
     made = _suggest.call(site.arguments[0], site.arguments[1:], site.keywords)
     right = _suggest.call(site.node.func, [_suggest.function_of(made)])
-    others = [part for part in parts if not any(inner is node for inner in ast.walk(part))]
-    safe = _suggest.stable(module, site, others) and not any(
+    fix = _suggest.replace(site.node, right, safe=_same_otherwise(module, site, node))
+    return Finding("GDF005", message + _suggest.write(right, otherwise), place, fix)
+
+
+def _same_otherwise(module: Module, site: Site, late: ast.expr) -> bool:
+    """Return whether moving the call to the exit is certain to change only the value of *late*."""
+    if any(
         isinstance(outer, (ast.For, ast.AsyncFor, ast.While))
         for outer, _ in module.outward(site.node, site.frame)
+    ):
+        return False
+    function, *parts = [*site.arguments, *(keyword.value for keyword in site.keywords)]
+    receiver = function
+    if isinstance(function, ast.Attribute) and function.attr in LOG_METHODS:
+        receiver = function.value if is_logger(function.value) else function
+    known = (module.path(function) or "").startswith(("builtins.", "logging."))
+    return (
+        (known or isinstance(receiver, ast.Name))
+        and _suggest.stable(module, site, [receiver])
+        and all(keyword.arg is not None for keyword in site.keywords)
+        and all(_same(module, site, part, late) for part in parts)
     )
-    safe = safe and not any(isinstance(n, ast.Call) for part in others for n in ast.walk(part))
-    fix = _suggest.replace(site.node, right, safe=safe)
-    return Finding("GDF005", message + _suggest.write(right, otherwise), place, fix)
+
+
+def _same(module: Module, site: Site, part: ast.expr, late: ast.expr) -> bool:
+    """Return whether *part* has the same value now and at the exit, apart from *late* in it."""
+    if part is late:
+        return _only_meant(module, site, late)
+    if isinstance(part, ast.Name):
+        return _suggest.stable(module, site, [part])
+    if isinstance(part, (ast.Tuple, ast.List)):
+        return all(_same(module, site, item, late) for item in part.elts)
+    if isinstance(part, ast.Lambda):
+        return all(_same(module, site, value, late) for value in default_values(part))
+    if not any(inner is late for inner in ast.walk(part)):
+        return _immutable(module, site, part)
+    if isinstance(part, ast.Call):
+        pure = module.path(part.func) in _PURE and not part.keywords
+        return pure and all(_same(module, site, value, late) for value in part.args)
+    if isinstance(part, ast.BinOp):
+        if part.left is late and isinstance(part.op, ast.Sub):
+            return _only_meant(module, site, late) and _same(module, site, part.right, late)
+        inner: list[ast.expr] = [part.left, part.right]
+    elif isinstance(part, ast.JoinedStr):
+        inner = part.values
+    elif isinstance(part, ast.FormattedValue):
+        inner = [part.value, *([part.format_spec] if part.format_spec is not None else [])]
+    else:
+        return False
+    return all(_same_text(module, site, value, late) for value in inner)
+
+
+def _same_text(module: Module, site: Site, part: ast.expr, late: ast.expr) -> bool:
+    """Return whether the text of *part*, too, is the same now and at the exit."""
+    if isinstance(part, ast.Tuple):
+        return all(_same_text(module, site, item, late) for item in part.elts)
+    if any(inner is late for inner in ast.walk(part)):
+        return _same(module, site, part, late)
+    return _immutable(module, site, part)
+
+
+def _only_meant(module: Module, site: Site, late: ast.expr) -> bool:
+    """Return whether *late* reads nothing that may change, but the clock or the container."""
+    if not isinstance(late, ast.Call):
+        return True  # a variable that is set later
+    known = module.path(late.func) is not None or (
+        isinstance(late.func, ast.Attribute) and _immutable(module, site, late.func.value)
+    )
+    return known and _suggest.stable(module, site, late.args) and not late.keywords
+
+
+def _immutable(module: Module, site: Site, node: ast.expr) -> bool:
+    """Return whether *node* is a number or a string, now and at the exit."""
+    if isinstance(node, ast.Name):
+        binding = only_binding(module, node)
+        value = binding.value if binding is not None and binding.kind == "assign" else None
+        plain = isinstance(value, ast.Constant) or (
+            isinstance(value, ast.Call) and module.path(value.func) in _CLOCKS
+        )
+        return plain and _suggest.stable(module, site, [node])
+    if isinstance(node, ast.UnaryOp):
+        return _immutable(module, site, node.operand)
+    if isinstance(node, ast.BinOp):
+        return _immutable(module, site, node.left) and _immutable(module, site, node.right)
+    if isinstance(node, ast.JoinedStr):
+        return all(_immutable(module, site, value) for value in node.values)
+    if isinstance(node, ast.FormattedValue):
+        spec = node.format_spec
+        return _immutable(module, site, node.value) and (
+            spec is None or _immutable(module, site, spec)
+        )
+    return isinstance(node, ast.Constant)
 
 
 def _executed(node: ast.expr) -> Iterator[ast.expr]:

@@ -110,15 +110,19 @@ def _bound_once(module: Module, node: ast.Name, frame: Scope) -> bool:
     scope = module.scopes.get(node)
     if scope is None:
         return False
-    found = module.bindings(node.id, scope)
-    if len(found) > 1:
+    owner = module.owner(node.id, scope)
+    if owner is None:
+        return True
+    found = owner.bindings[node.id]
+    if len(found) > 1 or owner.kind == "class":  # a lambda cannot read the names of a class
         return False
     return not any(
-        isinstance(outer, _LOOPS)
+        binding.kind == "for"
+        or isinstance(binding.node, ast.ExceptHandler)  # the end of the clause deletes it
+        or binding.scope.frame() is not owner.frame()  # each call binds the `global` name again
+        or any(isinstance(outer, _LOOPS) for outer, _ in module.outward(binding.node, frame))
         for binding in found
-        if binding.kind != "parameter" and binding.node in module.parents
-        for outer, _ in module.outward(binding.node, frame)
-    ) and not any(binding.kind == "for" for binding in found)
+    )
 
 
 def spelled(module: Module, site: Site, statement: str) -> ast.expr | None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.lint.snippets import check_names, check_right, check_wrong
+from godefer.lint import check_source
+from tests.lint.snippets import IMPORTS, check_names, check_right, check_wrong
 
 CODE = "GDF005"
 
@@ -244,6 +245,112 @@ def f(rows):
         print(len(seen), time.time())
 """,
 ]
+
+# The body of a function with an argument `other` of a call that is moved into a lambda, and whether
+# the value is certain to be the same at the exit.
+MOVED = [
+    ("", "other", True),
+    ("", "'rows'", True),
+    ("", "-1", True),
+    ("", "(other, None)", True),
+    ("", "other if other else None", False),
+    ("", "self.count", False),
+    ("", "other[0]", False),
+    ("", "other[:]", False),
+    ("", "other + other", False),
+    ("", "-other", False),
+    ("", "not other", False),
+    ("", "other == 1", False),
+    ("", "other in other", False),
+    ("", "[other]", True),
+    ("", "{other: 1}", False),
+    ("", "{1: other}", False),
+    ("", "[*other]", False),
+    ("", "f'{other}'", False),
+    ("", "[x for x in other]", False),
+    ("", "(x for x in other)", False),
+    ("", "lambda: other", True),
+    ("", "*other", False),
+    ("", "SETTING", True),
+    ("", "print", True),
+    ("global SHARED\n    SHARED = 1", "SHARED", False),
+    ("local = 1", "local", True),
+    ("local = 1\n    local = 2", "local", False),
+    ("local = 1\n    del local", "local", False),
+    ("local = 1", "-local + 1", True),
+    ("local = 1", "f'{local}: {local + 1}'", True),
+    ("local = [1]", "f'{local}'", False),
+    ("local = open(other)", "local", True),
+    ("for local in other: pass", "local", False),
+]
+
+
+@pytest.mark.parametrize(("first", "argument", "safe"), MOVED)
+def test_a_fix_is_safe_if_no_argument_can_change(first, argument, safe):
+    """The fix moves the other arguments to the exit: it is safe if they are the same there."""
+    source = (
+        f"{IMPORTS}SETTING = 1\n@with_defers\ndef f(self, other):\n    {first}\n"
+        f"    defer(print, 'done', {argument}, time.time())\n"
+    )
+    [problem] = check_source(source)
+    assert problem.code == CODE
+    assert problem.fix.safe is safe
+
+
+@pytest.mark.parametrize(
+    ("call", "safe"),
+    [
+        ("defer(self.log.info, 'done %s', time.time())", False),
+        ("defer(logging.info, 'done %s', time.time())", True),
+        ("defer(print, f'done {other.x} {time.time()}')", False),
+        ("defer(print, f'done {other!r} {time.time()}')", False),
+        ("defer(print, 'done', time.time(), other.x)", False),
+        ("defer(print, 'done', time.time() - other)", True),
+        ("defer(print, 'done', time.time() - self.start)", False),
+        ("defer(print, 'done', time.time() - other[0])", False),
+        ("defer(print, 'done', round(time.time() - other, 2))", True),
+        ("defer(print, 'done', time.time(), sep=other.x)", False),
+        ("defer(print, 'done', time.time(), sep='')", True),
+        ("defer(print, 'done', time.time(), **other)", False),
+        ("defer(print, 'done', other(time.time()))", False),
+        ("defer(print, 'done %s %s' % (other, time.time()))", False),
+        ("defer(print, 'done %s' % (time.time(),))", True),
+        ("defer(print, f'done {time.time():{other.x}}')", False),
+        ("defer(print, f'done {time.time():.2f}')", True),
+        ("start = time.time(); defer(print, time.time() - start)", True),
+        ("start = time.time(); defer(print, time.time() - start); start = 0", False),
+        ("seen = []; defer(print, len(seen)); seen.append(1)", True),
+        ("seen = []; defer(print, len(seen)); seen = [1]", False),
+        ("seen = []; defer(other.note, len(seen)); seen.append(1)", False),
+        ("seen = []; defer(other, len(seen)); seen.append(1)", True),
+        ("seen = []; defer(print, ', '.join(seen)); seen.append('')", True),
+        ("seen = []; defer(print, other.sep.join(seen)); seen.append('')", False),
+        ("n = 0\n    defer(print, f'{n} rows')\n    n = 1", True),
+        ("n = 0\n    defer(print, f'{n} rows of', other.x)\n    n = 1", False),
+        ("n = 0\n    defer(print, f'{n} rows of', other)\n    n = 1", True),
+    ],
+)
+def test_a_fix_is_safe_if_no_part_can_change(call, safe):
+    """The function, and the parts of the argument itself, are evaluated late as well."""
+    source = f"{IMPORTS}@with_defers\ndef f(self, other):\n    {call}\n"
+    [problem] = check_source(source)
+    assert problem.code == CODE
+    assert problem.fix.safe is safe
+
+
+def test_a_caught_exception_is_gone_at_exit():
+    """The variable of `except` is deleted at the end of its clause: no fix that reads it is safe.
+
+    A class has no variables that a lambda in it could read.
+    """
+    caught = (
+        f"{IMPORTS}@with_defers\ndef f():\n    try:\n        f()\n    except OSError as error:\n"
+        "        defer(print, 'done', error, time.time())\n"
+        "class C:\n    x = 1\n    with defer_scope() as later:\n"
+        "        later(print, 'done', x, time.time())\n"
+    )
+    problems = check_source(caught)
+    assert [(p.code, p.fix.safe) for p in problems] == [(CODE, False)] * 2
 
 
 @pytest.mark.parametrize("snippet", WRONG)
