@@ -12,8 +12,8 @@ Each file builds on files above it:
 - `_resources` lists functions that open and close. `_types` finds the constructor of a variable's
   value. `_managers` recognizes context managers.
 - `_suggest` builds the code of suggestions, and `_fix` turns it into edits.
-- `_rules`, `_callees`, `_scopes`, `_awaiting`, `_results`, `_futures`, `_decorating`, `_order` and
-  `_contexts` hold rules that need a certain mistake, or a name that leaves no doubt.
+- `_rules`, `_callees`, `_uncalled`, `_scopes`, `_awaiting`, `_results`, `_futures`, `_decorating`,
+  `_order` and `_contexts` hold rules that need a certain mistake, or a name that leaves no doubt.
 - `_arguments`, `_gaps`, `_openings`, `_loops` and `_captures` hold rules that match a pattern.
 - `_check` visits a module. `_settings` reads pyproject.toml. `_files` reads files and their
   ``# noqa`` comments.

@@ -1,4 +1,4 @@
-"""The rules about the deferred function itself: GDF001, GDF021 and GDF022.
+"""The rules about the deferred function itself: GDF001 and GDF021.
 
 They fire only where a mistake is certain, or where a method's name leaves no doubt.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from godefer.lint._tree import FunctionNode
 
 # Functions whose results cannot be called.
-_UNCALLABLE_RESULTS = frozenset(
+UNCALLABLE_RESULTS = frozenset(
     f"{module}.{name}"
     for module, names in {
         "asyncio": "sleep",
@@ -224,7 +224,7 @@ def _called(site: Site, call: ast.Call, result: str, right: ast.Call, whole: ast
 def _uncallable_result(module: Module, call: ast.Call) -> str:
     """Return a description of the result of *call* if it is certain not to be callable, else ""."""
     path = module.path(call.func)
-    if path in _UNCALLABLE_RESULTS:
+    if path in UNCALLABLE_RESULTS:
         return _NO_FUNCTION
     function = module.definition(call.func)
     if function is not None:
@@ -416,61 +416,3 @@ def _uncallable_class(module: Module, callee: ast.expr) -> ast.ClassDef | None:
         return None
     set_later = any(isinstance(n.ctx, ast.Store) for n in module.attributes.get("__call__", []))
     return None if set_later else cls
-
-
-# GDF022
-
-
-def calls_nothing(module: Module, site: Site) -> Iterator[Finding]:
-    """Report a deferred function that names another function without calling it (GDF022)."""
-    if not site.defers:
-        return
-    callee = site.callee
-    if isinstance(callee, ast.Lambda):
-        found = _uncalled(module, callee.body)
-        if found is None:
-            return
-        given = callee.args
-        plain = not (given.args or given.posonlyargs or given.kwonlyargs or given.vararg)
-        direct = plain and not given.kwarg and found is callee.body
-        right = found if direct else _suggest.call(found)
-        if direct:
-            assert isinstance(site.node, ast.Call)  # noqa: S101  # for the type checker
-            shown = _suggest.call(site.node.func, [found, *site.arguments[1:]], site.keywords)
-            fix = _suggest.replace(callee, right)
-        else:
-            shown, fix = _suggest.call(found), _suggest.replace(found, right)
-        message = (
-            f"the lambda gives {text(found)} and calls nothing; {_suggest.write(shown, 'call it')}"
-        )
-        yield Finding("GDF022", message, callee, fix)
-        return
-    function = site.function
-    if function is None and isinstance(callee, ast.Name):
-        definition = module.definition(callee)
-        function = None if isinstance(definition, ast.Lambda) else definition
-    if function is None or module.scopes[function].frame() is not site.frame:
-        return
-    for statement in function.body:
-        if isinstance(statement, ast.Expr):
-            found = _uncalled(module, statement.value)
-            if found is not None and found is statement.value:
-                right = _suggest.call(found)
-                message = f"{text(found)} is named here, and not called; write {text(right)}"
-                yield Finding("GDF022", message, found, _suggest.replace(found, right))
-
-
-def _uncalled(module: Module, body: ast.expr) -> ast.expr | None:
-    """Return the function that is the value of *body* and is not called, else None."""
-    while isinstance(body, (ast.BoolOp, ast.IfExp)):
-        body = body.values[-1] if isinstance(body, ast.BoolOp) else body.body
-    if isinstance(body, ast.Attribute):
-        own = any(node.decorator_list for node in module.functions.get(body.attr, ()))
-        closes = body.attr in CLOSERS and not own
-        return body if closes or (module.path(body) or "") in _UNCALLABLE_RESULTS else None
-    if isinstance(body, ast.Name):
-        known = module.definition(body) is not None or module.path(body) in _UNCALLABLE_RESULTS
-        return body if known else None
-    if isinstance(body, ast.Call):
-        return body if module.path(body.func) == "functools.partial" else None
-    return body if isinstance(body, ast.Lambda) else None

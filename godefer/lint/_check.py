@@ -19,6 +19,7 @@ from godefer.lint import (
     _results,
     _rules,
     _scopes,
+    _uncalled,
 )
 from godefer.lint._module import Module
 from godefer.lint._tree import imports_godefer
@@ -71,7 +72,7 @@ _SITE_RULES = (
     _futures.future_handed_back,
     _contexts.has_its_own_with,
     _callees.not_callable,
-    _callees.calls_nothing,
+    _uncalled.calls_nothing,
 )
 
 
