@@ -7,7 +7,7 @@ import ast
 from godefer.lint import _suggest
 from godefer.lint._resources import CLOSERS
 from godefer.lint._site import Finding
-from godefer.lint._tree import WITHS
+from godefer.lint._tree import WITHS, jumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -258,9 +258,7 @@ def _every_turn(module: Module, loop: ast.AST, site: Site) -> bool:
                 return not any(generator.ifs for generator in loop.generators)
             own = loop.body if isinstance(loop, (ast.For, ast.AsyncFor)) else []
             before = own[: own.index(child)] if isinstance(child, ast.stmt) and child in own else []
-            return not any(
-                isinstance(n, (ast.Continue, ast.Break)) for s in before for n in ast.walk(s)
-            )
+            return not any(isinstance(n, (ast.Continue, ast.Break)) for n in jumps(before))
         if isinstance(outer, conditional):
             return False
     return False

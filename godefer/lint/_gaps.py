@@ -7,7 +7,7 @@ import re
 
 from godefer.lint._resources import CLOSERS, LOG_METHODS, READERS, closed, opens
 from godefer.lint._site import Finding
-from godefer.lint._tree import FUNCTIONS, receiver
+from godefer.lint._tree import FUNCTIONS, jumps, own_nodes, receiver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def gap_before_defer(module: Module, site: Site) -> Iterator[Finding]:
         "rmdir": "be left behind",
     }.get(closing, "stay open")
     raising = next((s for s in between if can_raise(module, s, past_handlers=True)), None)
-    leaving = _leaving(between)
+    leaving = next(jumps(between), None)
     if leaving is not None and (raising is None or leaving.lineno <= raising.lineno):
         how = f"the `{type(leaving).__name__.lower()}` in line {leaving.lineno} leaves"
     elif raising is not None:
@@ -62,21 +62,6 @@ def gap_before_defer(module: Module, site: Site) -> Iterator[Finding]:
         f"line {line}"
     )
     yield Finding("GDF012", message, site.node)
-
-
-def _leaving(between: Sequence[ast.stmt]) -> ast.stmt | None:
-    """Return the first `return`, `break` or `continue` that leaves the block, else None."""
-    stack: list[ast.AST] = list(reversed(between))
-    while stack:
-        node = stack.pop()
-        if isinstance(node, (ast.Return, ast.Break, ast.Continue)):
-            return node
-        if not isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.For, ast.AsyncFor, ast.While)):
-            stack += reversed(list(ast.iter_child_nodes(node)))
-        elif isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
-            inner = [n for n in ast.walk(node) if isinstance(n, ast.Return)]
-            stack += reversed(inner)
-    return None
 
 
 def _released(module: Module, site: Site) -> str | None:
@@ -239,9 +224,7 @@ def _not_stopped(module: Module, node: ast.AST) -> list[ast.stmt] | None:
         for k in caught
     )
     # A cancellation or a GeneratorExit is no Exception, and passes the handler.
-    away = any(
-        isinstance(n, (ast.Await, ast.Yield, ast.YieldFrom)) for s in node.body for n in ast.walk(s)
-    )
+    away = any(isinstance(n, (ast.Await, ast.Yield, ast.YieldFrom)) for n in own_nodes(node.body))
     return rest if all_of_them and not away else None
 
 

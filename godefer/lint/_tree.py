@@ -6,7 +6,7 @@ import ast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 FunctionOrLambda = FunctionNode | ast.Lambda
@@ -69,18 +69,40 @@ def blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
             yield block
 
 
+def jumps(block: Sequence[ast.stmt]) -> Iterator[ast.Return | ast.Break | ast.Continue]:
+    """Yield the statements that leave *block*, in the order of the source.
+
+    A `return` in a nested function leaves only that function, and a `break` only its own loop.
+    """
+    stack: list[tuple[ast.AST, bool]] = [(statement, False) for statement in reversed(block)]
+    while stack:
+        node, in_loop = stack.pop()
+        if isinstance(node, ast.Return) or (
+            isinstance(node, (ast.Break, ast.Continue)) and not in_loop
+        ):
+            yield node
+        elif isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
+            stack += [(child, in_loop) for child in reversed(node.orelse)]
+            stack += [(child, True) for child in reversed(node.body)]
+        elif not isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            stack += [(child, in_loop) for child in reversed(list(ast.iter_child_nodes(node)))]
+
+
 def own_breaks(loop: ast.While | ast.For | ast.AsyncFor) -> bool:
     """Return whether a `break` leaves *loop*."""
-    stack: list[ast.AST] = list(loop.body)
+    return any(isinstance(node, ast.Break) for node in jumps(loop.body))
+
+
+def own_nodes(block: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield the nodes that run with *block*: all but the bodies of nested functions."""
+    stack = list(block)
     while stack:
         node = stack.pop()
-        if isinstance(node, ast.Break):
-            return True
-        if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
-            stack += node.orelse  # a break in its body leaves the inner loop
-        elif not isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+        yield node
+        if isinstance(node, FUNCTIONS):
+            stack += [*getattr(node, "decorator_list", ()), *default_values(node)]
+        else:
             stack += ast.iter_child_nodes(node)
-    return False
 
 
 def default_values(function: FunctionOrLambda) -> list[ast.expr]:

@@ -9,6 +9,18 @@ CODE = "GDF004"
 WRONG = [
     """
 @with_defers
+def f(paths):
+    for path in paths:
+        for part in path:
+            if part:
+                break
+        def skip(parts):
+            for part in parts:
+                continue
+        defer(lambda: print(path))  #!
+""",
+    """
+@with_defers
 def f(pairs, ns):
     for a, b in pairs:
         defer(lambda: a.move(b))  #!

@@ -238,6 +238,69 @@ def f(path):
 """,
 ]
 
+WRONG += [
+    """
+@with_defers
+def f(path, names, wanted):
+    for name in names:
+        file = open(path)
+        for part in name:
+            if part:
+                return None
+        defer(file.close)  #!
+        other = open(path)
+        for part in name:
+            wanted += part
+        else:
+            break
+        defer(other.close)  #!
+        third = open(path)
+        while wanted:
+            wanted -= 1
+        else:
+            if name:
+                continue
+        defer(third.close)  #!
+""",
+]
+RIGHT += [
+    """
+@with_defers
+def f(path, names):
+    found = []
+    file = open(path)
+    for name in names:
+        def by_name(name=name):
+            return name
+        found += [by_name]
+    defer(file.close)
+    other = open(path)
+    for name in names:
+        class Named:
+            def get(self):
+                return 1
+        async def later():
+            while True:
+                return 2
+    defer(other.close)
+    third = open(path)
+    for name in names:
+        for part in name:
+            if part:
+                break
+            continue
+    defer(third.close)
+    fourth = open(path)
+    try:
+        async def unused():
+            await names
+        path.warm()
+    except Exception:
+        print("cold")
+    defer(fourth.close)
+""",
+]
+
 
 @pytest.mark.parametrize("snippet", WRONG)
 def test_wrong(snippet):
