@@ -246,7 +246,10 @@ class Bindings:
 
     def _store(self, node: ast.Name, parent: ast.AST, scope: Scope) -> None:
         if isinstance(parent, ast.NamedExpr):
-            self._bind(scope.frame(), node.id, Binding("assign", node, parent.value, "", scope))
+            owner = scope
+            while isinstance(owner.node, _COMPREHENSIONS) and owner.parent is not None:
+                owner = owner.parent  # a generator expression has a frame, but not this variable
+            self._bind(owner, node.id, Binding("assign", node, parent.value, "", scope))
         elif isinstance(parent, ast.Assign) or (
             isinstance(parent, ast.AnnAssign) and parent.value is not None
         ):

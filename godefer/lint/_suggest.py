@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _LONGEST_SUGGESTION = 200
 _NOT_IN_LAMBDA = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
-_LOOPS = (ast.For, ast.AsyncFor, ast.While)
+_LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictComp)
 
 
 def replace(node: ast.AST, code: ast.AST | str, *, safe: bool = True) -> Fix:

@@ -161,3 +161,38 @@ def test_an_entered_object_may_be_another():
     """`with` may bind an object of another type: nothing is suggested for it."""
     problems = check_source(IMPORTS + PARTLY)
     assert [(p.code, p.fix) for p in problems] == [(CODE, None)] * 2
+
+
+WALRUSES = [
+    "any((undo := make(row)) for row in rows)",
+    "any(any((undo := make(row)) for row in part) for part in rows)",
+    "any([(undo := make(row)) for row in part] for part in rows)",
+    "[any((undo := make(row)) for row in part) for part in rows]",
+    "[(undo := make(row)) for row in rows]",
+    "[row for row in rows if (undo := make(row))]",
+    "any(row for part in rows for row in part if (undo := make(part)))",
+]
+
+
+@pytest.mark.parametrize("walrus", WALRUSES)
+def test_a_walrus_binds_in_the_function(walrus):
+    """A `:=` in a comprehension or generator expression sets a variable of the function."""
+    body = f"    undo = open(path)\n    {walrus}\n    defer(undo)\n"
+    for first in ("", "    global undo\n"):
+        check_right(f"def make(row): ...\n@with_defers\ndef f(rows, path):\n{first}{body}")
+
+
+def test_a_walrus_of_a_lambda_is_its_own():
+    """A `:=` in a lambda sets no variable of the function, even in a generator expression."""
+    check_wrong(
+        CODE,
+        """
+def make(row): ...
+@with_defers
+def f(rows, path):
+    undo = open(path)
+    any((lambda: (undo := make(row)))() for row in rows)
+    (lambda: any((undo := make(row)) for row in rows))()
+    defer(undo)  #!
+""",
+    )
