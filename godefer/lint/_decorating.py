@@ -82,19 +82,22 @@ def hidden_function(module: Module, function: FunctionNode) -> Iterator[Finding]
     if hiding is None:
         return
     called = hiding.func if isinstance(hiding, ast.Call) else hiding
-    written = text(decorators[own])
+    applied = decorators[own]
+    written = text(applied)
+    if written == "…" and isinstance(applied, ast.Call):
+        written = f"{text(applied.func)}(…)"
     message = (
         f"@{text(called)} is between @{written} and {function.name}, and keeps the function "
         f"without its defers; put @{written} right above the `def`"
     )
     fix = Fix(
         (
-            Replacement(decorators[own], "", "line"),
-            Replacement(function, f"@{written}", "above"),
+            Replacement(applied, "", "line"),
+            Replacement(function, applied, "decorator"),
         ),
         safe=True,
     )
-    yield Finding("GDF018", message, decorators[own], fix)
+    yield Finding("GDF018", message, applied, fix)
 
 
 def _hides(module: Module, decorator: ast.expr) -> bool:

@@ -135,13 +135,39 @@ def fix_source(
         remedies = [p.fix for p in problems if p.fix is not None and (p.fix.safe or unsafe)]
         if not remedies:
             break
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
-        text, count = apply(source.decode(encoding), remedies)
-        fixed = text.encode(encoding)
-        if not count or any(p.code == SYNTAX for p in check_source(fixed, path, selection)):
+        source, count = applied(source, remedies)
+        if not count:
             break
-        source, total = fixed, total + count
+        total += count
     return source, total
+
+
+def applied(source: bytes, remedies: Sequence[Remedy]) -> tuple[bytes, int]:
+    """Apply the remedies that leave *source* valid Python.
+
+    Returns:
+        The new source, and the number of remedies that it contains.
+    """
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+    before = source.decode(encoding)
+    text, count = apply(before, remedies)
+    if not _is_python(text):
+        kept: list[Remedy] = []
+        for each in remedies:
+            if _is_python(apply(before, [*kept, each])[0]):
+                kept.append(each)
+        text, count = apply(before, kept)
+    return text.encode(encoding), count
+
+
+def _is_python(text: str) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def check_source(

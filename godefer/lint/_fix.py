@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import tokenize
@@ -11,7 +12,6 @@ from godefer.lint._suggest import render, segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ast
     from collections.abc import Iterable, Sequence
 
     from godefer.lint._site import Fix, Replacement
@@ -64,21 +64,24 @@ def remedy(fix: Fix | None, lines: Sequence[str]) -> Remedy | None:
 
 def _edit(replacement: Replacement, lines: Sequence[str]) -> Edit | None:
     node = replacement.node
-    content = render(replacement.code, lines)
+    if replacement.kind == "decorator" and isinstance(replacement.code, ast.AST):
+        written = segment(lines, replacement.code)
+        content = None if written is None else f"@{written}"
+    else:
+        content = render(replacement.code, lines)
     source = segment(lines, node)
     if content is None or source is None:
         return None
     line, column, end_line, end_column = _place(node, lines)
-    if replacement.kind == "before":
-        return Edit(line, column, line, column, content)
-    if replacement.kind == "above":
+    if replacement.kind in {"above", "decorator"}:
         text = lines[line - 1]
         indentation = text[: len(text) - len(text.lstrip(" \t\f"))]
         return Edit(line, 1, line, 1, f"{indentation}{content}\n")
     if replacement.kind == "line":
         before = lines[line - 1][: column - 1].strip()
         after = lines[end_line - 1][end_column - 1 :].strip()
-        return Edit(line, 1, end_line + 1, 1, "") if before in {"", "@"} and not after else None
+        whole = before in {"", "@"} and not after and not _has_comment(source)
+        return Edit(line, 1, end_line + 1, 1, "") if whole else None
     return None if _has_comment(source) else Edit(line, column, end_line, end_column, content)
 
 

@@ -20,8 +20,9 @@ class Replacement(NamedTuple):
     Args:
         node: The node that gives the place.
         code: The new code: a tree, or plain text.
-        kind: ``node`` to replace the node, ``before`` to insert text before it, ``line`` to remove
-            its lines, and ``above`` to insert a line above it with the same indentation.
+        kind: ``node`` to replace the node, ``line`` to remove its lines, ``above`` to insert a
+            line above it with the same indentation, and ``decorator`` to insert there the
+            decorator *code*, as the source spells it.
     """
 
     node: ast.AST
