@@ -9,7 +9,7 @@ from godefer.lint import _suggest
 from godefer.lint._managers import manager
 from godefer.lint._scopes import entered_by, leaves_its_block
 from godefer.lint._site import Finding
-from godefer.lint._tree import text
+from godefer.lint._tree import code, text
 from godefer.lint._types import made_by, method_of
 
 TYPE_CHECKING = False
@@ -384,7 +384,7 @@ def _is_consumer(module: Module, call: ast.Call) -> bool:
     path = module.path(call.func) or ""
     if path.partition(".")[0] in {"asyncio", "anyio", "trio", "async_timeout"}:
         return False
-    written = text(call.func).rpartition(".")[2].lower()
+    written = code(call.func).rpartition(".")[2].lower()
     if any(word in written for word in _AWAITERS):
         return False
     function = module.definition(call.func) or method_of(module, call.func)

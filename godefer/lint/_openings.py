@@ -13,7 +13,7 @@ import re
 from godefer.lint import _suggest
 from godefer.lint._gaps import can_raise
 from godefer.lint._site import Finding
-from godefer.lint._tree import dotted, receiver, text
+from godefer.lint._tree import code, dotted, receiver, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _opened_above(module: Module, site: Site, name: str, callee: ast.Attribute) 
             and receiver(call.func) == name
             and (
                 callee.attr in _WITHOUT_ARGUMENTS
-                or [text(a) for a in call.args] == [text(a) for a in site.arguments[1:]]
+                or [code(a) for a in call.args] == [code(a) for a in site.arguments[1:]]
             )
         )
     return False

@@ -6,7 +6,7 @@ import ast
 from typing import NamedTuple
 
 from godefer.lint._site import Finding
-from godefer.lint._tree import dotted, text
+from godefer.lint._tree import code, dotted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _scope_of(site: Site) -> str:
     head = site.head
     if not site.scoped:
         return ""
-    return text(head.value if isinstance(head, ast.Attribute) else head)
+    return code(head.value if isinstance(head, ast.Attribute) else head)
 
 
 def _only_call(module: Module, site: Site) -> _Call | None:

@@ -8,7 +8,7 @@ import re
 
 from godefer.lint import _suggest
 from godefer.lint._site import Finding, Fix, Replacement
-from godefer.lint._tree import text
+from godefer.lint._tree import code, text
 from godefer.lint._types import method_of
 
 TYPE_CHECKING = False
@@ -117,7 +117,7 @@ def _recovers(module: Module, site: Site) -> bool:
         path in {"godefer.panic", "sys.exit", "os._exit", "os.abort"} for path in calls
     )
     # A function with such a name may raise the recovered exception.
-    named = [text(n.func) for n in body if isinstance(n, ast.Call)]
+    named = [code(n.func) for n in body if isinstance(n, ast.Call)]
     ends = ends or any(_RAISES.search(name) for name in named)
     return "godefer.recover" in calls and not ends
 

@@ -10,6 +10,7 @@ import ast
 import copy
 
 from godefer.lint._site import Fix, Replacement
+from godefer.lint._tree import code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,10 +32,7 @@ def replace(node: ast.AST, code: ast.AST | str, *, safe: bool = True) -> Fix:
 
 def quoted(node: ast.AST) -> str:
     """Return the source of *node* for "write …"; "" if it is too long for a message."""
-    try:
-        source = ast.unparse(node)
-    except RecursionError:  # an expression nested deeper than the interpreter's stack
-        return ""
+    source = code(node)
     return source if len(source) <= _LONGEST_SUGGESTION and "\n" not in source else ""
 
 
@@ -64,14 +62,9 @@ def attribute(value: ast.expr, method: str) -> ast.Attribute:
     return ast.Attribute(value, method, ast.Load())
 
 
-def function_of(
-    body: ast.expr, parameters: Sequence[str] = (), given: ast.arguments | None = None
-) -> ast.Lambda:
-    """Return ``lambda parameters: body``, with the parameters *given* before the new ones."""
-    own = (
-        copy.deepcopy(given) if given is not None else ast.arguments([], [], None, [], [], None, [])
-    )
-    own.args += [ast.arg(parameter) for parameter in parameters]
+def function_of(body: ast.expr, parameters: Sequence[str] = ()) -> ast.Lambda:
+    """Return ``lambda parameters: body``."""
+    own = ast.arguments([], [ast.arg(each) for each in parameters], None, [], [], None, [])
     return ast.Lambda(own, body)
 
 

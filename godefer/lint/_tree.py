@@ -52,13 +52,18 @@ def receiver(node: ast.expr) -> str | None:
     return dotted(node.value) if isinstance(node, ast.Attribute) else None
 
 
-def text(node: ast.AST) -> str:
-    """Return the source of *node* for a message; "…" if it is long."""
+def code(node: ast.AST) -> str:
+    """Return the whole source of *node*; "" if it is nested too deeply."""
     try:
-        source = ast.unparse(node)
+        return ast.unparse(node)
     except RecursionError:  # an expression nested deeper than the interpreter's stack
-        return "…"
-    return source if len(source) <= _LONGEST_QUOTE and "\n" not in source else "…"
+        return ""
+
+
+def text(node: ast.AST) -> str:
+    """Return the source of *node* for a message, and nothing else; "…" if it is long."""
+    source = code(node)
+    return source if 0 < len(source) <= _LONGEST_QUOTE and "\n" not in source else "…"
 
 
 def blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:

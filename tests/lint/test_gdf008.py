@@ -162,6 +162,16 @@ class Worker:
 ]
 
 
+RIGHT += [
+    """
+@with_defers
+def f(bus):
+    bus.mount(["a name that is longer than most", "and a second one that is as long", "first"])
+    defer(bus.mount, ["a name that is longer than most", "and a second one that is as long", "2"])
+""",
+]
+
+
 @pytest.mark.parametrize("snippet", WRONG)
 def test_wrong(snippet):
     """The rule finds each mistake on its line, and no rule finds anything else."""

@@ -299,6 +299,17 @@ def test_no_name_is_in_both_tables():
     assert {*ASYNC} - {*of_the_library(ASYNC)} == THIRD_PARTY["async"]
 
 
+RIGHT += [
+    """
+@with_defers
+async def f(pool, the_first_of_two_objects_with_names):
+    await (
+        the_first_of_two_objects_with_names.that_are_longer_than_a_line.and_so_not_quoted
+    ).gather(ausing(pool))
+""",
+]
+
+
 @pytest.mark.parametrize("snippet", WRONG)
 def test_wrong(snippet):
     """The rule finds each mistake on its line, and no rule finds anything else."""

@@ -98,6 +98,19 @@ def k() -> object:
 ]
 
 
+RIGHT += [
+    """
+@with_defers
+def f(text, the_first_of_two_objects_with_names) -> int:
+    @defer
+    def note():
+        error = recover()
+        the_first_of_two_objects_with_names.that_are_longer_than_a_line.and_so_not_quoted.raise_it(error)
+    return int(text)
+""",
+]
+
+
 @pytest.mark.parametrize("snippet", WRONG)
 def test_wrong(snippet):
     """The rule finds each mistake on its line, and no rule finds anything else."""
