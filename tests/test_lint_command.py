@@ -432,6 +432,38 @@ def test_excluded_files(project, check):
     assert files("--force-exclude", "gen/b.py", "a.py") == ["a.py"]
 
 
+def test_a_pattern_is_about_the_project(project, check, monkeypatch):
+    """A name in a pattern matches no directory above the project, nor the project itself."""
+    for name in ["gen/a.py", "here/gen/b.py", "here/c.py", "[x]/gen/d.py", "x/gen/e.py"]:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(SEVERAL)
+
+    def files(*arguments):
+        lines = check(*arguments)[1].splitlines()
+        return sorted({line.partition(":")[0] for line in lines if ":" in line})
+
+    every = ["gen/a.py", "here/c.py", "here/gen/b.py", "[x]/gen/d.py", "x/gen/e.py"]
+    outside = f"{project.parent.name},{project.name},{project.anchor.strip(os.sep) or 'tmp'}"
+    assert files("--exclude", outside) == sorted(every)
+    settings = project / "pyproject.toml"
+    settings.write_text(f'[tool.godefer]\nexclude = ["{project.parent.name}", "gen"]\n')
+    assert files() == sorted(every[1:2])
+    settings.write_text(f'[tool.godefer.per-file-ignores]\n"{project.name}" = ["GDF"]\n')
+    assert files() == sorted(every)
+    settings.unlink()
+    # A path outside of the current directory: the names below the common one count.
+    monkeypatch.chdir(project / "here")
+    assert files("../gen", "../x", "--exclude", "gen") == []
+    assert files("../gen", "../x", "--exclude", project.name) == ["../gen/a.py", "../x/gen/e.py"]
+    assert files(".", "--exclude", "here") == ["c.py", "gen/b.py"]
+    # A directory may have a name that is a pattern.
+    monkeypatch.chdir(project / "[x]")
+    assert files(".", "--exclude", "./gen") == []
+    assert files("../x", "--exclude", "./gen") == ["../x/gen/e.py"]
+    (project / "[x]/pyproject.toml").write_text('[tool.godefer]\nexclude = ["./gen"]\n')
+    assert files(".") == []
+
+
 def test_rules_that_are_ignored_in_some_files(project, check):
     """`per-file-ignores` turns off rules in the files that match a pattern."""
     (project / "tests").mkdir()

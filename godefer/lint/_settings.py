@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import os
 import re
 import tomllib
@@ -80,14 +81,19 @@ class Settings(NamedTuple):
 
 
 def _matches(path: str, pattern: str, root: str) -> bool:
-    """Return whether *pattern* matches *path* or a directory above it, as a path or as a name."""
+    """Return whether *pattern* matches *path* or a directory above it, as a path or as a name.
+
+    The names of *root* and of the directories above it do not count.
+    """
     absolute = Path(os.path.abspath(path))  # noqa: PTH100  # symbolic links stay
-    full = os.path.normpath(os.path.join(root or ".", pattern))  # noqa: PTH118
-    full = os.path.abspath(full)  # noqa: PTH100
-    for each in (absolute, *absolute.parents):
-        if fnmatch.fnmatch(each.name, pattern) or fnmatch.fnmatch(str(each), full):
-            return True
-    return False
+    base = os.path.abspath(root)  # noqa: PTH100
+    full = os.path.normpath(os.path.join(glob.escape(base), pattern))  # noqa: PTH118
+    above = {*absolute.parents} & {Path(base), *Path(base).parents}
+    return any(
+        (each not in above and fnmatch.fnmatch(each.name, pattern))
+        or fnmatch.fnmatch(str(each), full)
+        for each in (absolute, *absolute.parents)
+    )
 
 
 def find_settings(start: str) -> tuple[Mapping[str, Any], str]:
@@ -152,7 +158,9 @@ def settings(
     if output_format not in {"", "text", "json", "github", "sarif"}:
         raise UsageError(f"[tool.godefer] output-format has no format {output_format!r}")
     own = [
-        os.path.abspath(pattern) if os.sep in pattern else pattern  # noqa: PTH100
+        os.path.join(glob.escape(os.getcwd()), pattern)  # noqa: PTH109, PTH118
+        if os.sep in pattern
+        else pattern
         for pattern in exclude
     ]
     return Settings(

@@ -166,8 +166,10 @@ RIGHT += [
     """
 @with_defers
 def f(bus):
-    bus.mount(["a name that is longer than most", "and a second one that is as long", "first"])
-    defer(bus.mount, ["a name that is longer than most", "and a second one that is as long", "2"])
+    bus.mount(["a name that is longer than most", "and a second one that is as long", "no 1"])
+    defer(
+        bus.mount, ["a name that is longer than most", "and a second one that is as long", "no 2"]
+    )
 """,
 ]
 
