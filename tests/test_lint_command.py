@@ -601,8 +601,10 @@ def test_clean_files_are_remembered(project, check, monkeypatch):
     first = check("--jobs", "1", "--select", "GDF002")
     assert first[1].count("GDF002") == 1
     checked = []
-    real = _files.check_file
-    monkeypatch.setattr(_files, "check_file", lambda path, s: checked.append(path) or real(path, s))
+    real = _files.check_source
+    monkeypatch.setattr(
+        _files, "check_source", lambda s, path, rules: checked.append(path) or real(s, path, rules)
+    )
     everything = check("--jobs", "1")
     assert checked == ["wrong.py"]
     assert codes(everything[1]) == ["GDF002", "GDF007", "GDF011"]
@@ -618,6 +620,22 @@ def test_clean_files_are_remembered(project, check, monkeypatch):
     checked.clear()
     check("--jobs", "1")
     assert len(checked) == 101
+
+
+def test_an_edit_during_the_check_is_not_remembered_as_clean(project, check, monkeypatch):
+    """The memory has the digest of the bytes that were checked, and not of a later state."""
+    for number in range(100):
+        (project / f"m{number:03}.py").write_text(f"import godefer  # {number}\n")
+    real = _files.check_source
+
+    def check_while_it_is_edited(source, path, rules):
+        (project / path).write_text(WRONG)
+        return real(source, path, rules)
+
+    monkeypatch.setattr(_files, "check_source", check_while_it_is_edited)
+    assert check("--jobs", "1")[0] == 0
+    monkeypatch.setattr(_files, "check_source", real)
+    assert check("--jobs", "1")[1].count("GDF001") == 100
 
 
 @pytest.mark.parametrize("damage", ["half", "folder", "locked"])

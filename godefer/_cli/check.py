@@ -207,24 +207,30 @@ def _check_one(task: tuple[str, Settings]) -> tuple[list[Problem], bytes | None]
     """Check one file.
 
     Returns:
-        The problems; and the digest of the file if no rule finds a problem in it, or else None.
+        The problems; and the digest of the checked bytes if no rule finds a problem in them, or
+        else None.
     """
     import gc  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
 
-    from godefer.lint import RULES, _files  # noqa: PLC0415
+    from godefer.lint import RULES, _clean, _files  # noqa: PLC0415
     from godefer.lint._settings import Selection  # noqa: PLC0415
 
     path, settings = task
+    try:
+        source = Path(path).read_bytes()
+    except OSError as error:
+        return [_files.unreadable(path, error)], None
     # Trees are large and live briefly: garbage collection would take a quarter of the time.
     enabled = gc.isenabled()
     gc.disable()
     try:
-        found = _files.check_file(path, Selection())
+        found = _files.check_source(source, path, Selection())
     finally:
         if enabled:
             gc.enable()
     if not found:
-        return [], _digest(path)
+        return [], _clean.digest(source)
     selection = settings.selection_for(path)
     return [p for p in found if p.code in selection or p.code not in RULES], None
 
@@ -247,8 +253,8 @@ def _fix(
         selection = settings.selection_for(path)
         try:
             source = sys.stdin.buffer.read() if from_stdin else Path(path).read_bytes()
-        except OSError:
-            left += _files.check_file(path, selection)
+        except OSError as error:
+            left.append(_files.unreadable(path, error))
             continue
         problems = _files.check_source(source, path, selection)
         fixed, count = source, 0

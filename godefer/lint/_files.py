@@ -111,8 +111,13 @@ def check_file(path: str, selection: Selection) -> list[Problem]:
     try:
         source = Path(path).read_bytes()
     except OSError as error:
-        return [Problem(path, 1, 1, 1, 1, UNREADABLE, error.strerror or str(error))]
+        return [unreadable(path, error)]
     return check_source(source, path, selection)
+
+
+def unreadable(path: str, error: OSError) -> Problem:
+    """Return the problem of a file that cannot be read."""
+    return Problem(path, 1, 1, 1, 1, UNREADABLE, error.strerror or str(error))
 
 
 def fix_source(
