@@ -13,7 +13,7 @@ from godefer.lint._types import made_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from godefer.lint._bindings import Scope
     from godefer.lint._module import Module
@@ -348,23 +348,13 @@ def _lock(site: Site) -> ast.expr | None:
 
 
 def _taken_in(module: Module, loop: _Loop, written: str, site: Site) -> bool:
-    """Return whether the loop acquires the lock, and only *site* releases it."""
-    taken, released = False, 0
+    """Return whether the loop acquires the lock, and the body of the function never releases it."""
+    taken = False
     for call in module.calls(site.frame):
         if receiver(call.func) != written or not isinstance(call.func, ast.Attribute):
             continue
         plain = not call.args and not call.keywords
         taken |= call.func.attr == "acquire" and plain and module.inside(call, loop)
-        released += call.func.attr == "release"
-    own = site.function is not None and any(True for _ in _releases(module, site, written))
-    return taken and released <= int(own)
-
-
-def _releases(module: Module, site: Site, written: str) -> Sequence[ast.AST]:
-    if site.function is None:
-        return ()
-    return [
-        n
-        for n in module.body(site.function)
-        if receiver(n) == written  # type: ignore[arg-type]
-    ]
+        if call.func.attr == "release":
+            return False
+    return taken

@@ -403,6 +403,45 @@ def f(paths):
 ]
 
 
+WRONG += [
+    """
+@with_defers
+def f(names):
+    lock = threading.Lock()
+    for name in names:
+        lock.acquire()
+        @defer  #!
+        def unlock(lock=lock):
+            lock.release()
+        print(name)
+""",
+]
+RIGHT += [
+    """
+@with_defers
+def f(names):
+    lock = threading.Lock()
+    for name in names:
+        lock.acquire()
+        @errdefer
+        def unlock(lock=lock):
+            lock.release()
+        print(name)
+        lock.release()
+""",
+    """
+@with_defers
+def f(names):
+    lock = threading.Lock()
+    for name in names:
+        lock.acquire()
+        errdefer(lock.release)
+        print(name)
+        lock.release()
+""",
+]
+
+
 @pytest.mark.parametrize("snippet", WRONG)
 def test_wrong(snippet):
     """The rule finds each mistake on its line, and no rule finds anything else."""
