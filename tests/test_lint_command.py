@@ -13,7 +13,7 @@ import pytest
 import godefer
 from godefer import lint
 from godefer._cli import command as command_line
-from godefer.lint import _files
+from godefer.lint import _clean, _files
 
 ROOT = Path(godefer.__file__).resolve().parent.parent
 
@@ -636,6 +636,31 @@ def test_an_edit_during_the_check_is_not_remembered_as_clean(project, check, mon
     assert check("--jobs", "1")[0] == 0
     monkeypatch.setattr(_files, "check_source", real)
     assert check("--jobs", "1")[1].count("GDF001") == 100
+
+
+def test_memories_of_older_checkers_are_removed(project, check):
+    """Few memories are kept: that of this checker, and the newest of the others."""
+    for number in range(70):
+        (project / f"m{number:03}.py").write_text(f"import godefer  # {number}\n")
+    folder = project / ".cache/godefer"
+    folder.mkdir(parents=True)
+    for number in range(20):
+        old = folder / f"check-{number:016x}"
+        old.write_bytes(b"")
+        os.utime(old, (number, number))
+    others = ["check-list.txt", "notes", f"check-{1:016x}.bak"]
+    for name in others:
+        (folder / name).write_text("")
+    (folder / f"check-{99:016x}").mkdir()
+    check("--jobs", "1")
+    left = {file.name for file in folder.iterdir()}
+    assert left >= {*others, f"check-{99:016x}"}
+    memories = {name for name in left - {*others} if (folder / name).is_file()}
+    assert len(memories) == _clean.MOST_FILES
+    newest = {f"check-{number:016x}" for number in range(21 - _clean.MOST_FILES, 20)}
+    assert memories > newest
+    [own] = memories - newest
+    assert folder / own == _clean.memory_file()
 
 
 @pytest.mark.parametrize("damage", ["half", "folder", "locked"])

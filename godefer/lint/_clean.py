@@ -1,13 +1,14 @@
 """The memory of clean sources: the digests of sources without findings.
 
 It makes the next check of a large tree fast. A source is recognized by its bytes, in any file. Each
-state of the checker, and each version of Python, has a memory of its own.
+state of the checker, and each version of Python, has a memory of its own; the newest are kept.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _MOST = 200_000  # digests, 6.4 MB
 _LENGTH = 32
+MOST_FILES = 8  # memories that are kept, with those of other checkers and Pythons
+_NAME = re.compile(r"check-[0-9a-f]{16}\Z")
 
 
 def digest(source: bytes) -> bytes:
@@ -70,3 +73,21 @@ def write_memory(file: Path | None, known: set[bytes], new: Iterable[bytes]) -> 
         Path(name).replace(file)
     except OSError:
         Path(name).unlink(missing_ok=True)
+        return
+    _remove_old(file)
+
+
+def _remove_old(newest: Path) -> None:
+    """Remove all but the newest memories beside *newest*, which was just written."""
+    try:
+        others = [
+            file
+            for file in newest.parent.iterdir()
+            if _NAME.match(file.name) and file != newest and file.is_file()
+        ]
+        others.sort(key=lambda file: file.stat().st_mtime, reverse=True)
+        for file in others[MOST_FILES - 1 :]:
+            file.unlink(missing_ok=True)
+    except OSError:
+        # Another process removes them, too, or the user may not. The next write tries again.
+        return
