@@ -101,11 +101,11 @@ def k() -> object:
 RIGHT += [
     """
 @with_defers
-def f(text, the_first_of_two_objects_with_names) -> int:
+def f(text, an_object_with_a_name) -> int:
     @defer
     def note():
         error = recover()
-        the_first_of_two_objects_with_names.that_are_longer_than_a_line.and_so_not_quoted.raise_it(error)
+        an_object_with_a_name.that_is_longer.than_a_line_of_text.and_so_not_quoted.raise_it(error)
     return int(text)
 """,
 ]
