@@ -205,11 +205,13 @@ def _same_now(module: Module, site: Site, body: ast.expr, names: list[str]) -> b
     for part in parts:
         for node in ast.walk(part):
             if isinstance(node, ast.Name):
-                if node.id not in names and not _suggest.stable(module, site, [node]):
+                if node.id not in names and not _suggest.same_until_exit(module, site, node):
                     return False
             elif not isinstance(node, (ast.Constant, ast.Attribute, ast.expr_context)):
                 return False
-            if isinstance(node, ast.Attribute) and node is not body.func:
+            if isinstance(node, ast.Attribute) and (
+                node is not body.func or _suggest.is_assigned(module, node)
+            ):
                 return False  # an attribute that may change
     return True
 

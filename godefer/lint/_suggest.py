@@ -118,6 +118,25 @@ def _bound_once(module: Module, node: ast.Name, frame: Scope) -> bool:
     )
 
 
+def same_until_exit(module: Module, site: Site, node: ast.Name) -> bool:
+    """Return whether the variable *node* has its only value at *site*, and keeps it."""
+    if not stable(module, site, [node]):
+        return False
+    line = module.statement(site.node).lineno
+    for binding in module.bindings(node.id, module.scopes[node]):
+        in_module = binding.scope is module.module and site.frame is not module.module
+        defined = in_module and binding.kind in {"class", "def", "import"}
+        above = binding.kind == "parameter" or getattr(binding.node, "lineno", line) < line
+        if not above and not defined:
+            return False
+    return True
+
+
+def is_assigned(module: Module, node: ast.Attribute) -> bool:
+    """Return whether the file assigns an attribute with the name of *node*, to any object."""
+    return any(not isinstance(n.ctx, ast.Load) for n in module.attributes.get(node.attr, ()))
+
+
 def spelled(module: Module, site: Site, statement: str) -> ast.expr | None:
     """Return the expression for another *statement* at the place of *site*; None if unknown."""
     head = site.head

@@ -61,6 +61,8 @@ def calls_nothing(module: Module, site: Site) -> Iterator[Finding]:
 def _same_now(module: Module, site: Site, found: ast.expr) -> bool:
     """Return whether the value of *found* is certain to be the same at the `defer` and at exit."""
     if isinstance(found, ast.Attribute):
+        if _suggest.is_assigned(module, found):
+            return False
         parts = [found.value]
     elif isinstance(found, ast.Call):
         parts = [*found.args, *(keyword.value for keyword in found.keywords)]
@@ -68,23 +70,9 @@ def _same_now(module: Module, site: Site, found: ast.expr) -> bool:
         parts = default_values(found) if isinstance(found, ast.Lambda) else [found]
     return all(
         isinstance(part, ast.Constant)
-        or (
-            isinstance(part, ast.Name)
-            and _suggest.stable(module, site, [part])
-            and _is_set(module, site, part)
-        )
+        or (isinstance(part, ast.Name) and _suggest.same_until_exit(module, site, part))
         for part in parts
     )
-
-
-def _is_set(module: Module, site: Site, name: ast.Name) -> bool:
-    """Return whether the variable *name*, bound once, has its value at *site*."""
-    for binding in module.bindings(name.id, module.scopes[name]):
-        in_module = binding.scope is module.module and site.frame is not module.module
-        above = getattr(binding.node, "lineno", 0) < module.statement(site.node).lineno
-        if not (above or binding.kind == "parameter"):
-            return in_module and binding.kind in {"class", "def", "import"}
-    return True
 
 
 def _uncalled(module: Module, body: ast.expr) -> ast.expr | None:

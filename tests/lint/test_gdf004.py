@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.lint.snippets import check_names, check_right, check_wrong
+from godefer.lint import _files
+from tests.lint.snippets import IMPORTS, check_names, check_right, check_wrong
 
 CODE = "GDF004"
 
@@ -246,3 +247,31 @@ def test_right(snippet):
 def test_other_names(snippet):
     """No rule fires on functions of another library that have the names of godefer's."""
     check_names(snippet)
+
+
+# A call in a lambda, and the statement that the fix writes.
+PASSED = [
+    ("print(file)", "defer(print, file)"),
+    ("file.close()", "defer(file.close)"),
+    ("cb(file)", "defer(cb, file)"),
+    ("cb.go(file)", "defer(cb.go, file)"),
+    ("self.note(file)", "defer(self.note, file)"),
+    ("later_on(file)", "defer(later_on, file)"),
+    # Here the function at the exit may be another, or there is none yet.
+    ("self.cb(file)", "defer(lambda file: self.cb(file), file)"),
+    ("local(file)", "defer(lambda file: local(file), file)"),
+    ("cb(file, self.x)", "defer(lambda file: cb(file, self.x), file)"),
+]
+
+
+@pytest.mark.parametrize(("call", "expected"), PASSED)
+def test_the_fix_reads_nothing_else_earlier(call, expected):
+    """The loop variable is passed now, and what may change is still read at exit."""
+    source = (
+        f"{IMPORTS}class C:\n    @with_defers\n    def f(self, files, cb):\n"
+        f"        for file in files:\n            defer(lambda: {call})\n"
+        "        self.cb = 3\n        def local(file): ...\ndef later_on(file): ...\n"
+    )
+    result, count = _files.fix_source(source.encode(), "x.py", _files.Selection([CODE]))
+    assert count == 1
+    assert expected in [line.strip() for line in result.decode().splitlines()]

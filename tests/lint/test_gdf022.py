@@ -85,6 +85,7 @@ FIXED = [
     ),
     ("defer(lambda: file.close)\n    file = open(given)", "defer(lambda: file.close())"),
     ("defer(lambda: given.file.close)", "defer(lambda: given.file.close())"),
+    ("given.close = print\n    defer(lambda: given.close)", "defer(lambda: given.close())"),
     ("defer(lambda: given[0].close)", "defer(lambda: given[0].close())"),
     ("for x in given:\n        defer(lambda x=x: x.close)", "defer(lambda x=x: x.close())"),
     ("global shared\n    defer(lambda: shared.close)", "defer(lambda: shared.close())"),
