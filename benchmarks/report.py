@@ -6,12 +6,13 @@ Each Python measures in several processes, since the layout of memory differs be
 processes of all Pythons take turns.
 
 A Python is a command. `.ci/pythons run` enters the chroot of a Python that this machine does not
-have: it knows the folder of the chroot, and mounts the tree there. A process is asked by a module's
-name and answers on standard output, because no path means the same inside and outside of the
-chroot. Nothing is installed in it: godefer can be measured with the standard library alone. Other
-libraries take part where they are installed. Rejected:
-`--python "chroot FOLDER /tmp/venv/bin/python"`. It names paths of one machine, and somebody has to
-put the tree, /proc and an environment into the chroot beforehand.
+have, and mounts the tree there. Each process runs a module, which is given by name, and prints its
+results: a path would not mean the same inside of the chroot. Nothing is installed there, since
+godefer can be measured with the standard library alone. Other libraries take part where they are
+installed.
+
+Rejected: `--python "chroot FOLDER /tmp/venv/bin/python"`. It names paths of one machine, and
+somebody has to put the tree, /proc and an environment into the chroot beforehand.
 
 Budgets are for CPython. PyPy is measured and has its column, but no budget is judged on it: its
 compiler removes most of the cost of a call, so the ratios mean something else.
@@ -386,6 +387,8 @@ def wrong_list(results: list[Results]) -> str:
         for group, wrong in r.wrong.items():
             for peer, what in wrong.items():
                 lines.setdefault(f"- {peer}, {group}: {what}", []).append(r.version)
+    if not lines:
+        return "No library that was measured gives a wrong answer."
     return "\n".join(
         line if len(of) == len(results) else f"{line} ({', '.join(of)})"
         for line, of in sorted(lines.items())
