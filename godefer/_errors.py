@@ -338,11 +338,14 @@ def _wrong_result(result: object, function: str, problem: str) -> DeferError:
 
 
 def _mangled(name: str, code: CodeType) -> str:
-    """Return *name*, mangled if it is private and *code* is the code of a method."""
-    scopes = [part for part in code.co_qualname.split(".")[:-1] if part != "<locals>"]
-    if not name.startswith("__") or name.endswith("__") or not scopes:
+    """Return *name* as the compiler mangles it: private names belong to the innermost class."""
+    parts = code.co_qualname.split(".")[:-1]
+    while parts and parts[-1] == "<locals>":
+        del parts[-2:]  # a function
+    owner = parts[-1].lstrip("_") if parts else ""
+    if not owner or not name.startswith("__") or name.endswith("__"):
         return name
-    return f"_{scopes[-1].lstrip('_')}{name}"
+    return f"_{owner}{name}"
 
 
 def not_decoratable(thing: object) -> TypeError:

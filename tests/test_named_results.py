@@ -559,6 +559,91 @@ def test_a_method():
     assert [thing.method(2), thing.of_class(2), thing.static(2), thing.attribute] == [6, 5, 3, 8]
 
 
+class Mangling:
+    """Functions with a private variable, which belongs to the innermost class around them."""
+
+    @staticmethod
+    def in_a_method(decorate):
+        @decorate
+        def f():
+            defer(int)
+            __n = 1
+
+        return f
+
+    @staticmethod
+    def further_in(decorate):
+        def inside():
+            @decorate
+            def f():
+                defer(int)
+                __n = 1
+
+            return f
+
+        return inside()
+
+    @staticmethod
+    def a_method_in_a_method(decorate):
+        class _Inner:
+            @decorate
+            def f():
+                defer(int)
+                __n = 1
+
+        return _Inner.f
+
+    class _Nested:
+        @staticmethod
+        def in_a_method(decorate):
+            @decorate
+            def f():
+                defer(int)
+                __n = 1
+
+            return f
+
+    class __:  # a name of underscores only does not mangle
+        @staticmethod
+        def in_a_method(decorate):
+            @decorate
+            def f():
+                defer(int)
+                __n = 1
+
+            return f
+
+
+def no_class(decorate):
+    """Return a function outside of all classes."""
+
+    @decorate
+    def f():
+        defer(int)
+        __n = 1
+
+    return f
+
+
+@pytest.mark.parametrize(
+    ("make", "variable"),
+    [
+        (Mangling.in_a_method, "_Mangling__n"),
+        (Mangling.further_in, "_Mangling__n"),
+        (Mangling.a_method_in_a_method, "_Inner__n"),
+        (Mangling._Nested.in_a_method, "_Nested__n"),
+        (Mangling.__.in_a_method, "__n"),
+        (no_class, "__n"),
+    ],
+)
+def test_a_private_name(make, variable):
+    """A private name is that of the innermost class, also in a function in a method (N)."""
+    undecorated = make(lambda f: f)
+    assert variable in undecorated.__code__.co_varnames
+    assert make(with_defers(result="__n"))() == 1
+    assert make(with_defers(result=variable))() == 1
+
+
 def test_a_generator():
     """A generator's result is the value of its StopIteration (N)."""
     events = []
