@@ -164,7 +164,7 @@ def _put_below(exc: BaseException, cancelled: BaseException, handled: BaseExcept
 
 
 async def to_the_end(fn: Callable[..., Any], call: Awaitable[Any], seconds: float | None) -> Any:
-    """Await *call* in a task of its own, and deliver the caller's cancellation when it has ended.
+    """Await *call* in a task of its own; then raise its exception, else the caller's cancellation.
 
     Args:
         fn: The function that was called, for the message.
@@ -175,8 +175,8 @@ async def to_the_end(fn: Callable[..., Any], call: Awaitable[Any], seconds: floa
         The result of the call.
 
     Raises:
-        CancelledError: The caller's task was cancelled while it waited.
         BaseException: The exception of the call.
+        CancelledError: The caller's task was cancelled while it waited; the call has not raised.
     """
     waiter = _Waiter(fn, call, seconds)
     # If anyio's backend is not imported, the program has not entered a scope of anyio on asyncio.

@@ -45,12 +45,13 @@ async def shielded(  # noqa: F811
     """Call ``fn(*args, **kwargs)``, and await it to its end, even if the task is cancelled.
 
     If the task, or a cancel scope around it, is cancelled meanwhile, once or more often, the call
-    goes on. The cancellation is raised when the call has ended (section X). A cancellation from
-    before the call, as in a deferred call of a cancelled function, is not raised again.
+    goes on. When the call has ended, its own exception is raised, else the cancellation (section
+    X). A cancellation that came before the call is not raised again: for example the one because of
+    which a deferred call runs.
 
-    On asyncio the call runs in a separate task, with the same context variables. So timeouts and
-    task groups in the call work. But the call cannot leave a cancel scope or a task group of anyio
-    that the caller has entered: anyio requires the same task.
+    On asyncio the call runs in a separate task, so timeouts and task groups in it work. It has the
+    same context variables. But it cannot leave a cancel scope or a task group of anyio that the
+    caller has entered: anyio requires the same task.
 
     Args:
         fn: The function to call, async or not.
@@ -63,7 +64,8 @@ async def shielded(  # noqa: F811
     Raises:
         BaseException: The exception of the call. On asyncio, a cancellation of the task during the
             call is in its ``__context__`` chain.
-        CancelledError: The task was cancelled during the call; on trio it is ``trio.Cancelled``.
+        CancelledError: The task was cancelled during the call, and the call itself has not raised.
+            On trio it is ``trio.Cancelled``.
 
     Example:
         >>> import asyncio

@@ -110,7 +110,11 @@ def _whole(node: Any, traced: bool) -> _Build[Any]:  # noqa: FBT001
 
 
 def _await(node: ast.Await, traced: bool) -> _Build[Any]:  # noqa: FBT001
-    """Return the function that builds an `await`, or just its call in a synchronous function."""
+    """Return the builder for an `await`.
+
+    In async code it builds the `await`, with the call's async twin if there is one; in sync code
+    only the call.
+    """
     call: Any = node.value
     synchronous = asynchronous_call = _node(call, traced)
     if call.func.id in _TWINS:

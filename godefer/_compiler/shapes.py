@@ -132,8 +132,9 @@ _failing = None
 _failing = exception()
 """)
 
-# After a call that was made because of an exception: test whether the call has recovered it. If the
-# exception had replaced an exit, such as SystemExit, that exit goes on (P3).
+# After a call that was made because of an exception: test whether the call has recovered it. If it
+# has recovered an exception that had replaced an exit (SystemExit, for example), raise that exit
+# again (P3).
 SETTLE = Shape("""\
 if recoveries.pending:
     _recovered = take(getframe(), None)
@@ -144,7 +145,8 @@ if recoveries.pending:
         raise_again(exit_going_on(_recovered))
 """)
 
-# After a recovery: the call has been made, so the `finally` calls a no-op instead.
+# After a recovery: the `except` has made the call, so put a no-op into its slot, for the `finally`
+# to call.
 DONE = Shape("SLOT = noop")
 
 # Leave the loop of LEAVING. As on a `return`, the calls further out are made on the way.
@@ -153,7 +155,7 @@ _failing = None
 break
 """)
 
-# Before that, if the last exit clears `_value` (D9): a recovery passes that exit, too.
+# Before RECOVERED, if the last exit clears `_value` (D9): that exit runs after a recovery, too.
 KEEP_VALUE = Shape("_given = _value")
 
 # The whole function
@@ -169,8 +171,9 @@ except:
     raise
 """)
 
-# GUARD looks for a recovery by the call of OUTERMOST_DEFER, which has no SETTLE of its own. It also
-# finds the recovery by a further call if an interrupt came before the SETTLE of that call.
+# OUTERMOST_DEFER has no SETTLE, so GUARD tests here whether its call has recovered the exception.
+# The same test clears the note of a recovery by another call, if an interrupt came before that
+# call's own SETTLE.
 SETTLE_FIRST = Shape("""\
 try:
     SETTLE

@@ -1,12 +1,13 @@
-"""Process the result of a deferred call (D6), and await a context manager (D11).
+"""Decide what to do with the results of deferred calls (D6) and async context managers (D11).
 
-Two kinds of results are not work of the clean-up:
+Async code awaits an awaitable result, and for sync code a coroutine is an error. Two kinds of
+results are treated in another way:
 
-- A container's method may return an awaitable that was stored in the container. It may never be
-  done, so it is dropped.
+- A container's method may return an awaitable that was stored in the container. That awaitable may
+  never finish, so it is neither awaited nor reported.
 - A generator function returns a generator, and its body has not begun. That is an error.
 
-Both tests need the callee. They are made only for results of the types in question.
+To tell these two kinds, the callee is needed. Only results of the types in question are tested.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ if TYPE_CHECKING:
 
 # Methods of containers that return a stored object.
 HAND_BACK = frozenset({"__getitem__", "get", "pop", "popitem", "popleft", "setdefault"})
-# The ids of classes, which `_is_container` looks for among the bases of a class. `isinstance` with
-# an abstract class crashes some interpreters when memory runs out.
+# `_is_container` looks for these classes among the bases of a class. It compares ids, since classes
+# with a metaclass of their own may have no hash. Rejected: `issubclass` with the abstract classes.
+# It searches their registries and subclasses for each new class, and 3.13 crashed in such a search
+# when memory had run out. (`drop` asks only `Coroutine`, and only about awaitable results.)
 _CONTAINERS = frozenset(
     map(
         id,
@@ -71,7 +74,7 @@ def drop(result: object, callee: Any, arguments: tuple[Any, ...]) -> None:
 
     Raises:
         TypeError: *result* is a coroutine object, or the generator of a deferred generator
-            function: its body would never have run (D6).
+            function: nobody would run its body (D6).
     """
     # Most results are neither coroutine nor generator. This is the fastest test that excludes them.
     kind = type(result)
@@ -101,8 +104,8 @@ def awaits(result: object, callee: Any, arguments: tuple[Any, ...]) -> bool:
         arguments: Its positional arguments; the first one is enough.
 
     Raises:
-        TypeError: *result* is the generator of a deferred generator function: its body would never
-            have run (D6).
+        TypeError: *result* is the generator of a deferred generator function: nobody would run its
+            body (D6).
     """
     if awaitable(result):
         return not _handed_back(result, callee, arguments)
@@ -229,7 +232,7 @@ _DECORATORS = 50  # the most layers to look through: their chain may be a circle
 
 
 def awaited(method: str, received: object) -> Awaitable[Any]:
-    """Return *received*, a result of *method* of an asynchronous context manager, to be awaited.
+    """Return *received*, the result of an async context manager's *method*, if it is awaitable.
 
     Raises:
         TypeError: *received* cannot be awaited. The message is that of ``async with``.

@@ -170,7 +170,8 @@ def gopanic(record: Record) -> None:
             elif d.when == EXIT and d.fn(kind, exc, exc.__traceback__):  # type: ignore[union-attr]
                 _recovery(record)
                 break
-            # freedefer, inlined. The result comes last: its `__del__` must not recover.
+            # freedefer, inlined. `result` is the last target below: when its `__del__` runs,
+            # `running` and `panic` are None already, so it cannot recover.
             record.running = d.fn = d.kwargs = d.link = d.panic = d.sp = result = None
             d.args = ()
             d.when = ALWAYS

@@ -10,7 +10,7 @@ source can contain such a name, so it cannot clash with a name of the function.
 
 The code of the wrapper has a weak reference to the body. The garbage collector does not look into
 code, so with a strong one a function that refers to itself would live for ever. The
-``__kwdefaults__`` of the wrapper keep the body alive: a dictionary with a slot for it. Rejected:
+``__kwdefaults__`` dict of the wrapper keeps the body alive, in a slot. Rejected:
 
 - an attribute of the wrapper: ``functools.wraps`` copies attributes from one function to another;
 - a closure variable: a function that is decorated in place cannot get one, and
@@ -31,12 +31,7 @@ from godefer._runtime.invocation import bodies, live
 from godefer._runtime.record import RETURNING, CallSites, Record
 from godefer._runtime.results import awaits
 from godefer._runtime.traceback import WRAPPER, before_pep_479, strip
-from godefer._runtime.unwind import (
-    adeferreturn,
-    agopanic,
-    deferreturn,
-    gopanic,
-)
+from godefer._runtime.unwind import adeferreturn, agopanic, deferreturn, gopanic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +61,7 @@ def _keep(wrapper: FunctionType, body: FunctionType) -> None:
 
 
 class _KeywordDefaults(dict[str, object]):
-    """The ``__kwdefaults__`` of a wrapper, which keep the body alive. A copy is a plain dict."""
+    """The ``__kwdefaults__`` dict of a wrapper; it also holds the body, and so keeps it alive."""
 
     __slots__ = ("body",)
 
@@ -158,13 +153,11 @@ def compile_template(code: CodeType) -> CodeType:
     for other in others:
         name = other[: next(i for i, c in enumerate(other) if not (c.isalnum() or c == "_"))]
         if f"@{name}" in _CONSTANTS:
-            # A condition, since calling or catching a literal is a SyntaxWarning. The compiler
-            # drops it.
+            # A condition, which the compiler drops: to call or catch a literal is a SyntaxWarning.
             first += f"('@{name}' if 1 else 0){other.removeprefix(name)}"
         else:
             first += f"{prefix}{other}"
-    # The wrapper needs the closure variables of the body: it mentions them, and a function around
-    # it has them.
+    # The wrapper mentions the closure variables of the body, and a function around it has them.
     cells = ", ".join(code.co_freevars)
     head, _, rest = first.partition("\n")
     mention = f"    if 0: {cells}\n" if cells else ""
@@ -177,7 +170,7 @@ def compile_template(code: CodeType) -> CodeType:
 
 
 def wrapper_source(code: CodeType) -> str:
-    """Return the source of the wrapper for a body with *code*."""
+    """Return the template text for a body with *code*; `compile_template` replaces its marks."""
     flags = code.co_flags
     asynchronous = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
     suspends = asynchronous or bool(flags & _GENERATOR)
@@ -261,11 +254,8 @@ def _clearing(arguments: list[str], names: list[str]) -> list[str]:
 _LOCALS = ("me", "record", "result", "call", "returned", "saved")
 _SUSPENDING_LOCALS = ("inner", "step")
 
-# A wrapper
-# =========
-#
-# CAPITALS are placeholders. An interrupt can come where a function starts or a jump goes backwards.
-# So there must be neither between the end of the body and the `try` around the loops.
+# The text of a wrapper; CAPITALS are placeholders. An interrupt can come where a function starts or
+# a jump goes backwards. So there must be neither between the body's end and the loops' `try`.
 _TEMPLATE = """\
     @me = @getframe()
     @record = @live[@me] = @Record()
@@ -415,7 +405,7 @@ except @KeyError:  # the program is ending, or it has not come so far
 _ENDED = "@record.ended = True"
 
 # The calls run while the exception is being handled. Its traceback begins with the wrapper's frame.
-# That is taken off, since the interpreter adds it again when the exception leaves.
+# That frame is taken off: the interpreter adds it again when the exception leaves.
 _FAILED = """\
 try:
     @record.error = @exc
@@ -436,8 +426,7 @@ try:
 except @BaseException as @failed:
     @record.error = @failed"""
 
-# The wrapper was closed while a loop awaited a call. The loop has ended, and its outcome is in the
-# record.
+# The wrapper was closed while a loop awaited a call. The record has the outcome of the loop.
 _CLOSED = """\
 except @GeneratorExit:
     pass"""
@@ -459,9 +448,9 @@ def suspend(item: object) -> Generator[object, Any, Any]:
 def start(body: AsyncGeneratorType[Any, Any]) -> Awaitable[Any]:
     """Begin an async generator's body without the hooks of the event loop.
 
-    By its hooks the loop learns of each async generator that begins, and closes it at the end. It
-    must know the wrapper only, since the wrapper closes the body. The garbage collector would close
-    the body, too, if it had no finalizer. So it gets one that does nothing.
+    The hooks tell the loop of each async generator that begins, and the loop closes it at the end.
+    The loop must know only the wrapper, since the wrapper closes the body. A body without a
+    finalizer would be closed by the garbage collector, so it gets one that does nothing.
     """
     hooks = sys.get_asyncgen_hooks()
     try:  # an interrupt can come as soon as the hooks are set

@@ -1,4 +1,4 @@
-"""The rule about closures in loops: GDF004, which matches a narrow pattern."""
+"""GDF004: a deferred function in a loop reads a variable that the loop changes."""
 
 from __future__ import annotations
 

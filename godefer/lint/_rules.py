@@ -91,7 +91,10 @@ def cannot_recover(module: Module, call: ast.Call) -> Iterator[Finding]:
 
 
 def _is_no_type(module: Module, node: ast.expr) -> bool:
-    """Return whether *node* is an exception, a tuple or a literal instead of an exception type."""
+    """Return whether *node* is surely no exception type.
+
+    That is a constant, a tuple, list or set, or a call that makes a built-in exception.
+    """
     if isinstance(node, (ast.Tuple, ast.List, ast.Set, ast.Constant)):
         return True
     path = module.path(node.func) if isinstance(node, ast.Call) else None
