@@ -1,4 +1,4 @@
-"""The house and the walks of docs/how-it-works.md name existing files and functions."""
+"""The tree of files and the walks of docs/how-it-works.md name existing files and functions."""
 
 import ast
 import keyword
@@ -36,7 +36,7 @@ def walks(title):
 
 OPEN_CODED = "The way of an open-coded `defer`"
 RUNTIME = "The way of a `defer` at run time"
-FAILING = "The way of a failing call"
+FAILING = "When the function fails"
 WALKS = {
     OPEN_CODED: walks(OPEN_CODED),
     RUNTIME: walks(RUNTIME),
@@ -93,9 +93,9 @@ def test_an_item_names_things_that_are_there(file, names, text):
 
 
 def tree():
-    """Return the paths of the tree of the house, folders with a slash at the end."""
+    """Return the paths in the tree of files, folders with a slash at the end."""
     block = re.search(
-        r"^```text\ngodefer/\n(.*?)^```", section("The house"), re.DOTALL | re.MULTILINE
+        r"^```text\ngodefer/\n(.*?)^```", section("The files"), re.DOTALL | re.MULTILINE
     )
     found, folder = [], ""
     for line in block[1].splitlines():
@@ -123,7 +123,7 @@ def modules():
     return found
 
 
-def test_the_tree_is_the_house():
+def test_the_tree_is_complete():
     """The tree names each module and each folder of the library, and nothing else."""
     named = tree()
     assert len(set(named)) == len(named)
