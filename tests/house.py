@@ -1,8 +1,8 @@
-"""The picture of the house in CONTRIBUTING.md, made from the imports of godefer's modules.
+"""The picture of the files in CONTRIBUTING.md, made from the imports of godefer's modules.
 
-`python -m tests.house` draws it, and test_house.py fails if it is out of date. A room is a folder
-of the package, or a module beside the folders. It stands on the
-lowest floor that is above all rooms it imports.
+`python -m tests.house` draws it as a house, and test_house.py fails if it is out of date. A room is
+a folder of the package, or a module beside the folders. It stands on the lowest floor that is above
+all rooms it imports.
 """
 
 import ast

@@ -18,8 +18,8 @@ END = "<!-- end of tests -->\n"
 # Tests without a rule: of the commands, the checker, the documents, the package, the tests.
 PROJECT = "project"
 
-# Files that take long: sweeps over programs and the heap, other tools, compilers.
-# `pytest -m "not long"` leaves them out.
+# Files that take long: sweeps over programs and the heap, checker, frameworks, other tools,
+# compilers. `pytest -m "not long"` leaves them out.
 LONG = (
     "frameworks/test_*.py",
     "test_anywhere_in_the_body.py",
@@ -82,8 +82,8 @@ def markers(path, name, docstring):
 def declared():
     """Return each marker with its explanation, as pytest wants them."""
     return {
-        PROJECT: "what no rule is about: commands, checker, documents, package, tests",
-        "long": "sweeps over programs and the heap, other tools, compilers",
+        PROJECT: "tests that are not about a rule: commands, checker, documents, package, tests",
+        "long": "sweeps over programs and the heap, checker, frameworks, other tools, compilers",
         **{section: f"section {section} of docs/rules.md" for section in SECTIONS},
         **{rule: f"rule {rule} of docs/rules.md" for rule in RULES},
         **{code: f"{code} of docs/checker.md" for code in sorted(CODES)},
