@@ -1,7 +1,5 @@
 """A fault at every line of a decorated function and of its deferred calls: rules D2 and D5."""
 
-import sys
-
 import pytest
 
 from godefer import defer
@@ -30,9 +28,11 @@ def test_a_fault_in_the_place_of_a_deferred_call_stops_that_one_alone(shape):
     """A fault at a `defer` line at the exit of an open-coded function replaces that
     call; the others run (D5).
     """
-    for text, problems in lines.sweep(shape, "open-coded").as_by_hand:
-        if text != "try:":
-            assert len(problems) == 1, text
+    found = lines.sweep(shape, "open-coded").as_by_hand
+    replaced = [(text, problems) for text, problems in found if text != "try:"]
+    assert [len(problems) for _, problems in replaced] == [1] * len(replaced), replaced
+    # A loop of the runtime makes the calls of the abandoned generator: none has a line in it.
+    assert bool(replaced) == (shape.name != "abandoned_generator")
 
 
 def test_a_fault_at_the_line_of_a_call_or_a_try_acts_as_in_a_function_written_by_hand():
@@ -89,7 +89,6 @@ def test_a_fault_at_any_line_of_a_deferred_call_lets_the_others_run(way):
         assert len(missing) <= 1
         assert began == sorted(began, reverse=True)
     assert positions >= 12
-    assert sys.gettrace() is None or sys.gettrace() is not injector._called
 
 
 def three_calls(deferred):
