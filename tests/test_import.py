@@ -95,14 +95,21 @@ COMPILER = ["ast", "godefer._compiler", "godefer._compiler.compile", "linecache"
 
 
 @pytest.mark.parametrize(
-    "before", ['import os; os.environ["GODEFER_OPEN_CODED"] = "0"', "defer = print"]
+    ("before", "body"),
+    [
+        ('import os; os.environ["GODEFER_OPEN_CODED"] = "0"', "defer(x.append, 1)"),
+        ("defer = print", "defer(x)"),
+        ("", "x"),
+    ],
+    ids=["turned off", "another defer", "no defer"],
 )
-def test_the_compiler_is_not_imported_in_vain(before):
+def test_the_compiler_is_not_imported_in_vain(before, body):
     """The compiler is not imported if the environment turns it off or no
     function has a `defer` (R4).
     """
-    decorated = "from godefer import with_defers\n@with_defers\ndef f(x):\n    return x\nf(1)"
-    loaded = modules_after("import os", before, decorated)
+    decorated = f"@with_defers\ndef f(x):\n    {body}\nf([])"
+    loaded = modules_after("from godefer import defer, with_defers", before, decorated)
+    assert "godefer._decorate" in loaded
     assert [name for name in COMPILER if name in loaded] == []
 
 
