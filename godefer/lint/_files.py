@@ -203,7 +203,8 @@ def check_source(
             warnings.simplefilter("ignore")  # a SyntaxWarning is for the interpreter to show
             tree = ast.parse(source, path)
     except SyntaxError as error:
-        line, column = error.lineno or 1, error.offset or 1
+        # An unknown encoding is at line 0, column -1.
+        line, column = error.lineno or 1, max(error.offset or 1, 1)
         return [Problem(path, line, column, line, column, SYNTAX, error.msg)]
     except (ValueError, RecursionError, MemoryError) as error:
         # Null bytes, a wrong encoding, or code that is nested too deeply.
