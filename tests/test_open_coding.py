@@ -45,7 +45,7 @@ def test_function(events):
     assert events == [3, 1]
 
 
-def test_no_wrapper(events):
+def test_no_wrapper():
     """An open-coded function is called directly, without wrapper or frame of godefer (R1)."""
     frames = []
 
@@ -360,6 +360,7 @@ def declares_global(events):
         (used_as_a_value, "defer is used as a value, or inside an expression, at line"),
         (in_a_comprehension, "defer is used as a value, or inside an expression, at line"),
         (in_an_expression, "defer is used as a value, or inside an expression, at line"),
+        (reads_the_frame, "locals() could see or need the names of the body, at line"),
         (imports_in_the_body, "godefer is imported in the body, at line"),
         (holds_a_mark, "it holds a string that is one of the marks of lowered code"),
         (declares_global, "defer is declared global at line"),

@@ -308,12 +308,6 @@ def test_the_other_statements(way):
     assert frames(error.__context__.__traceback__) == [("f", 'okdefer(fail, "o")'), FAIL]
 
 
-@contextlib.contextmanager
-def failing_block():
-    yield
-    fail("exit")
-
-
 class FailingExit:
     def __enter__(self):
         return self
