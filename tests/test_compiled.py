@@ -444,7 +444,7 @@ def test_called_in_an_undecorated_function(module, call):
     assert "attached" not in log
 
 
-def test_a_body_without_any_statement(module, way):
+def test_a_body_without_any_statement(module):
     """A decorated function without a `defer` does not get the calls of compiled code (D3)."""
     log = []
 

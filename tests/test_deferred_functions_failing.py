@@ -347,16 +347,16 @@ def test_an_exception_from_the_body_shows_no_decorator(way):
 # Misuse
 
 
-def test_with_arguments(way):
+def test_with_arguments():
     """`@defer(fn)` defers fn and gives None, which cannot decorate: a TypeError there (D12)."""
     log = []
 
+    @with_defers
     def f():
         @defer(log.append, 1)
         def cleanup():
             log.append("never")
 
-    f = with_defers(f)
     with pytest.raises(TypeError, match="'NoneType' object is not callable") as caught:
         f()
     assert frames(caught.value)[-1] == ("f", "@defer(log.append, 1)")

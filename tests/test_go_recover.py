@@ -123,7 +123,7 @@ def test_a_deferred_function_that_defers_recover_stops_the_panic(way):
 
 
 @pytest.mark.parametrize("how", ["returned", "assigned"])
-def test_a_deferred_function_sets_the_result(way, how):
+def test_a_deferred_function_sets_the_result(how):
     """The recovering function sets the named result, however it was set before (N, P4).
 
     Mirrors recover.go, test5.
@@ -169,7 +169,7 @@ def test_what_was_deferred_before_the_recovering_call_runs(way):
 @pytest.mark.parametrize(
     ("fails", "numbers", "result"), [(True, (1, 2, 3), 106), (False, (4, 5, 6), 15)]
 )
-def test_a_variadic_deferred_function_recovers(way, fails, numbers, result):
+def test_a_variadic_deferred_function_recovers(fails, numbers, result):
     """A function of any number of arguments recovers, and only if there is a panic (P2, D1).
 
     Mirrors recover.go, test8.
@@ -341,7 +341,7 @@ def test_run_time_errors_are_recovered(way, name):
 # recover4.go: the latest values of variables
 
 
-def test_a_deferred_function_sees_the_latest_values(way):
+def test_a_deferred_function_sees_the_latest_values():
     """If a fault ends a loop half-way, deferred calls and the caller see its progress (N, P4).
 
     Mirrors recover4.go.

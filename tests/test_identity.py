@@ -11,7 +11,7 @@ import typing
 import pytest
 
 from godefer import defer, with_defers
-from tests.helpers import python
+from tests.helpers import made, python
 
 
 def same(fn):
@@ -661,11 +661,8 @@ def test_private_parameter_names(way):
 def test_many_parameters(way):
     """A function with hundreds of parameters can be decorated (A)."""
     names = [f"p{i}" for i in range(300)]
-    namespace = {"defer": defer}
-    exec(
-        f"def f({', '.join(names)}):\n    defer(str)\n    return [{', '.join(names)}]\n", namespace
-    )
-    assert with_defers(namespace["f"])(*range(300)) == list(range(300))
+    text = f"def f({', '.join(names)}):\n    defer(str)\n    return [{', '.join(names)}]\n"
+    assert way(made(text, defer=defer))(*range(300)) == list(range(300))
 
 
 def test_changed_after_decoration(way):

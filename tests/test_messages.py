@@ -78,7 +78,7 @@ def marking(fn):
     return fn
 
 
-def test_above_another_decorator(way):
+def test_above_another_decorator():
     """Above a hiding decorator, the error says to move `@with_defers` down (D3)."""
 
     @with_defers
@@ -323,9 +323,8 @@ def test_using_an_asynchronous_context_manager(monkeypatch, where):
     assert "ausing" not in message_of(neither, TypeError)
 
 
-def test_an_ausing_that_is_not_awaited(way, monkeypatch):
+def test_an_ausing_that_is_not_awaited():
     """The warning about an `ausing` without `await` names it and its place (D11)."""
-    monkeypatch.setenv("GODEFER_OPEN_CODED", "0")
     lines, kept = [], []
 
     @with_defers

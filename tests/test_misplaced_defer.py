@@ -716,7 +716,7 @@ def test_an_iterator_that_calls_a_statement(way):
         assert ran == ["own"]
 
 
-def test_one_call_in_a_body_vouches_for_no_other(way):
+def test_one_call_in_a_body_vouches_for_no_other():
     """A statement called in a body allows no other misplaced call, there or elsewhere (D3)."""
     ran = []
 

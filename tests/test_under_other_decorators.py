@@ -395,7 +395,7 @@ def test_a_body_that_names_defer_under_a_closure_variable(way, events):
     """`with_defers` finds a `defer` of an enclosing function under a transparent decorator (A)."""
     later = defer
 
-    @with_defers
+    @way
     @transparent
     def f():
         later(events.append, "exits")
