@@ -78,7 +78,7 @@ def test_cancelled_while_it_waits(run, events, times, at_once):
     assert events == ["finished"]
 
 
-def test_cancelled_when_the_call_has_just_ended(run, events):
+def test_cancelled_when_the_call_has_just_ended(run):
     """A cancellation between the end of the call and the next step of its task is delivered (X)."""
 
     async def main():

@@ -208,7 +208,7 @@ def test_another_optimization(project):
     assert len(caches(project)) == 2
 
 
-def test_two_checkouts_take_turns(project, tmp_path_factory):
+def test_two_checkouts_take_turns(project):
     """Two source texts that take turns at one path both work, even with equal file times (C2)."""
     other = MODULE.replace('"begins"', '"other"')
     stat = (project / "module.py").stat()

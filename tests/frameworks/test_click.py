@@ -66,7 +66,7 @@ def test_above_the_command(invoke, events, command):
 
 @pytest.mark.parametrize("pass_it", [click.pass_context, click.make_pass_decorator(dict)])
 @pytest.mark.parametrize("below", [True, False])
-def test_pass_decorators(way, invoke, events, pass_it, below):
+def test_pass_decorators(way, events, pass_it, below):
     """`click.pass_context` and its like may stand above or below (A)."""
 
     def show(passed, n):

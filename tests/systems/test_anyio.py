@@ -160,7 +160,7 @@ def test_a_scope_for_the_end_of_the_function(way, backend, events, later):
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_async_generators(way, backend, events, later, shielded, closed):
+def test_async_generators(way, backend, events, shielded, closed):
     """A generator closed by `aclosing`, or by the loop's shutdown, makes all its calls;
     shielded ones finish (D2, D5).
     """
@@ -369,7 +369,7 @@ def test_streams(way, backend, events):
     assert served == ["saw the end"]
 
 
-def test_locks(way, backend, events):
+def test_locks(way, backend):
     """anyio's locks and limiters are free after a cancellation, of a holder or
     of a waiter (D2, D8, D11).
     """

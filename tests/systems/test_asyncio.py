@@ -385,7 +385,7 @@ def test_a_timeout_around_the_function(way, run, events, later):
     assert events == [asyncio.CancelledError, "a"] * 2
 
 
-def test_a_timeout_of_the_function(way, run, events, later):
+def test_a_timeout_of_the_function(way, run, events):
     """`await ausing(asyncio.timeout(…))` is a deadline for the rest of the function; earlier
     deferred calls see a TimeoutError (D11).
     """

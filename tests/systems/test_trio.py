@@ -141,7 +141,7 @@ def test_a_clean_up_with_a_deadline_of_its_own(way, events, later):
     assert events == [True, "b", False, "a was interrupted"]
 
 
-def test_recover_takes_exceptions_only(way, events, later):
+def test_recover_takes_exceptions_only(way, events):
     """`recover()` leaves a Cancelled, which is a BaseException;
     `recover(trio.Cancelled)` takes it (P3, P4).
     """
@@ -191,7 +191,7 @@ def test_an_error_in_the_clean_up_of_a_cancelled_function(way, events):
     assert events == [KeyError, KeyError, trio.Cancelled]
 
 
-def test_scopes_of_the_function(way, events, later, shielded):
+def test_scopes_of_the_function(way, events, later):
     """With `using(trio.move_on_after(…))` the function returns when time is up; `fail_after` makes
     it a TooSlowError (D11, P4).
     """
