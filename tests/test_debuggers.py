@@ -16,7 +16,7 @@ import pytest
 import godefer
 from godefer import explain
 from tests import failing
-from tests.failing import EXITS, OPTIONS, SHAPES, Exit, leave, outcome
+from tests.failing import EXITS, OPTIONS, SHAPES, Exit, leave, makes_calls, outcome
 from tests.helpers import chain
 
 ROOT = Path(godefer.__file__).resolve().parent.parent
@@ -308,16 +308,23 @@ def test_getinnerframes(fn):
 
 
 def test_stack_in_a_deferred_call(fn, x):
-    """`inspect.stack` in a deferred call shows every frame's line (P6)."""
+    """`inspect.stack` in a deferred call shows every frame's line; an open-coded function
+    is at the statement of the call (P6).
+    """
     stacks = []
     x.look = lambda: stacks.append(inspect.stack(3))
     outcome(fn, x)
-    source, first = inspect.getsourcelines(fn)
+    assert bool(stacks) == makes_calls(fn, x)
+    source, _ = inspect.getsourcelines(fn)
     for stack in stacks:
-        for info in stack:
-            assert info.lineno is not None
-            if info.frame.f_code is fn.__code__ and info.filename == failing.__file__:
-                assert info.code_context[info.index] in source
+        assert None not in [info.lineno for info in stack]
+        # The runtime way's wrapper, which has no source, makes the call when the body has ended.
+        (caller,) = [info for info in stack if info.frame.f_code is fn.__code__]
+        assert (caller.filename == failing.__file__) == (explain(fn).way == "open-coded")
+        if caller.filename == failing.__file__:
+            line = caller.code_context[caller.index]
+            assert line in source
+            assert re.search(r"(defer|using)\(|@\w*defer", line)
 
 
 ASYNC = [name for name in SHAPES if inspect.iscoroutinefunction(SHAPES[name])]
