@@ -261,6 +261,7 @@ def test_suspended_generator(way, name, exit_, end):
         for tb in tracebacks(error):
             assert tb.tb_lineno is not None
             assert tb.tb_frame.f_lineno is not None or never_began(steps)
+        assert bool(looks) == (steps > 0)  # a generator that never began makes no call
         for frames in looks:
             assert None not in [line for _, line in frames]
         if generator.gi_frame is None and steps > 4:
