@@ -29,10 +29,16 @@ def imports(name):
             assert node.level == 0
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
-                found.add(whole if whole in MODULES else node.module)
+                found.add(whole if _file_of(whole) in MODULES else node.module)
         elif isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
-    return {module for module in found if module in MODULES or module == "godefer"}
+    found = {name if name == "godefer" else _file_of(name) for name in found}
+    return {name for name in found if name in MODULES or name == "godefer"}
+
+
+def _file_of(module):
+    """Return the name of a module among MODULES: that of a folder ends with `__init__`."""
+    return module if module in MODULES else f"{module}.__init__"
 
 
 GRAPH = {name: imports(name) for name in MODULES}
