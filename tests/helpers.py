@@ -58,6 +58,17 @@ def python(*arguments, way=None, cwd=None, stdin=None, stderr=subprocess.PIPE, *
     )
 
 
+def printed(*arguments, **options):
+    """Run Python in another process, as `python` does; return the lines of its output.
+
+    It must end well, and say nothing on its standard error.
+    """
+    done = python(*arguments, **options)
+    assert done.stderr == "", done.stderr
+    assert done.returncode == 0
+    return done.stdout.splitlines()
+
+
 @types.coroutine
 def suspend(value):
     """Suspend once: the driver gets *value*; return the value it sends."""

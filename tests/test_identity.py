@@ -11,7 +11,7 @@ import typing
 import pytest
 
 from godefer import defer, with_defers
-from tests.helpers import made, python
+from tests.helpers import made, printed
 
 
 def same(fn):
@@ -573,14 +573,6 @@ print(with_defers(down)(1, events), events, twice is down, down.__name__, down._
 """
 
 
-def run(*args, way):
-    """Run Python in a process of its own, in which every function is run in that way."""
-    done = python(*args, way=way)
-    assert done.stderr == ""
-    assert done.returncode == 0
-    return done.stdout
-
-
 @pytest.mark.skipif(
     sys.implementation.name == "pypy", reason="cloudpickle cannot be imported on PyPy"
 )
@@ -592,8 +584,9 @@ def test_cloudpickle(way, tmp_path, source):
     (tmp_path / "script.py").write_text(CLOUDPICKLED)
     pickled = tmp_path / "pickled"
     # As text after -c the functions have no source file.
-    run(*([tmp_path / "script.py"] if source == "file" else ["-c", CLOUDPICKLED]), pickled, way=way)
-    assert run("-c", UNPICKLED, pickled, way=way).splitlines() == [
+    script = [tmp_path / "script.py"] if source == "file" else ["-c", CLOUDPICKLED]
+    printed(*script, pickled, way=way)
+    assert printed("-c", UNPICKLED, pickled, way=way) == [
         "30 [0, 1, 2]",
         "6 8 ['returns', 'returns']",
         "ValueError(-1) ['fails']",

@@ -14,16 +14,7 @@ if sys.implementation.name == "pypy":
     pytest.skip("cloudpickle cannot be imported on PyPy", allow_module_level=True)
 import cloudpickle  # noqa: E402
 
-from tests.helpers import python
-
-
-def run(*args, way=None, **more):
-    """Run Python in another process, with every function in that way; return its lines."""
-    done = python(*args, way=way, **more)
-    assert done.stderr == ""
-    assert done.returncode == 0
-    return done.stdout.splitlines()
-
+from tests.helpers import printed
 
 SENDER = """\
 import sys
@@ -151,7 +142,7 @@ LINES = {
 def sent(way, tmp_path):
     """Return a file with SENDER's functions, pickled by value in another process."""
     (tmp_path / "sender.py").write_text(SENDER + SEND)
-    run(tmp_path / "sender.py", tmp_path / "pickled", way=way)
+    printed(tmp_path / "sender.py", tmp_path / "pickled", way=way)
     return tmp_path / "pickled"
 
 
@@ -160,7 +151,7 @@ def test_known_as_decorated(way, sent):
 
     Decorating it again changes nothing.
     """
-    found = run("-c", KNOWN, sent)
+    found = printed("-c", KNOWN, sent)
     shapes = {
         "inline": ["inline"],
         "only_using": ["inline"],
@@ -233,8 +224,8 @@ def test_named_results(tmp_path):
     Decorating it again with another name is refused.
     """
     (tmp_path / "named.py").write_text(NAMED)
-    run(tmp_path / "named.py", tmp_path / "pickled")
-    assert run("-c", USE_NAMED, tmp_path / "pickled") == [
+    printed(tmp_path / "named.py", tmp_path / "pickled")
+    assert printed("-c", USE_NAMED, tmp_path / "pickled") == [
         "with_defers(result='other') on attempt | it is decorated already, without these results; "
         "decorate it once, with result='other'",
         "open-coded KeyError('key')",
@@ -269,7 +260,7 @@ print(asyncio.run(functions["alisted"]([])))
 
 def test_calls_of_a_list_that_fail(sent):
     """In another process, too, failing calls of a loop chain as nested `try` (D5)."""
-    assert run("-c", CHAINS, sent) == [
+    assert printed("-c", CHAINS, sent) == [
         "failing after a",
         "['a', 'b'] fail",
         "['a', 'b'] fail",
@@ -316,7 +307,7 @@ def test_there_and_back(way, sent, tmp_path, capsys):
     here (A).
     """
     (tmp_path / "back.py").write_text(BACK)
-    run(tmp_path / "back.py", sent, tmp_path / "back", way=way)
+    printed(tmp_path / "back.py", sent, tmp_path / "back", way=way)
     functions = pickle.loads((tmp_path / "back").read_bytes())
     for name, fn in functions.items():
         assert explain(fn).way == way.name, name
@@ -458,7 +449,7 @@ def test_process_pool(way, tmp_path):
     Their calls are made in the other process.
     """
     (tmp_path / "pooled.py").write_text(POOLED)
-    assert run(tmp_path / "pooled.py", tmp_path / "notes", way=way) == [
+    assert printed(tmp_path / "pooled.py", tmp_path / "notes", way=way) == [
         f"1 LookupError(2) Panic {{'n': 3}} 7 {way.name}",
         "True",
         "['1 returns', '1 exits', '2 fails', '2 exits', '3 fails', '3 exits', 'draw 7 exits', '']",
