@@ -554,6 +554,21 @@ def makes_calls(fn, x):
     return (fn.__name__, fails) not in {("inline_errdefer", False), ("inline_okdefer", True)}
 
 
+def failure(fn, x):
+    """Return the exception of a call, or None if it returns, as *x* says."""
+    error = None
+    try:
+        leave(fn, x)
+    except BaseException as e:
+        error = e
+    fails = x.divisor == 0
+    if (fails and not x.recovers) or (x.raises and makes_calls(fn, x)):
+        assert error is not None
+    if not fails and not x.raises:
+        assert error is None
+    return error
+
+
 def every_exit(shapes, exits):
     """Leave each function in each way; print the outcomes."""
     for name, fn in shapes.items():

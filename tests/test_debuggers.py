@@ -16,7 +16,7 @@ import pytest
 import godefer
 from godefer import explain
 from tests import failing
-from tests.failing import EXITS, OPTIONS, SHAPES, Exit, leave, makes_calls, outcome
+from tests.failing import EXITS, OPTIONS, SHAPES, Exit, failure, makes_calls, outcome
 from tests.helpers import chain
 
 ROOT = Path(godefer.__file__).resolve().parent.parent
@@ -273,26 +273,21 @@ def test_bdb(fn, command):
 # Stacks
 
 
-def failure(fn, x):
-    """Return the exception of a call; None if the call returns."""
-    try:
-        leave(fn, x)
-    except BaseException as e:
-        return e
-    return None
-
-
 def test_getframeinfo(fn, x):
     """`inspect.getframeinfo` of a traceback's frame shows a line of the function (P6)."""
     source, first = inspect.getsourcelines(fn)
-    for error in chain(failure(fn, x)):
+    errors = chain(failure(fn, x))
+    own = []
+    for error in errors:
         tb = error.__traceback__
         while tb is not None:
             for info in inspect.getframeinfo(tb), inspect.getframeinfo(tb.tb_frame):
                 if (info.filename, info.function) == (failing.__file__, fn.__name__):
+                    own.append(info)
                     assert first <= info.lineno < first + len(source)
                     assert info.code_context == [source[info.lineno - first]]
             tb = tb.tb_next
+    assert bool(own) == bool(errors)
 
 
 def test_getinnerframes(fn):
