@@ -405,8 +405,9 @@ def test_without_a_python_body():
     """The refusal of a callable without Python body offers a scope, which runs (A, S)."""
     message = message_of(lambda: with_defers(len), TypeError)
     [line] = [part for part in in_backticks(message) if part.startswith("with")]
-    names = dict(NAMES)
-    exec(f"{line}\n    defer(len, 'x')", names)
+    ran = []
+    exec(f"{line}\n    defer(ran.append, 1)", NAMES | {"ran": ran})
+    assert ran == [1]
 
 
 def test_no_message_says_stands_in():

@@ -188,10 +188,6 @@ def test_in_a_nested_function(kind):
     """A function inside a decorated function is not itself decorated (D3)."""
     ran = []
 
-    def nested_generator():
-        defer(ran.append, "nested")
-        yield
-
     @with_defers
     def f():
         defer(ran.append, "of f")

@@ -6,6 +6,7 @@ coroutines resumed by throw().
 """
 
 import asyncio
+import contextlib
 import gc
 import io
 import logging
@@ -88,12 +89,10 @@ def test_the_function_makes_its_calls_itself(fn, lines, fails):
     """An open-coded function calls its deferred functions, at the statement's line (P6, R1)."""
     seen = []
     always, failing, returning = ((fn.__name__, line) for line in lines)
-    try:
+    with pytest.raises(Error) if fails else contextlib.nullcontext():
         result = fn(seen, fails)
         if result is not None:
             run(result)
-    except Error:
-        assert fails
     assert explain(fn).way == "open-coded"
     assert seen == ([failing, always] if fails else [returning, always])
 
@@ -115,10 +114,8 @@ def test_a_logged_function_name_is_the_function_s(fails):
         if fails:
             raise Error
 
-    try:
+    with pytest.raises(Error) if fails else contextlib.nullcontext():
         transfer()
-    except Error:
-        assert fails
     assert out.getvalue().split("\n")[:-1] == (["transfer failed"] if fails else []) + [
         "transfer left"
     ]
