@@ -197,8 +197,9 @@ class _Known:
         outcome: CodeType | str,
         attributes: Attributes | None,
     ) -> None:
-        self._code = _CodeRef(fn.__code__, _gone.append)
-        self._code.key = id(fn.__code__)
+        # A method of `dict.pop` drops the entry when the code is gone. It has no code in Python,
+        # which would run in the midst of other code, and would let another thread run there.
+        self._code = ref(fn.__code__, MethodType(_known.pop, id(fn.__code__)))
         self._names = NameCheck(fn, attributes)
         self._result = result
         self._off = _turned_off()
@@ -229,26 +230,7 @@ class _Known:
         return maker.make(fn)
 
 
-class _CodeRef(ref[CodeType]):
-    """A weak reference to a function's code, with the key of the code in `_known`."""
-
-    __slots__ = ("key",)
-    key: int
-
-
 _known: dict[int, _Known] = {}  # by the id of the code
-# References to code that is gone. A callback in Python, which would drop the entry at once, would
-# run in the midst of other code, and would let another thread run there.
-_gone: list[_CodeRef] = []
-
-
-def _forget_gone() -> None:
-    """Drop the entries whose code is gone."""
-    try:
-        while True:
-            _known.pop(_gone.pop().key, None)
-    except IndexError:  # not a test of the list: another thread may be here, too
-        pass
 
 
 def _turned_off() -> bool:
@@ -342,7 +324,6 @@ def _decide(fn: FunctionType, result: Result) -> _Known:
     if result is not None and isinstance(outcome, str):
         raise _errors.needs_open_coding(fn, result, outcome)
     known = _Known(fn, result, outcome, attributes)
-    _forget_gone()
     if lasting:
         _known[id(fn.__code__)] = known
     return known
