@@ -586,6 +586,7 @@ def test_a_thousand_exits_leave_nothing(way, make):
         assert alive() == [], "an exception that was kept for a while is in a cycle"
 
     clean = _defer()
+    assert pool or way.name == "open-coded"
     for node in pool:
         for field in set(_defer.__slots__) - {"pc"}:
             assert getattr(node, field) == getattr(clean, field)
