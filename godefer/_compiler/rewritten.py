@@ -55,7 +55,9 @@ def rewriting_tool(code: CodeType, module_globals: dict[str, Any]) -> str:
         return "pytest"
     loader = type(getattr(module_globals.get("__spec__"), "loader", None)).__module__
     package = loader.partition(".")[0]
-    return "" if package in sys.stdlib_module_names or package == "builtins" else package
+    # PyPy does not count the module of the usual loader among the standard library's.
+    standard = {*sys.stdlib_module_names, "builtins", "_frozen_importlib_external"}
+    return "" if package in standard else package
 
 
 _KEEP_NO_SOURCE = {"<timed exec>": "IPython's %%time", "<magic-timeit>": "IPython's %%timeit"}
