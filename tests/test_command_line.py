@@ -107,6 +107,7 @@ def test_demo_on_a_terminal_without_colours(environment):
     """NO_COLOR, and a terminal that knows no colours, are respected."""
     status, written = run_on_terminal("demo", **environment)
     assert status == 0
+    assert "    defer(src.close)" in written
     assert "\x1b" not in written
 
 
@@ -579,6 +580,7 @@ def test_explain_on_a_terminal_without_colours(package, environment):
     """NO_COLOR, and a terminal that knows no colours, are respected."""
     status, written = run_on_terminal("explain", "pkg.mod", cwd=package, **environment)
     assert status == 0
+    assert "open-coded" in written
     assert "\x1b" not in written
 
 

@@ -622,6 +622,7 @@ def test_a_thousand_cancelled_tasks_leave_no_cycle(way):
         with collector_disabled():
             for _ in range(N):
                 await cancel_one()
+            assert len(Argument.kept) == N
             assert alive() == []
             assert found_in_cycles() == 0
 
@@ -659,6 +660,7 @@ def test_a_normal_exit_leaves_no_cycle(way):
     with collector_disabled():
         for _ in range(N):
             once()
+        assert len(Argument.kept) == 3 * N
         assert alive() == []
         assert found_in_cycles() == 0
 
