@@ -554,6 +554,7 @@ def collector_disabled():
         yield
         return
     gc.disable()
+    pool.clear()  # a cycle through a frozen node would never be found
     gc.freeze()  # leave older objects out of the next collections
     try:
         yield
