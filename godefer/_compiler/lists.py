@@ -84,7 +84,6 @@ class PendingList:
             reraise: The statements that raise the handled exception again.
         """
         site = self.calls[0][0]
-        at = site.call_at
         names: dict[str, Any] = {"PENDING": self.pending, "HELD": self.held, "RECORD": self.record}
         sites: Any = tuple(_describe(*call) for call in self.calls)
         described = ast.Constant(sites, **site.call_at)
@@ -108,9 +107,9 @@ class PendingList:
             ),
             FINISH=fill(shapes.FINISH, LOOPS=fill(returning)),
             GO_ON=fill(shapes.GO_ON),
-            CALLEE=nodes.load("@taken", at) if self.single else _item(2, at),
+            NOTE=(shapes.NOTE_SINGLE if self.single else shapes.NOTE_ONE).fill(site.call_at),
             RERAISE=reraise,
-            START=nodes.clear([*names.values(), "@taken"], start),
+            START=nodes.clear(names.values(), start),
         )
 
     def _drain(self, *, skipping: str) -> list[ast.stmt]:

@@ -227,8 +227,8 @@ except:
 
 # Pending calls are linked tuples. On a normal exit, DRAIN makes them. After an exception, HELD
 # hides the calls that are left from the `finally`. UNWIND puts them on a record, and the loops of
-# the runtime make them. `_taken`, which nested lists share, is None unless a call of DRAIN has
-# failed. The outermost `try` is for an interrupt that comes while calls are left.
+# the runtime make them. The outermost `try` is for an interrupt that comes while calls are left. A
+# note that cannot be made, at the end of the stack, keeps UNWIND from nothing.
 LIST = Shape("""\
 START
 try:
@@ -240,14 +240,15 @@ try:
             PENDING = None
             raise
         finally:
-            DRAIN
+            try:
+                DRAIN
+            except:
+                NOTE
+                raise
     except:
         if HELD is not None:
             PENDING = HELD
             HELD = None
-        elif _taken is not None:
-            note_callee(CALLEE)
-            _taken = None
         if PENDING is None:
             raise
         UNWIND
@@ -259,6 +260,10 @@ except:
     GO_ON
     RERAISE
 """)
+
+# An interrupt may have come between two calls.
+NOTE_SINGLE = Shape("note_callee(_taken)")
+NOTE_ONE = Shape("note_callee(_taken[2] if _taken is not None else None)")
 
 # If the stack is nearly exhausted, `list_record` raises. Then the function makes the calls itself.
 UNWIND = Shape(
