@@ -117,11 +117,7 @@ def browser(site: Path, chromium: str) -> int:
         root = f"http://127.0.0.1:{server.server_port}/"
         opened = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
         try:
-            looks = [
-                Look(opened, root, site, scheme, width)
-                for width in (LAPTOP, PHONE)
-                for scheme in ("light", "dark")
-            ]
+            looks = [Look(opened, root, site, scheme) for scheme in ("light", "dark")]
         finally:
             opened.close()
             server.shutdown()
@@ -142,13 +138,14 @@ def browser(site: Path, chromium: str) -> int:
 
 
 class Look:
-    """Open the site in one colour scheme and one width of the window, and note its faults."""
+    """Open the site in a browser in one colour scheme, and note its faults."""
 
-    def __init__(self, opened: Browser, root: str, site: Path, scheme: str, width: int) -> None:
-        self.root, self.site, self.scheme, self.width = root, site, scheme, width
+    def __init__(self, opened: Browser, root: str, site: Path, scheme: str) -> None:
+        self.root, self.site, self.scheme = root, site, scheme
+        self.width = LAPTOP
         self.wrong: list[str] = []
         self.pages = self.charts = 0
-        context = opened.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
+        context = opened.new_context(color_scheme=scheme)
         self.page = page = context.new_page()
         page.on("pageerror", self.note)
         page.on(
@@ -166,12 +163,17 @@ class Look:
             # In dark, open only the pages with charts: all other content has the theme's colours.
             if scheme == "light" or '.svg"' in file.read_text(encoding="utf-8"):
                 self.look_at(file.parent.relative_to(site).as_posix().removeprefix("."))
+        self.resize(LAPTOP)
         page.goto(root)
         self.background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        page.screenshot(path=str(site / f"screenshot-{scheme}-{width}.png"))
-        if width == LAPTOP:
-            self.search()
+        page.screenshot(path=str(site / f"screenshot-{scheme}.png"))
+        self.search()
         context.close()
+
+    def resize(self, width: int) -> None:
+        """Make the window so wide."""
+        self.width = width
+        self.page.set_viewport_size({"width": width, "height": 900})
 
     def note(self, what: object) -> None:
         """Note a fault of the page that is open."""
@@ -195,13 +197,16 @@ class Look:
             self.note("no heading is to be seen")
         if len(self.page.locator("article").inner_text().split()) < 20:
             self.note("no text is to be seen")
-        if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            self.note("is wider than the window")
-        for line in self.page.locator("article").evaluate(TOO_LONG):
-            self.note(f"this line of code does not fit: {line}")
-        for chart in self.page.locator("article img[src$='.svg']").all():
-            self.charts += 1
-            self.look_at_chart(chart)
+        charts = self.page.locator("article img[src$='.svg']").all()
+        self.charts += len(charts)
+        for width in (LAPTOP, PHONE):
+            self.resize(width)
+            if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                self.note("is wider than the window")
+            for line in self.page.locator("article").evaluate(TOO_LONG):
+                self.note(f"this line of code does not fit: {line}")
+            for chart in charts:
+                self.look_at_chart(chart)
 
     def look_at_chart(self, chart: Locator) -> None:
         """Check that a chart is loaded, has the page's background, and stands out from it."""
