@@ -186,8 +186,11 @@ class Server:
         """Send SIGKILL to each of its processes, as when memory runs out.
 
         No process can tell its clients or write anything more. If only the first process were
-        killed, those that serve a client would have time for a commit.
+        killed, those that serve a client would have time for a commit. It is stopped first, so that
+        it starts none meanwhile: that one would wait forever, and its client, too.
         """
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         others = list(children(self.process.pid))
         self.process.kill()
         for pid in others:
