@@ -192,6 +192,7 @@ class Look:
     def look_at(self, path: str) -> None:
         """Open a page. Check its heading, its text, its width and its charts."""
         self.pages += 1
+        self.resize(LAPTOP)
         self.page.goto(f"{self.root}{path}/" if path else self.root, wait_until="load")
         if not self.page.locator("article h1").first.is_visible():
             self.note("no heading is to be seen")
@@ -201,12 +202,20 @@ class Look:
         self.charts += len(charts)
         for width in (LAPTOP, PHONE):
             self.resize(width)
-            if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            if not self.fits():
                 self.note("is wider than the window")
             for line in self.page.locator("article").evaluate(TOO_LONG):
                 self.note(f"this line of code does not fit: {line}")
             for chart in charts:
                 self.look_at_chart(chart)
+
+    def fits(self) -> bool:
+        """Return whether the page is no wider than the window, perhaps after a moment."""
+        for _ in range(20):
+            if self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
+                return True
+            self.page.wait_for_timeout(50)
+        return False
 
     def look_at_chart(self, chart: Locator) -> None:
         """Check that a chart is loaded, has the page's background, and stands out from it."""
