@@ -209,7 +209,8 @@ class _File:
             if named == result and _same(original, code) and _means(sense, resolved):
                 if not isinstance(outcome, str):
                     # The source may have moved since. `import` does the same for a .pyc.
-                    _imp._fix_co_filename(outcome[0], code.co_filename)  # type: ignore[attr-defined]
+                    lowered: CodeType = outcome[0]
+                    _imp._fix_co_filename(lowered, code.co_filename)  # type: ignore[attr-defined]
                 self.used.add(data)
                 return outcome, dict(sense[1]), self.found
         return None
