@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 # A digest of the compiler's source, so that code from another compiler is not used. A test in
 # test_cache.py compares it.
-COMPILER = "fa4746d10ccd"
+COMPILER = "3582400970b3"
 # The key of the hash. It differs for another version of godefer or Python, so a file of that counts
 # as damaged.
 _VERSION = f"{__version__} {COMPILER}".encode()

@@ -46,8 +46,29 @@ if TYPE_CHECKING:
 _CANCELLED = float("-inf")  # the effective deadline in a cancelled scope of anyio
 
 
+class _Task(asyncio.Task[None]):
+    """The task of the call.
+
+    Attributes:
+        being_cancelled: Whether `cancel` is under way. It may reach the caller's task by itself, if
+            the call awaits that.
+    """
+
+    being_cancelled = False
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Cancel the task, for example at its time limit."""
+        self.being_cancelled = True
+        try:
+            return super().cancel(msg)
+        finally:
+            self.being_cancelled = False
+
+
 class _Waiter(asyncio.Future[None]):
-    """The future that the caller's task awaits: done when the call has ended, never cancelled.
+    """The future that the caller's task awaits. It is never cancelled.
+
+    It is done when the call has ended, or when the cancelled call awaits the caller's task.
 
     Attributes:
         task: The task of the call.
@@ -56,7 +77,7 @@ class _Waiter(asyncio.Future[None]):
         cancelled_error: The error for the first cancellation of the caller's task during the call.
     """
 
-    task: asyncio.Task[None] | None = None
+    task: _Task | None = None
     returned: Any = None
     error: BaseException | None = None
     cancelled_error: asyncio.CancelledError | None = None
@@ -72,15 +93,23 @@ class _Waiter(asyncio.Future[None]):
         Returns:
             True, so that the task does not cancel itself in another way.
         """
-        if self.task is not None and self.task.cancelling() and not self.done():
-            # The call's task was cancelled, at its time limit for example, while it was awaiting
-            # the caller's task. So the cancellation came back here, and neither task would end.
+        if self._comes_from_the_call() and not self.done():
+            # The call was awaiting the caller's task. Without this, neither task would end.
             fn, seconds = self._limit
             self.error = asyncio.CancelledError() if seconds is None else not_in_time(fn, seconds)
             self.set_result(None)
         elif self.cancelled_error is None:
             self.cancelled_error = asyncio.CancelledError(*(() if msg is None else (msg,)))
         return True
+
+    def _comes_from_the_call(self) -> bool:
+        """Return whether a cancellation of the call's task is what cancels this."""
+        task = self.task
+        if task is None:
+            return False
+        # A running task is cancelled when it next awaits something.
+        running = asyncio.current_task(self.get_loop()) is task
+        return task.being_cancelled or (running and task._must_cancel)  # type: ignore[attr-defined]
 
     def add_done_callback(
         self, fn: Callable[[Self], object], /, *, context: Context | None = None
@@ -94,7 +123,7 @@ class _Waiter(asyncio.Future[None]):
         if self.task is None:
             # Not the loop's task factory: an eager task would enter the context at once, and the
             # caller is still in it.
-            self.task = asyncio.Task(self._coroutine, loop=self.get_loop(), context=context)
+            self.task = _Task(self._coroutine, loop=self.get_loop(), context=context)
             asyncio._unregister_task(self.task)
 
     async def _run(

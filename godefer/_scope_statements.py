@@ -1,8 +1,8 @@
-"""The statements of a `defer_scope`, which `_scope` defines.
+"""The statements of a `defer_scope`. The class itself is in `_scope`.
 
 Any function that has the scope may call them, in any thread or task. So each node has the code of
-the calling function (`_defer.sp`). The scope has the record, so it need not be found as for the
-statements in `_statements`.
+the calling function (`_defer.sp`). The scope holds its own record. The statements in `_statements`
+must first find theirs.
 """
 
 from __future__ import annotations

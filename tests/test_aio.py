@@ -21,6 +21,45 @@ from tests.systems.conftest import backend, interruptible, run  # fixtures
 # =====================
 
 
+@pytest.mark.parametrize("when", [0.02, 0.15], ids=["before the limit", "after it"])
+@pytest.mark.parametrize("limited_by", ["shielded_for", "asyncio.timeout"])
+def test_the_caller_waits_for_a_call_that_is_past_its_limit(run, when, limited_by):
+    """A caller that is cancelled while the cancelled call cleans up waits for its end (X)."""
+    events = []
+
+    async def call():
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(0.15)
+            events.append("the call has ended")
+
+    async def limits_itself():
+        async with asyncio.timeout(0.1):
+            await call()
+
+    async def caller():
+        try:
+            if limited_by == "shielded_for":
+                await shielded_for(0.1, call)
+            else:
+                await shielded(limits_itself)
+        except TimeoutError as error:
+            events.append("the caller goes on")
+            assert any(isinstance(link, asyncio.CancelledError) for link in chain(error))
+            raise
+
+    async def main():
+        task = asyncio.create_task(caller())
+        await asyncio.sleep(when)
+        task.cancel()
+        await asyncio.wait([task])
+        assert isinstance(task.exception(), TimeoutError)
+
+    run(main())
+    assert events == ["the call has ended", "the caller goes on"]
+
+
 @pytest.mark.parametrize("limit", [None, 60])
 def test_result(run, limit):
     """The call gets its arguments and returns its result, for a function that is async, sync, or

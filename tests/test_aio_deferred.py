@@ -1,4 +1,4 @@
-"""godefer.aio in deferred calls, of functions, scopes and generators (X)."""
+"""godefer.aio in the deferred calls of functions, scopes and generators (X)."""
 
 import asyncio
 import contextlib

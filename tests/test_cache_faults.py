@@ -113,7 +113,7 @@ def test_a_disk_that_was_full(project, mount):
 
 
 def test_a_file_may_not_grow(project):
-    """A cache file over the size limit of the process is ignored (RLIMIT_FSIZE; C1, C3)."""
+    """A cache file that would exceed the process's size limit is not written (C1, C3)."""
     resource = pytest.importorskip("resource")
     assert not project.wrong()
     size = project.file.stat().st_size

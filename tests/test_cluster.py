@@ -216,9 +216,7 @@ def test_a_task_that_is_cancelled_runs_to_its_end(client, task, notes, tmp_path,
 
 
 def test_a_task_in_a_thread_that_heeds_its_cancellation(way, client, notes):
-    """A function that looks at an event of the cluster can end by an
-    exception, and fails (D2, D10).
-    """
+    """A cancelled task that sees an event of the cluster can raise, and then fails (D2, D10)."""
     note, noted = notes
 
     @way

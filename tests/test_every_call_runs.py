@@ -184,7 +184,7 @@ def test_stop_iteration_from_a_deferred_call_of_a_coroutine(way):
 
 
 def test_statements_of_every_kind_run_among_failing_ones(way):
-    """Failing calls of one kind of statement do not keep calls of another from running (D5)."""
+    """After a failed call, those of `defer` and `errdefer` run, and no `okdefer` (D5, D10)."""
     ran = []
 
     def fail(name):

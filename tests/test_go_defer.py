@@ -250,7 +250,7 @@ def test_all_results_are_there_after_a_recovery():
 
 
 def test_a_method_call_with_arguments_after_a_recovery(way):
-    """A method deferred before the recovering call runs with the arguments of its `defer` (D1, P4).
+    """After a recovery, a method deferred earlier gets the arguments of its `defer` (D1, P4).
 
     Mirrors abi/open_defer_1.go.
     """

@@ -724,7 +724,7 @@ def test_a_call_made_in_a_loop_is_let_go_of_before_the_next_one(way, error):
 
 
 def test_a_returned_exception(way):
-    """A function that returns an exception of its own body is in no reference cycle (D9)."""
+    """A function that returns an exception of its own body leaves no reference cycle (D9)."""
 
     @way
     def f(argument):

@@ -493,7 +493,7 @@ def test_a_deferred_function_whose_own_deferred_call_recovers_twice(way):
 
 
 def test_deferring_recover_does_not_stop_the_functions_own_panic():
-    """`defer(recover)` does not stop the panic of its own function, as in Go (P2)."""
+    """As in Go, `defer(recover)` does not stop the panic of the function that has it (P2)."""
 
     @with_defers
     def f():

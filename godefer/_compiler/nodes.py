@@ -150,7 +150,7 @@ def _name(name: str, context: ast.expr_context) -> _Build[ast.expr]:
 
 
 def marked(mark: str, at: Position) -> ast.expr:
-    """Return the expression for an object of the runtime: *mark*, for `constants.fill` to replace.
+    """Return the expression *mark*. `constants.fill` later puts an object of the runtime there.
 
     The interpreter's compiler warns if a literal is called, or compared by `is`. So the mark is in
     ``mark if True else None``: the compiler does not warn about that, and drops the condition.

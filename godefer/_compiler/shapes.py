@@ -213,7 +213,8 @@ finally:
     del _failed
 """)
 
-# A `return` has not happened if the exit of a `with` or a `finally` around it raises.
+# For a `with`, or a `try` with a `finally`, that has a `return` inside. If leaving it raises, the
+# function does not return, so the value is forgotten.
 OVERTAKEN = Shape("""\
 try:
     STATEMENT

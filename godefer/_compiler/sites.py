@@ -127,7 +127,7 @@ class Site:
         return {**nodes.position(last), **start}
 
     def store(self, stmts: list[ast.stmt]) -> list[ast.stmt]:
-        """Return *stmts*, for a deferred function between its definition and ``name = None``."""
+        """Return *stmts*, between a deferred function's definition and ``name = None`` if any."""
         node = self.node
         if not isinstance(node, _FUNCTIONS):
             return stmts

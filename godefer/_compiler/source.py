@@ -210,7 +210,8 @@ def _parse(lines: list[str], code: CodeType) -> tuple[Function, int] | str:
     if not body or not isinstance(body[0], (ast.FunctionDef, ast.AsyncFunctionDef)):
         return "it is not made by a `def` statement at the beginning of a line"
     shift = first - 1 if indent else first
-    # Since 3.13, the code of a class also has its first line as a constant.
+    # Since 3.13, the code of a class has the number of its first line as a constant, which moving
+    # the compiled code would not change.
     if sys.version_info >= (3, 13) and "class" in text:
         tree.move(body[0], shift)
         shift = 0
@@ -278,7 +279,8 @@ def _in_scopes(node: ast.stmt, code: CodeType) -> ast.stmt:
             node = _define(ast.FunctionDef, parts[i], parameters, [node])
         else:
             node = _define(ast.ClassDef, parts[i], None, [node])
-            # A method of a generic class (PEP 695) is nested in the scope of the type parameters.
+            # The code is nested, though not in a function. So it is a method of a generic class
+            # (PEP 695): it is nested in the scope of the type parameters.
             if i == 0 and sys.version_info >= (3, 12) and not functions and code.co_flags & _NESTED:
                 node.type_params = [
                     ast.TypeVar(name, None, **_NOWHERE) for name in outside or ["_"]

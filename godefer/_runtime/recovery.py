@@ -44,8 +44,9 @@ class _Recoveries:
         return "recoveries"
 
 
-# From the frame of an open-coded function to the exception that was recovered there. If that had
-# aborted an exit, a tuple of the exception and the exit, which goes on (P3).
+# The key is the frame of an open-coded function. The value is the exception that one of its calls
+# has recovered. If that exception had replaced an exit such as SystemExit, the value is a tuple of
+# both, since the exit goes on (P3).
 recovered = _Table()
 recoveries = _Recoveries(recovered)
 take = recovered.pop

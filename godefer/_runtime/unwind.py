@@ -236,8 +236,8 @@ def unwind(record: Record, *, handling: bool = False) -> None:
 
     Args:
         record: The record.
-        handling: Whether the caller is handling an exception. This then returns after a recovery,
-            so that the caller leaves its handler before the remaining calls run.
+        handling: Whether the caller is handling an exception. If so, `unwind` returns after a
+            recovery even if calls are left. The caller leaves its handler, and calls it again.
     """
     while record.link is not None:
         try:

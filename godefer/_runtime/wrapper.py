@@ -431,7 +431,7 @@ _CLOSED = """\
 except @GeneratorExit:
     pass"""
 
-# A result may hold an exception with this frame in its traceback: that would be a cycle (D9).
+# If the result holds an exception whose traceback has this frame, a bound local is a cycle (D9).
 _RETURN = """\
 try:
     return @result

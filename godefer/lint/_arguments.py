@@ -292,7 +292,10 @@ def _clock(module: Module, site: Site, call: ast.Call, path: str) -> str:
 
 
 def _started_above(module: Module, site: Site, start: ast.Name, path: str) -> bool:
-    """Return whether `start = clock()` is above, and no statement in between takes time."""
+    """Return whether `start = clock()` is above, and no statement in between takes time.
+
+    The godefer statements right above the site are not looked at (`Module.before`).
+    """
     for statement in module.before(site):
         if isinstance(statement, ast.Assign):
             value = statement.value

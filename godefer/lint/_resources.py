@@ -139,7 +139,10 @@ def opens(module: Module, value: ast.expr | None, depth: int = 0) -> bool:
 
 
 def _returns_opened(module: Module, function: FunctionNode, depth: int) -> bool:
-    """Return whether *function* does nothing but return a resource that it opens."""
+    """Return whether *function*, which has no decorator, only returns a resource that it opens.
+
+    Expressions may come before the `return`: a docstring, a call.
+    """
     last = function.body[-1]
     others = [s for s in function.body[:-1] if not isinstance(s, ast.Expr)]
     plain = not function.decorator_list and not others and isinstance(last, ast.Return)

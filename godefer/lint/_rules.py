@@ -168,7 +168,9 @@ def _never_deferred(module: Module, frame: Scope) -> bool:
 def never_deferred_by_habit(module: Module, frame: Scope) -> bool:
     """Return whether the function of *frame* does not look like a clean-up.
 
-    This module only calls it. Or this module does not use it, and it returns a value or raises.
+    It does not if the checked module only calls it, or if that module never uses it and it returns
+    a value, raises or panics. A lambda, a method, a generator, or a function with another decorator
+    than `with_defers` may always be a clean-up.
     """
     function = frame.node
     if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):

@@ -32,7 +32,7 @@ _PLAIN_FIELDS = frozenset(
 
 
 def node_fields(kind: type[ast.AST]) -> tuple[str, ...]:
-    """Return the fields that hold nodes with names or statements in them, the last one first."""
+    """Return the fields in which a walk looks for names and statements, the last one first."""
     fields = _FIELDS.get(kind)
     if fields is None:
         names = () if kind is ast.Constant else kind._fields

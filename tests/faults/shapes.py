@@ -98,7 +98,7 @@ def drive(fn, ledger):
 
 
 def aexhaust(fn, ledger):
-    """Run an async generator to its end; close it, as a loop would, if an exception comes first."""
+    """Run an async generator to its end. After an exception close it, as an event loop would."""
     generator = fn(ledger, ledger.done, ledger.ran)
     try:
         while True:

@@ -21,7 +21,7 @@ class Statement:
     ends = False  # the function leaves here
 
     def blocks(self):
-        """Return the lists of statements inside of it that run in the same function."""
+        """Return the lists of statements inside of this one, but for those of a nested function."""
         return []
 
     def function(self):
