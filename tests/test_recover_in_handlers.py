@@ -25,6 +25,25 @@ def thrown_into_a_generator():
     suspended.throw(KeyError("its own"))
 
 
+def thrown_and_converted():
+    def generator():
+        try:
+            yield
+        except TimeoutError:
+            raise LookupError("converted")
+
+    suspended = generator()
+    next(suspended)
+    suspended.throw(TimeoutError("its own"))
+
+
+def raised_again_and_converted():
+    try:
+        raise sys.exception()
+    except ValueError:
+        thrown_and_converted()
+
+
 def raised_without_context():
     error = KeyError("its own")
     try:
@@ -41,6 +60,8 @@ def raised_without_context():
         raised_again,
         raised_from_none,
         thrown_into_a_generator,
+        thrown_and_converted,
+        raised_again_and_converted,
         raised_without_context,
     ],
 )

@@ -186,17 +186,23 @@ def test_function_made_anew(load):
     assert explain(module.make([])).way == "open-coded"
 
 
-def test_code_is_not_kept_alive(load):
-    """godefer's memory of an open-coded function goes away with its code (D9)."""
-    module = load("@decorate\ndef f(events):\n    defer(events.append, 1)\n")
-    assert explain(module.f).way == "open-coded"
-    code = weakref.ref(module.f.__code__)
+def test_code_is_not_kept_alive(load, way):
+    """godefer's memory of a function goes away with its code (D9)."""
+    codes = []
+
+    def decorate(fn):
+        codes.append(weakref.ref(fn.__code__))
+        decorated = way(fn)
+        codes.append(weakref.ref(decorated.__code__))
+        return decorated
+
+    module = load("@decorate\ndef f(events):\n    defer(events.append, 1)\n", decorate)
     events = []
     module.f(events)
     del module
     for _ in range(3):  # PyPy frees code only after the objects that refer to it
         gc.collect()
-    assert code() is None
+    assert [code() for code in codes] == [None, None]
     assert events == [1]
 
 

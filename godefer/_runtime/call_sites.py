@@ -192,8 +192,9 @@ def _instructions_of(code: CodeType) -> _Instructions:
     """Return the instructions of *code*, from the cache if it has them."""
     found = _cache.get(id(code))
     if found is None or found[0]() is not code:
-        key, forget = id(code), _cache.pop
-        found = _cache[key] = ref(code, lambda _: forget(key, None)), _Instructions(code)
+        # A method of `dict.pop` has no code in Python, like that of `_decorate._Known`.
+        gone = MethodType(_cache.pop, id(code))
+        found = _cache[id(code)] = ref(code, gone), _Instructions(code)
     return found[1]
 
 
@@ -205,7 +206,10 @@ class _Instructions:
 
         self._effect = opcode.stack_effect
         self._names = code.co_names
-        self._variable = code._varname_from_oparg  # type: ignore[attr-defined]
+        # Not the method itself: it would keep the code alive.
+        own = {*code.co_varnames, *code.co_cellvars}
+        variable: Any = code._varname_from_oparg  # type: ignore[attr-defined]
+        self._variables = [variable(i) for i in range(len(own) + len(code.co_freevars))]
         self._offsets: list[int] = []
         self._ops: list[tuple[str, int, int]] = []  # name, opcode, argument
         self._jumps: dict[int, list[int]] = {}  # from a target to the jumps to it
@@ -287,7 +291,7 @@ class _Instructions:
         if name == "LOAD_NAME":
             return self._names[argument]
         if name.startswith(("LOAD_FAST", "LOAD_DEREF")):
-            return self._variable(argument)  # type: ignore[no-any-return]
+            return self._variables[argument]  # type: ignore[no-any-return]
         return ""
 
     def _attribute(self, index: int) -> str:

@@ -56,8 +56,7 @@ def raised(callee: Any = None) -> None:
     if type(was) is tuple:
         was = was[1]  # the exit that was to go on
     elif was is None and tb is not None:
-        deferred = tb.tb_next.tb_frame if tb.tb_next is not None else None
-        was = in_flight(frame, tb.tb_lasti, exc.__context__, deferred)  # type: ignore[union-attr]
+        was = in_flight(frame, tb.tb_lasti, exc.__context__)  # type: ignore[union-attr]
     if was is not None:
         remember_exit(was, exc, recovered=recovered)  # type: ignore[arg-type]
     note_callee(callee)

@@ -72,7 +72,7 @@ def recoverable(caller: FrameType, handled: BaseException | None) -> Recoverable
             called_by = called_by.f_back  # type: ignore[union-attr]
         called_by = called_by.f_back if called_by is not None else None
     elif at_exit(caller):  # defer(recover), open-coded: both cases
-        if in_flight(caller, caller.f_lasti, handled, None) is not None:
+        if in_flight(caller, caller.f_lasti, handled) is not None:
             return None, None
     elif called_by is not None and wraps(called_by.f_code, caller.f_code):
         called_by = called_by.f_back
@@ -81,15 +81,13 @@ def recoverable(caller: FrameType, handled: BaseException | None) -> Recoverable
     if at_exit(called_by):
         if called_by in recovered:
             return None, None
-        return in_flight(called_by, called_by.f_lasti, handled, caller), called_by
+        return in_flight(called_by, called_by.f_lasti, handled), called_by
     record = record_of(called_by)
     d = record.running if record is not None and role(called_by) is PANICKING else None
     return d.panic if d is not None else None, d
 
 
-def in_flight(
-    frame: FrameType, at: int, handled: BaseException | None, caller: FrameType | None
-) -> BaseException | None:
+def in_flight(frame: FrameType, at: int, handled: BaseException | None) -> BaseException | None:
     """Return the exception because of which an open-coded function makes a deferred call.
 
     An async function keeps it in a hidden local (`shapes.ASYNC_FAILING`). In other functions it is
@@ -100,7 +98,6 @@ def in_flight(
         frame: The frame of the open-coded function.
         at: The instruction that makes the call.
         handled: The exception being handled.
-        caller: The frame of the deferred function.
 
     Returns:
         The exception; None if the function is returning.
@@ -118,13 +115,13 @@ def in_flight(
             return handled
         handled = handled.__context__
     # No traceback begins with *frame*: the exception was raised again elsewhere, or its traceback
-    # was changed. On the chain, it comes after the exceptions that *caller* has caught, and before
-    # those that a caller of *frame* is handling. It may be missing: an exception that `throw` of a
-    # generator has raised has no context.
+    # was removed. On the chain, it comes after the exceptions that were caught by the deferred
+    # function, or by functions that this has called; and before those that a caller of *frame* is
+    # handling. It may be missing: `throw` of a generator raises an exception without a context.
     for exc, head in chain:
         if head is not None and _is_below(head, frame):
             return None
-        if head is None or head is not caller or _has_left(exc, frame):
+        if head is None or _has_left(exc, frame):
             return exc
     return None
 

@@ -106,7 +106,6 @@ CLOSES = {
     **dict.fromkeys(
         (
             "asyncio.new_event_loop",
-            "asyncio.start_server",
             "builtins.open",
             "bz2.open",
             "codecs.open",

@@ -105,7 +105,6 @@ def test_other_names(snippet):
 # Classes of the objects that functions make.
 CLASSES = {
     "asyncio.new_event_loop": "asyncio.AbstractEventLoop",
-    "asyncio.start_server": "asyncio.Server",
     "builtins.open": "io.TextIOWrapper",
     "bz2.open": "bz2.BZ2File",
     "codecs.open": "io.TextIOWrapper",
