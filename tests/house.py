@@ -9,6 +9,7 @@ import ast
 from pathlib import Path
 
 import godefer
+from tests.map import replaced
 
 ROOT = Path(godefer.__file__).parent
 PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
@@ -124,12 +125,7 @@ def _wrapped(start, names, width):
 
 def updated(page):
     """Return the text of the page with the picture as it should be."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        message = f"{PAGE} lacks the line {BEGIN if not begin else END!r}"
-        raise ValueError(message)
-    return f"{before}{begin}\n```text\n{picture()}```\n\n{end}{after}"
+    return replaced(page, BEGIN, END, f"\n```text\n{picture()}```\n\n")
 
 
 if __name__ == "__main__":

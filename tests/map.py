@@ -131,12 +131,17 @@ def table():
 
 def updated(page):
     """Return the text of the page with the table as it should be."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        message = f"{PAGE} lacks the line {BEGIN if not begin else END!r}"
+    return replaced(page, BEGIN, END, table())
+
+
+def replaced(page, begin, end, text):
+    """Return the text of a page with *text* between two of its lines."""
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        message = f"the page lacks the line {end if found else begin!r}"
         raise ValueError(message)
-    return before + begin + table() + end + after
+    return before + begin + text + end + after
 
 
 if __name__ == "__main__":
